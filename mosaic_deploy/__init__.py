@@ -25,7 +25,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from mosaic_deploy.parity import ParityReport
-    from mosaic_deploy.pipeline import Request, deploy
+    from mosaic_deploy.pipeline import deploy
+    from mosaic_deploy.plan import Request
     from mosaic_deploy.report import BuildReport
     from mosaic_deploy.specs import ModelCard, QuantRecipe, TargetSpec
 
@@ -60,7 +61,7 @@ _HOMES = {
     "MosaicError": "errors",
     "ParityReport": "parity",
     "QuantRecipe": "specs",
-    "Request": "pipeline",
+    "Request": "plan",
     "SpecError": "errors",
     "TargetSpec": "specs",
     "ToolError": "errors",

@@ -75,7 +75,7 @@ class ModelCard(_Spec):
     source: Source
     contract: Contract
     training: Training | None = None
-    data: str | None = "streets"
+    data: str | None = None
     """The data set that parity is measured on unless told otherwise; None where there is no labelled one."""
 
 
@@ -122,6 +122,11 @@ class QuantRecipe(_Spec):
     weights: Grid
     activations: Grid
     calibration: Calibration = Calibration()
+
+    @property
+    def precision(self) -> Literal["w8a8", "w8a16"]:
+        """The column of the op tables that this recipe falls under."""
+        return "w8a8" if self.activations.bits == 8 else "w8a16"
 
 
 _FOLDERS: dict[type[BaseModel], tuple[str, str]] = {

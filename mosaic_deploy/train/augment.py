@@ -58,7 +58,7 @@ def random_view(image: Pixels, label: Pixels, view: View, rng: np.random.Generat
     canvas[y : y + out_h, x : x + out_w] = np.asarray(small)
     truth[y : y + out_h, x : x + out_w] = np.asarray(ids)
     if rng.random() < 0.5:
-        canvas, truth = canvas[:, ::-1], truth[:, ::-1]
+        return canvas[:, ::-1], truth[:, ::-1]
     return canvas, truth
 
 

@@ -46,4 +46,4 @@ class TrainConfig:
 
     def rate(self, progress: float) -> float:
         """The learning rate at this progress in [0, 1]: linear warm-up over 2 %, then polynomial."""
-        return self.learning_rate * min(1.0, (progress + 1e-3) / 0.02) * (1.0 - progress) ** 0.9
+        return float(self.learning_rate * min(1.0, (progress + 1e-3) / 0.02) * (1.0 - progress) ** 0.9)

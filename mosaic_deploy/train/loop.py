@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -66,7 +67,7 @@ def train(run: Run) -> dict[str, float]:
     config, device = run.config, torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _claim(run.folder, config)
     torch.manual_seed(config.seed)
-    net = run.net.to(device=device, memory_format=torch.channels_last)
+    net = run.net.to(device).to(memory_format=torch.channels_last)
     averaged = {name: t.detach().clone() for name, t in net.state_dict().items()}
     optimiser = state.make_optimiser(net, config)
     progress = _resume(run.folder, net, averaged, optimiser)
@@ -131,7 +132,7 @@ def _resume(
     return progress
 
 
-def _weights(pools: Sequence[Pool], config: TrainConfig) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def _weights(pools: Sequence[Pool], config: TrainConfig) -> NDArray[np.float32]:
     pixels = np.sum([p.share * p.pixels / len(p.samples) for p in pools], axis=0)
     among = np.sum([p.share * p.in_images_of / len(p.samples) for p in pools], axis=0)
     return class_weights(pixels, among, config.weighting)
@@ -204,7 +205,7 @@ def _evaluate(
 
 
 @torch.no_grad()
-def evaluate(run: Run, net: nn.Module, dataset: Dataset) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def evaluate(run: Run, net: nn.Module, dataset: Dataset) -> NDArray[np.int64]:
     """Confusion of the network on whole images: fed as the contract says, scored at their own size."""
     net.eval()
     device = next(net.parameters()).device

@@ -30,6 +30,8 @@ class Settings:
     data: tuple[str, ...]
     """``NAME[:DIR][*SHARE]`` each."""
     out: Path
+    evaluate: tuple[str, ...] = ()
+    """``NAME[:DIR]`` each; empty stands for the validation splits of ``data``."""
     epochs: float | None = None
     minutes: float | None = None
     batch: int = 8
@@ -65,7 +67,7 @@ def train_card(settings: Settings, *, progress: Progress) -> dict[str, float]:
         contract=card.contract,
         config=config,
         pools=pools,
-        evaluate_on=_evaluations(parts),
+        evaluate_on=_evaluations(settings.evaluate or tuple(name for name, _ in parts), card),
         folder=settings.out,
         report=lambda share, figures: progress("train", min(share, 1.0), figures),
     )
@@ -116,8 +118,7 @@ def _part(text: str) -> tuple[str, float]:
 
 def _pool(name: str, share: float, card: ModelCard, progress: Progress) -> Pool:
     dataset = datasets.open_data(name, split="train")
-    if dataset.labels.classes != card.contract.classes:
-        raise DataError(f"{dataset.name}: its classes are not those of {card.name}")
+    card.contract.require(dataset.labels, dataset=dataset.name)
     done = 0
 
     def tick() -> None:
@@ -128,9 +129,10 @@ def _pool(name: str, share: float, card: ModelCard, progress: Progress) -> Pool:
     return read_pool(dataset, share, tick=tick)
 
 
-def _evaluations(parts: list[tuple[str, float]]) -> dict[str, Dataset]:
+def _evaluations(names: tuple[str, ...], card: ModelCard) -> dict[str, Dataset]:
     found: dict[str, Dataset] = {}
-    for name, _ in parts:
+    for name in names:
         dataset = datasets.open_data(name, split="val")
+        card.contract.require(dataset.labels, dataset=dataset.name)
         found[dataset.name] = dataset
     return found

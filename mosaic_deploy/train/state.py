@@ -29,7 +29,7 @@ class Progress:
 def make_optimiser(net: nn.Module, config: TrainConfig) -> optim.Optimizer:
     """AdamW, without weight decay on biases and batch norms."""
     trained = [p for p in net.parameters() if p.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in trained if p.ndim > 1]},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]

@@ -26,7 +26,7 @@ ZOO: Mapping[str, str] = MappingProxyType(
 """Name of a network -> the module that builds it. Torch is imported with the module, not before."""
 
 
-def build(name: str, **switches: object) -> Network:
+def build(name: str, /, **switches: object) -> Network:
     """Make the network called ``name``, its weights drawn from torch's random generator.
 
     Args:
@@ -36,10 +36,10 @@ def build(name: str, **switches: object) -> Network:
     Raises:
         SpecError: no network has that name, or it has no such switch, or the value makes no sense.
     """
-    from mosaic_deploy.zoo.switches import hint
+    from mosaic_deploy.specs import nearest
 
     if name not in ZOO:
         known = sorted(ZOO)
-        raise SpecError(f"unknown network {name!r}{hint(name, known)}; the zoo has: {', '.join(known)}")
+        raise SpecError(f"unknown network {name!r}{nearest(name, known)}; the zoo has: {', '.join(known)}")
     network: Network = import_module(ZOO[name]).build(**switches)
     return network

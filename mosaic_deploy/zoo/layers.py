@@ -42,7 +42,7 @@ class Conv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
         if self.training and self.conv.groups == x.shape[1] and torch.is_autocast_enabled("cpu"):
-            padded = nn.functional.pad(x, self._pads(x))
+            padded = nn.functional.pad(x, self._pads(x)).to(torch.get_autocast_dtype("cpu"))
             if is_quicker(padded, kernel=self.kernel, stride=self.stride, dilation=self.dilation):
                 weight = self.conv.weight.to(padded.dtype)
                 return depthwise(padded, weight, stride=self.stride, dilation=self.dilation)

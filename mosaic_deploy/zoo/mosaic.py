@@ -205,15 +205,10 @@ class MultiKernel(nn.Module):
 def pool_to_grid(x: Tensor, bins: int) -> Tensor:
     """Average-pool (N, C, H, W) to (N, C, bins, bins) with fixed kernels.
 
-    Per side of length n the stride is n // bins and the kernel stride + n % bins, without padding.
-    Raises ``ModelError`` where n < bins, naming the smallest image that has enough features.
+    Per side of length n, at least ``bins``, the stride is n // bins and the kernel stride + n % bins,
+    without padding.
     """
     height, width = int(x.shape[2]), int(x.shape[3])
-    if min(height, width) < bins:
-        raise ModelError(
-            f"a {height}x{width} feature map cannot be pooled to {bins}x{bins} bins: "
-            f"feed images of at least {_OUTPUT_STRIDE * (bins - 1) + 1} pixels a side, or ask for fewer bins"
-        )
     stride = (height // bins, width // bins)
     kernel = (stride[0] + height % bins, stride[1] + width % bins)
     if kernel == (1, 1):
@@ -230,7 +225,7 @@ class ContextEncoder(nn.Module):
         m, f = config.backbone_channels, config.encoder_filters
         self.bins = tuple(b for b in config.bins if b > 1)
         self.resize = Resize(config.sampling)
-        instances = 1 if config.shared_kernels else len(self.bins)
+        instances = min(1, len(self.bins)) if config.shared_kernels else len(self.bins)
         self.kernels = nn.ModuleList(
             MultiKernel(m, f, grouped=config.group_convolution) for _ in range(instances)
         )
@@ -240,8 +235,16 @@ class ContextEncoder(nn.Module):
         self.dropout = nn.Dropout2d(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Concatenate the bins in their order, then the backbone, then the global branch; project."""
+        """Concatenate the bins in their order, then the backbone, then the global branch; project.
+
+        Raises ``ModelError`` where there are fewer features than bins on a side.
+        """
         size = (int(x.shape[2]), int(x.shape[3]))
+        if min(size) < (finest := max(self.bins, default=1)):
+            raise ModelError(
+                f"a {size[0]}x{size[1]} feature map cannot be pooled to {finest}x{finest} bins: feed images "
+                f"of at least {_OUTPUT_STRIDE * (finest - 1) + 1} pixels a side, or ask for fewer bins"
+            )
         branches = []
         for index, bins in enumerate(self.bins):
             kernels = self.kernels[index % len(self.kernels)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
 from mosaic_deploy.errors import SpecError
+from mosaic_deploy.specs import nearest
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -27,7 +27,7 @@ def configure[C: DataclassInstance](config: type[C], switches: Mapping[str, obje
     known = [field.name for field in fields(config)]
     for name in switches:
         if name not in known:
-            raise SpecError(f"unknown switch {name!r}{hint(name, known)}; known: {', '.join(known)}")
+            raise SpecError(f"unknown switch {name!r}{nearest(name, known)}; known: {', '.join(known)}")
     try:
         text = json.dumps(dict(switches))
     except (TypeError, ValueError) as err:
@@ -39,9 +39,3 @@ def configure[C: DataclassInstance](config: type[C], switches: Mapping[str, obje
         where = ".".join(str(part) for part in first["loc"])
         what = first["msg"].removeprefix("Value error, ")
         raise SpecError(f"switch {where}: {what}" if where else what) from err
-
-
-def hint(name: str, known: list[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the known name nearest to ``name``, or nothing."""
-    near = get_close_matches(name, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

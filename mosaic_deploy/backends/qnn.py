@@ -1,0 +1,218 @@
+"""Qualcomm Hexagon (HTP) through QNN: quantise, compile ahead of time, run on Qualcomm's simulator.
+
+    model.onnx -> model.qdq.onnx -> v68/model_ctx.onnx + .bin, v75/..., model.dlc
+
+What runs is the compiled binary of each architecture, loaded as a phone loads it; nothing is compiled
+again and nothing is left to the CPU. Architectures that the simulator computes alike to the last bit on
+two images share one simulation of the rest; the others are simulated in full.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from mosaic_deploy.backends import BuildJob, Built, File, Run, Step
+from mosaic_deploy.backends._qnn_fleet import Fleet, simulate_all
+from mosaic_deploy.contract import Contract
+from mosaic_deploy.errors import SpecError
+from mosaic_deploy.specs import Options, TargetSpec, nearest
+from mosaic_deploy.tools import GIB, Call, call, call_all
+from mosaic_deploy.worker import JsonObject, Tick
+
+_TOOL = "onnxruntime-qnn"
+_QUANTISE_S = 3600
+_COMPILE_S = 1800
+_MEMORY = 8 * GIB
+_PROCESS_BYTES = 3 * GIB // 2
+"""What a process of the compiler or the simulator is expected to take, with a margin."""
+_ARCHS = "archs"
+_KNOWN = "known_archs"
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """How much may happen at once here."""
+
+    cores: int
+    processes: int
+
+
+@final
+class QnnBackend:
+    """Compiler and simulator of ``onnxruntime-qnn``."""
+
+    def missing(self) -> str | None:
+        """Say that onnxruntime-qnn is missing, or None."""
+        if importlib.util.find_spec("onnxruntime_qnn") is None:
+            return "the Hexagon compiler is missing: pip install onnxruntime-qnn==2.7.0"
+        return None
+
+    def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
+        """Take ``arch``, such as ``"68,73"`` or ``"v75"``, in place of the target's ``archs``.
+
+        Raises ``SpecError`` for another option and for an architecture that is not among ``known_archs``:
+        the compiler itself would take it silently and compile for a default.
+        """
+        for key in target.options:
+            if key not in (_ARCHS, _KNOWN):
+                raise SpecError(
+                    f"target {target.name}: unknown option '{key}'{nearest(key, [_ARCHS, _KNOWN])}"
+                )
+        for key in options:
+            if key != "arch":
+                raise SpecError(f"qnn has no option '{key}'{nearest(key, ['arch'])}; known: arch")
+        known = _numbers(target.options.get(_KNOWN, ()))
+        asked = options["arch"].split(",") if "arch" in options else _numbers(target.options.get(_ARCHS, ()))
+        chosen = tuple(sorted({_arch(str(name), known) for name in asked}))
+        if not chosen:
+            raise SpecError(f"target {target.name}: its option '{_ARCHS}' names no architecture")
+        return {**target.options, _ARCHS: chosen}
+
+    def build(self, job: BuildJob, out: Path, *, tick: Tick) -> Built:
+        """Quantise, then compile for each architecture and write the DLC.
+
+        Raises:
+            ModelError: the graph cannot be quantised, or the compiler does not take an operator.
+            ToolError: the compiler failed.
+        """
+        out, host = out.resolve(), _host()
+        qdq = out / "model.qdq.onnx"
+        quantised = call(_quantising(job, qdq, host), tick=lambda s, text: tick(0.6 * s, text))
+        archs = _numbers(job.target.options[_ARCHS])
+        jobs = [*(_compiling(job, qdq, out, arch) for arch in archs), _dlc(job, qdq, out)]
+        made = call_all(jobs, parallel=host.processes, tick=lambda s, _: tick(0.6 + 0.4 * s, "compiling"))
+        sdk = str(made[0].result["sdk"])
+        version = f"{importlib.metadata.version(_TOOL)} (QNN {sdk})"
+        ort = str(quantised.result["version"])
+        steps = [Step("quantise", "onnxruntime", ort, quantised.seconds, quantised.peak_bytes)]
+        steps += [
+            Step(j.name, _TOOL, version, m.seconds, m.peak_bytes) for j, m in zip(jobs, made, strict=True)
+        ]
+        files = [File(qdq.name, "qdq-onnx")]
+        for arch, outcome in zip(archs, made, strict=False):
+            files.append(File(f"v{arch}/{outcome.result['onnx']}", "context-onnx"))
+            files.append(File(f"v{arch}/{outcome.result['binary']}", "context-binary"))
+        files.append(File("model.dlc", "dlc"))
+        facts = {
+            "input": quantised.result["input"],
+            "output": quantised.result["output"],
+            "archs": list(archs),
+            "qnn": sdk,
+            "precision": _precision(job),
+        }
+        return Built(out, tuple(files), tuple(steps), facts)
+
+    def run(self, built: Built, job: BuildJob, inputs: tuple[Path, ...], *, tick: Tick) -> Run:
+        """Simulate the compiled binaries; the outputs are those of the newest architecture.
+
+        Raises ``ToolError`` where a binary does not load, crashes or takes too long.
+        """
+        archs = _numbers(built.facts["archs"])
+        contexts = {
+            int(Path(file.path).parent.name.removeprefix("v")): built.folder.resolve() / file.path
+            for file in built.files
+            if file.kind == "context-onnx"
+        }
+        fleet = Fleet(
+            contexts={arch: contexts[arch] for arch in sorted(archs, reverse=True)},
+            source=_record(built.facts["input"]),
+            result=_record(built.facts["output"]),
+            contract=job.contract,
+            scratch=job.scratch.resolve() / "simulator",
+            logs=job.logs.resolve(),
+            parallel=_host().processes,
+        )
+        version = f"{importlib.metadata.version(_TOOL)} (QNN {built.facts['qnn']})"
+        flight = simulate_all(fleet, inputs, tick=tick)
+        steps = tuple(Step(f"simulate v{a}", _TOOL, version, s, b) for a, (s, b) in flight.costs.items())
+        facts: dict[str, object] = {
+            "ran_on": f"Hexagon simulator, v{max(archs)} context binary",
+            "simulation": flight.facts,
+        }
+        return Run(flight.outputs, steps, facts)
+
+
+def _quantising(job: BuildJob, qdq: Path, host: _Host) -> Call:
+    request = {
+        "onnx": str(job.onnx.resolve()),
+        "out": str(qdq),
+        "calibration": [str(path.resolve()) for path in job.calibration],
+        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
+        "pixels": _pixels(job.contract),
+        "threads": host.cores,
+    }
+    function = "mosaic_deploy.backends._qnn_quantise:quantise"
+    return _call(job, function, request, timeout_s=_QUANTISE_S, name="quantise")
+
+
+def _compiling(job: BuildJob, qdq: Path, out: Path, arch: int) -> Call:
+    request = {"qdq": str(qdq), "arch": arch, "out": str(out / f"v{arch}")}
+    function = "mosaic_deploy.backends._qnn_compile:compile_context"
+    return _call(job, function, request, timeout_s=_COMPILE_S, name=f"compile v{arch}")
+
+
+def _dlc(job: BuildJob, qdq: Path, out: Path) -> Call:
+    request = {"qdq": str(qdq), "out": str(out / "model.dlc")}
+    function = "mosaic_deploy.backends._qnn_compile:write_dlc"
+    return _call(job, function, request, timeout_s=_COMPILE_S, name="dlc")
+
+
+def _call(job: BuildJob, function: str, request: JsonObject, *, timeout_s: float, name: str) -> Call:
+    word = f"qnn-{name.replace(' ', '-')}"
+    log, cwd = job.logs.resolve() / f"{word}.log", job.scratch.resolve() / word
+    return Call(function, request, timeout_s, _MEMORY, log, cwd, {"OMP_NUM_THREADS": "1"}, name)
+
+
+def _pixels(contract: Contract) -> list[float] | None:
+    """Mean and scale where one pair serves all colours, so that raw pixels can be the quantised input."""
+    if contract.dtype != "float32" or len({*contract.mean}) > 1 or len({*contract.scale}) > 1:
+        return None
+    return [contract.mean[0], contract.scale[0]]
+
+
+def _precision(job: BuildJob) -> str:
+    weights, activations = job.recipe.weights, job.recipe.activations
+    return f"{weights.bits}-bit weights, {activations.bits}-bit activations, all operators on HTP"
+
+
+def _arch(name: str, known: tuple[int, ...]) -> int:
+    number = name.strip().lower().removeprefix("v")
+    words = [str(arch) for arch in known]
+    if number not in words:
+        raise SpecError(
+            f"the Hexagon compiler knows no architecture '{name.strip()}'{nearest(number, words)}; "
+            f"known: {', '.join(words)}"
+        )
+    return int(number)
+
+
+def _numbers(value: object) -> tuple[int, ...]:
+    if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
+        return (int(value),)
+    if isinstance(value, list | tuple) and all(isinstance(part, int) for part in value):
+        return tuple(value)
+    raise SpecError(f"a list of Hexagon architectures, such as [68, 75], is expected, not {value!r}")
+
+
+def _record(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"quantisation parameters expected, not {value!r}")
+    return value
+
+
+def _host() -> _Host:
+    cores = len(os.sched_getaffinity(0))
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            free = int(line.split()[1]) * 1024
+    return _Host(cores, max(1, min(cores, free // _PROCESS_BYTES)))
+
+
+BACKEND = QnnBackend()

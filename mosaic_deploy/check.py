@@ -1,0 +1,164 @@
+"""The op gate: every node of a model against the op table of a target's compiler."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+from mosaic_deploy.macs import macs
+from mosaic_deploy.nodes import Node, nodes
+from mosaic_deploy.ops import OpRule, OpTable, Verdict
+from mosaic_deploy.rules import Finding, Precision, judge
+
+if TYPE_CHECKING:
+    import onnx
+
+Level = Literal["silent-wrong", "unsupported", "cpu-fallback", "unknown"]
+"""The first two fail the gate. ``cpu-fallback`` is counted. ``unknown`` is no evidence, not a no."""
+
+SCHEMA = 1
+
+_FAILING = ("silent-wrong", "unsupported")
+_LEVELS: Mapping[Verdict, Level] = {
+    "wrong": "silent-wrong",
+    "falls-back": "cpu-fallback",
+    "fails-to-compile": "unsupported",
+    "undocumented": "unknown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One node that the table does not clear."""
+
+    level: Level
+    node: str
+    op: str
+    """With its domain where that is not ONNX's own."""
+    rule: str
+    """Id of the rule that refuses, or of the accepting rule that came nearest; empty if there is none."""
+    found: str
+    allowed: str
+    macs_share: float
+    """Of the model's multiply-accumulates in convolutions and matrix products, in [0, 1]."""
+    fix: str
+    error: str
+    """What the tool said when it was tried, or empty."""
+    source: str
+    """``file:line`` of the PyTorch code behind the node, or empty."""
+
+    def __str__(self) -> str:
+        place = f" [{self.source}]" if self.source else ""
+        allowed = f"; allowed: {self.allowed}" if self.allowed else ""
+        return f"{self.level}: {self.node} ({self.op}): {self.found}{allowed}; {self.fix}{place}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What an op table says of a model."""
+
+    table: str
+    tool: str
+    """The compiler and the version that the evidence was made with."""
+    precision: Precision
+    devices: tuple[str, ...]
+    nodes: int
+    """Nodes judged; those that compute constants are not."""
+    macs: int
+    violations: tuple[Violation, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no node is unsupported or silently wrong."""
+        return not any(violation.level in _FAILING for violation in self.violations)
+
+    @property
+    def fallback_macs_share(self) -> float:
+        """Share of the multiply-accumulates, in [0, 1], of nodes that fall back to another processor."""
+        return sum(v.macs_share for v in self.violations if v.level == "cpu-fallback")
+
+    def to_json(self) -> dict[str, object]:
+        """The report as one object; ``violations`` have the fields of ``Violation``."""
+        return {
+            "schema": SCHEMA,
+            "passed": self.passed,
+            "table": self.table,
+            "tool": self.tool,
+            "precision": self.precision,
+            "devices": list(self.devices),
+            "nodes": self.nodes,
+            "macs": self.macs,
+            "fallback_macs_share": self.fallback_macs_share,
+            "violations": [asdict(violation) for violation in self.violations],
+        }
+
+
+def check(
+    model: onnx.ModelProto, *, table: OpTable, precision: Precision, devices: Sequence[str] = ()
+) -> CheckReport:
+    """Judge every node of a model.
+
+    Args:
+        model: as ``read_model`` returned it: its shapes are inferred.
+        table: of the compiler in question.
+        precision: ``float`` judges the graph as it is, quantised or not; ``w8a8`` and ``w8a16`` as a recipe
+            of 8-bit weights and 8- or 16-bit activations will leave it.
+        devices: the table's devices that are compiled for; none named means all.
+    """
+    by_op: dict[tuple[str, str], list[OpRule]] = defaultdict(list)
+    for rule in table.rules:
+        by_op[rule.domain, rule.op].append(rule)
+    everywhere = by_op.pop(("", "*"), [])
+    wanted = tuple(devices) or table.devices
+    judged = [node for node in nodes(model) if not (node.folded and table.folds_constants)]
+    total = sum(macs(node) for node in judged)
+    violations = []
+    for node in judged:
+        own = by_op.get((node.domain, node.op), [])
+        finding = judge(node, [*everywhere, *own], precision=precision, devices=wanted)
+        if not finding.decided or (finding.rule and not finding.rule.accepts):
+            share = macs(node) / total if total else 0.0
+            violations.append(_violation(node, finding, table, share))
+    return CheckReport(
+        table=table.name,
+        tool=f"{table.tool} {table.version}",
+        precision=precision,
+        devices=wanted,
+        nodes=len(judged),
+        macs=total,
+        violations=tuple(violations),
+    )
+
+
+def _violation(node: Node, finding: Finding, table: OpTable, share: float) -> Violation:
+    rule, refused = finding.rule, finding.decided
+    tool = f"{table.tool} {table.version}"
+    if rule is not None and refused:
+        fix, error = rule.fix, rule.evidence.error
+    elif node.domain:
+        fix, error = f"write it with ONNX's own operators: {tool} has no '{node.domain}.{node.op}'", ""
+    else:
+        fix, error = f"untried on {tool}: build and see, or change it to what is allowed", ""
+    gaps = finding.gaps
+    return Violation(
+        level=_level(node, rule if refused else None, table),
+        node=node.name,
+        op=f"{node.domain}.{node.op}" if node.domain else node.op,
+        rule=rule.id if rule is not None else "",
+        found="; ".join(gap.found for gap in gaps) or f"operator {node.op}",
+        allowed="; ".join(gap.allowed for gap in gaps if gap.allowed),
+        macs_share=share,
+        fix=fix,
+        error=error,
+        source=node.source,
+    )
+
+
+def _level(node: Node, refusal: OpRule | None, table: OpTable) -> Level:
+    if refusal is None:
+        level: Level = "unsupported" if node.domain else "unknown"
+    else:
+        level = _LEVELS[refusal.verdict]
+    return "unsupported" if level == "cpu-fallback" and not table.fallback else level

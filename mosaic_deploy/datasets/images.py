@@ -1,0 +1,77 @@
+"""Reading image files that others made: 8-bit pixels, or one line that says why not."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import ImageOps
+from PIL.ImageFile import ImageFile
+
+from mosaic_deploy.errors import DataError
+
+Pixels = NDArray[np.uint8]
+IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm")
+MAX_PIXELS = 64_000_000
+"""Larger images are refused unread: they are a mistake, or a decompression bomb."""
+
+_COLOURS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"})
+"""Pillow's modes with 8 bits a channel at most; the rest would be cut to white when made RGB."""
+
+
+def read_image(path: Path, *, upright: bool = False) -> Pixels:
+    """Read any common image format as (H, W, 3) RGB; ``upright`` follows the EXIF orientation.
+
+    Raises ``DataError`` for what cannot be decoded, has over 64 million pixels or 16 bits a channel.
+    """
+    return _read(path, partial(_rgb, path=path, upright=upright))
+
+
+def read_label(path: Path) -> Pixels:
+    """Read a label map as (H, W) ids: an 8-bit grey or palette image; raises ``DataError`` otherwise."""
+    return _read(path, partial(_ids, path=path))
+
+
+def _rgb(image: ImageFile, *, path: Path, upright: bool) -> Pixels:
+    if image.mode not in _COLOURS:
+        raise DataError(
+            f"{path}: has more than 8 bits a channel (mode {image.mode}): convert it to 8-bit RGB"
+        )
+    turned = ImageOps.exif_transpose(image) if upright else image
+    return np.asarray(turned.convert("RGB"))
+
+
+def _ids(image: ImageFile, *, path: Path) -> Pixels:
+    """Ids of a single-channel image; 2- or 4-bit grey is refused, since Pillow stretches it to 0..255."""
+    packed = any(tile.args in ("L;2", "L;4") for tile in image.tile)
+    if packed or image.mode not in ("L", "P"):
+        kind = f"grey {image.tile[0].args}" if packed else f"mode {image.mode}"
+        raise DataError(
+            f"{path}: a label map is an 8-bit single-channel image of class ids, this one is of {kind}: "
+            "convert it to ids first"
+        )
+    return np.asarray(image)
+
+
+def _read(path: Path, take: Callable[[ImageFile], Pixels]) -> Pixels:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; what matters it raises
+            with PillowImage.open(path) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise DataError(
+                        f"{path}: {image.width}x{image.height} pixels are more than the {MAX_PIXELS} allowed"
+                    )
+                return take(image)
+    except DataError:
+        raise
+    except PillowImage.DecompressionBombError as err:
+        raise DataError(f"{path}: refused, its size looks like an attack ({err})") from err
+    except Exception as err:  # a decoder fails on a broken file with whatever it trips over
+        reason = " ".join(str(err).split()) or type(err).__name__
+        raise DataError(f"{path}: not a readable image ({reason}): replace or remove it") from err

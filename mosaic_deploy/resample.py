@@ -1,0 +1,99 @@
+"""Resizing with the sampling rule stated: half-pixel centres, or aligned corners for a letterbox.
+
+*Half-pixel centres*: sample i of n lies at (i + 0.5) * length / n - 0.5, clamped to the ends; what
+``torch.nn.functional.interpolate(align_corners=False)`` and ONNX's ``half_pixel`` do. *Aligned corners*:
+sample i lies at i * (length - 1) / (n - 1), so that the first and last samples coincide; what MLPerf's
+ADE20K files were made with (DeepLab's ``resize_to_range``). Nothing here smooths before it shrinks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+Floats = NDArray[np.float32]
+
+_PAD_FLOAT = np.float32(127.5)
+PAD = 127
+"""What fills a letterbox, bottom and right: the protocol's 127.5, cut to a pixel."""
+
+
+def letterbox_size(size: Size, into: Size) -> Size:
+    """The largest size with the ratio of ``size`` that fits ``into``; the shorter side is rounded down.
+
+    683x512 into 512x512 gives 512x383. The arithmetic is exact, so the longer side always fits; the original
+    scripts multiply in float32, which leaves some of their longer sides at 511.
+    """
+    (height, width), (rows, columns) = size, into
+    if rows * width <= columns * height:
+        return rows, max(1, width * rows // height)
+    return max(1, height * columns // width), columns
+
+
+def letterbox_image(image: NDArray[np.uint8], into: Size) -> NDArray[np.uint8]:
+    """Fit an (H, W, 3) image into (height, width, 3), the rest at the bottom and right filled with 127.
+
+    Bilinear with aligned corners; fractions are cut, not rounded, as the protocol's cast to uint8 does.
+    """
+    if image.shape[:2] == into:
+        return image
+    size = letterbox_size((image.shape[0], image.shape[1]), into)
+    wide = _blend(image.astype(np.float32), size[1], axis=1, corners=True)
+    small = _blend(wide, size[0], axis=0, corners=True)
+    canvas = np.full((*into, image.shape[2]), _PAD_FLOAT, np.float32)
+    canvas[: size[0], : size[1]] = (small - _PAD_FLOAT) + _PAD_FLOAT  # as the protocol pads; it can round
+    return canvas.astype(np.uint8)
+
+
+def letterbox_label(label: NDArray[np.uint8], into: Size, *, fill: int) -> NDArray[np.uint8]:
+    """Fit an (H, W) map of ids into (height, width): nearest with aligned corners, the rest ``fill``."""
+    size = letterbox_size((label.shape[0], label.shape[1]), into)
+    canvas = np.full(into, fill, np.uint8)
+    canvas[: size[0], : size[1]] = resize_ids(label, size, corners=True)
+    return canvas
+
+
+def resize_scores(scores: Floats, size: Size, *, corners: bool = False) -> Floats:
+    """Resize (C, h, w) scores bilinearly to (C, H, W); ``corners`` chooses aligned corners."""
+    tall = _blend(scores, size[0], axis=1, corners=corners)
+    return _blend(tall, size[1], axis=2, corners=corners)
+
+
+def resize_ids[T: np.generic](ids: NDArray[T], size: Size, *, corners: bool = False) -> NDArray[T]:
+    """Resize an (h, w) map of ids to (H, W), each pixel taken from the nearest; ties go right and down."""
+    rows = _nearest(ids.shape[0], size[0], corners=corners)
+    columns = _nearest(ids.shape[1], size[1], corners=corners)
+    return ids[rows[:, None], columns]
+
+
+def _blend(x: Floats, wanted: int, *, axis: int, corners: bool) -> Floats:
+    length = x.shape[axis]
+    if length == wanted:
+        return x
+    at = np.clip(_positions(length, wanted, corners=corners), 0, length - 1)
+    low = np.floor(at).astype(np.intp)
+    high = np.minimum(low + 1, length - 1)
+    weight = (at - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+    below, above = np.take(x, low, axis), np.take(x, high, axis)
+    blended: Floats = below + (above - below) * weight
+    return blended
+
+
+def _nearest(length: int, wanted: int, *, corners: bool) -> NDArray[np.intp]:
+    if not corners:  # in whole numbers, so that a tie is one whatever the machine
+        return (2 * np.arange(wanted) + 1) * length // (2 * wanted)
+    at = _positions(length, wanted, corners=True).astype(np.float64)
+    return np.clip(np.floor(at + 0.5), 0, length - 1).astype(np.intp)
+
+
+def _positions(length: int, wanted: int, *, corners: bool) -> NDArray[Any]:
+    """(wanted,) where each sample lies on the old grid, which may be a little beyond its ends."""
+    steps = np.arange(wanted)
+    if not corners:
+        return (steps + 0.5) * (length / wanted) - 0.5
+    step = np.float32(length - 1) / np.float32(wanted - 1) if wanted > 1 else np.float32(0)
+    return steps.astype(np.float32) * step

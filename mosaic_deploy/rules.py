@@ -1,0 +1,161 @@
+"""Rules against nodes: where they part, and which of them decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mosaic_deploy.constraints import CONSTRAINTS, Breach
+from mosaic_deploy.nodes import Node, Tensor
+from mosaic_deploy.ops import Limit, OpRule, Range, allows
+
+Precision = Literal["float", "w8a8", "w8a16"]
+"""The model as it is, or as a recipe with 8-bit weights and 8- or 16-bit activations will leave it."""
+
+_GRIDS = {"w8a8": "uint8", "w8a16": "uint16"}
+_FLOATS = ("float32", "float16", "bfloat16", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One point in which a node is not what a rule speaks of."""
+
+    found: str
+    allowed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the table knows of a node: the rule that decides, or the accepting rule that comes nearest."""
+
+    rule: OpRule | None
+    decided: bool
+    gaps: tuple[Gap, ...]
+    """For a refusal, the constraints that it sees broken, if it names some; else the gaps towards the
+    nearest accepting rule."""
+
+
+def judge(node: Node, rules: Sequence[OpRule], *, precision: Precision, devices: Sequence[str]) -> Finding:
+    """Find the rule that decides on a node.
+
+    Args:
+        node: as ``nodes`` describes it.
+        rules: those for its operator and those for every operator, in the table's order.
+        precision: what the network will be compiled as.
+        devices: what it will be compiled for.
+    """
+    accepting = [
+        (rule, gaps(node, rule, precision=precision, devices=devices)) for rule in rules if rule.accepts
+    ]
+    accepting.sort(key=lambda pair: len(pair[1]))
+    nearest, missed = accepting[0] if accepting else (None, ())
+    for rule in rules:
+        if not rule.accepts and _refuses(node, rule, precision, devices):
+            return Finding(rule, decided=True, gaps=_objections(node, rule) or missed)
+    return Finding(nearest, decided=nearest is not None and not missed, gaps=missed)
+
+
+def gaps(node: Node, rule: OpRule, *, precision: Precision, devices: Sequence[str]) -> tuple[Gap, ...]:
+    """List what keeps an accepting rule from covering a node; empty where it does."""
+    found = [
+        *_type_gaps(node, rule, precision),
+        *_attribute_gaps(node, rule),
+        *(_constraint_gap(name, breach) for name in rule.constraints if (breach := _breach(name, node))),
+    ]
+    if rule.versions and node.version not in rule.versions:
+        found.append(Gap(f"version {node.version} of the operator", _listed("version", rule.versions)))
+    untried = [d for d in devices if rule.evidence.devices and d not in rule.evidence.devices]
+    if untried:
+        found.append(Gap(f"compiled for {', '.join(untried)}", _listed("", rule.evidence.devices)))
+    return tuple(found)
+
+
+def kind(tensor: Tensor, precision: Precision) -> tuple[str, bool]:
+    """Return a tensor's type at the given precision, and whether that is a quantised one."""
+    if tensor.grid is not None:
+        return tensor.grid.dtype, True
+    if precision != "float" and tensor.dtype in _FLOATS:
+        return _GRIDS[precision], True
+    return tensor.dtype, False
+
+
+def _type_gaps(node: Node, rule: OpRule, precision: Precision) -> Iterable[Gap]:
+    data = node.data
+    if data is None:
+        return
+    name, quantised = kind(data, precision)
+    if name not in (rule.grids if quantised else rule.dtypes):
+        yield Gap(f"{'quantised ' if quantised else ''}{name or 'an unknown type'}", _types(rule))
+    if rule.ranks and (data.shape is None or data.rank not in rule.ranks):
+        found = "an unknown rank" if data.shape is None else f"rank {data.rank}"
+        yield Gap(found, _listed("rank", rule.ranks))
+    weight = node.inputs[1] if len(node.inputs) > 1 else None
+    if rule.weights and weight is not None and weight.grid and weight.grid.dtype not in rule.weights:
+        yield Gap(f"parameters of {weight.grid.dtype}", _listed("parameters of", rule.weights))
+
+
+def _attribute_gaps(node: Node, rule: OpRule) -> Iterable[Gap]:
+    for name, value in node.attributes.items():
+        limit = rule.attributes.get(name, _default(node, name))
+        if limit is not None and not allows(limit, value):
+            shown = list(value) if isinstance(value, tuple) else value
+            yield Gap(f"{name} {shown}", f"{name} {describe(limit)}")
+
+
+def _default(node: Node, name: str) -> Limit | None:
+    """Return the default of an attribute that a rule does not name, as a limit."""
+    value = node.defaults.get(name)
+    if value is None:
+        return () if node.attributes.get(name) is not None else None
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _refuses(node: Node, rule: OpRule, precision: Precision, devices: Sequence[str]) -> bool:
+    if rule.evidence.devices and not set(devices) & set(rule.evidence.devices):
+        return False
+    if rule.versions and node.version not in rule.versions:
+        return False
+    data = node.data
+    if rule.dtypes or rule.grids or rule.ranks:
+        if data is None:
+            return False
+        name, quantised = kind(data, precision)
+        if (rule.dtypes or rule.grids) and name not in (rule.grids if quantised else rule.dtypes):
+            return False
+        if rule.ranks and (data.shape is None or data.rank not in rule.ranks):
+            return False
+    for attribute, limit in rule.attributes.items():
+        if attribute not in node.attributes or not allows(limit, node.attributes[attribute]):
+            return False
+    if any(_breach(name, node) for name in rule.constraints):
+        return False
+    return all((breach := _breach(name, node)) is not None and breach.certain for name in rule.breaks)
+
+
+def _objections(node: Node, rule: OpRule) -> tuple[Gap, ...]:
+    return tuple(_constraint_gap(name, breach) for name in rule.breaks if (breach := _breach(name, node)))
+
+
+def _breach(name: str, node: Node) -> Breach | None:
+    return CONSTRAINTS[name].breach(node)
+
+
+def _constraint_gap(name: str, breach: Breach) -> Gap:
+    return Gap(breach.found, CONSTRAINTS[name].sentence)
+
+
+def describe(limit: Limit) -> str:
+    """Put a limit into words."""
+    if isinstance(limit, Range):
+        ends = (("from", limit.min), ("to", limit.max))
+        return " ".join(f"{word} {end:g}" for word, end in ends if end is not None) or "of any number"
+    return limit if isinstance(limit, str) else " or ".join(str(value) for value in limit) or "left out"
+
+
+def _types(rule: OpRule) -> str:
+    return " or ".join([*rule.dtypes, *(f"quantised {grid}" for grid in rule.grids)])
+
+
+def _listed(word: str, values: Sequence[object]) -> str:
+    return f"{word} {', '.join(str(value) for value in values)}".strip()

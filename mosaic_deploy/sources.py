@@ -1,0 +1,120 @@
+"""What ``build MODEL`` may be: a card's name, a card, weights with a card beside them, or any ONNX file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mosaic_deploy import specs
+from mosaic_deploy.contract import Contract
+from mosaic_deploy.datasets.samples import LabelSpace
+from mosaic_deploy.errors import ModelError, UsageError
+from mosaic_deploy.model import InputFacts, read_input
+from mosaic_deploy.specs import ModelCard, Source
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """What the command line says about an ONNX file that has no card; None where it says nothing."""
+
+    mean: tuple[float, float, float] | None = None
+    scale: tuple[float, float, float] | None = None
+    colour: str | None = None
+    resize: str | None = None
+    output: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether any of them was used."""
+        return self != InputOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A card, and the folder that its relative paths start from."""
+
+    card: ModelCard
+    root: Path
+
+
+def find_model(name: str, *, options: InputOptions, labels: LabelSpace | None) -> Model:
+    """Resolve what a person typed.
+
+    Args:
+        name: a card's name (``mosaic``), a ``.toml`` card, a ``.safetensors`` with its card of the same
+            name beside it, or an ``.onnx`` with such a card or with input ``options``.
+        options: facts about the input of an ONNX without a card.
+        labels: the classes of the data set in use, for an ONNX without a card.
+
+    Raises:
+        UsageError: the options clash with a card, or are needed and missing.
+        SpecError: an unknown name, or a card that breaks its schema.
+        ModelError: the file cannot be used.
+    """
+    path = Path(name)
+    if path.suffix in (".onnx", ".safetensors"):
+        if not path.is_file():
+            raise ModelError(f"{name}: no such file")
+        card = path.with_suffix(".toml")
+        if not card.is_file():
+            if path.suffix == ".onnx":
+                return Model(_describe(path, options, labels), path.parent)
+            raise UsageError(
+                f"{name}: weights need their model card {card.name} beside them; "
+                "'mosaic-deploy import-mlperf' and 'train' write one"
+            )
+    else:
+        card = specs.locate(ModelCard, name)
+    if options.given:
+        raise UsageError(f"{card.name} already says how to feed the model: leave the --input options out")
+    return Model(specs.read(ModelCard, card), card.parent)
+
+
+def _describe(path: Path, options: InputOptions, labels: LabelSpace | None) -> ModelCard:
+    facts = read_input(path)
+    if facts.dtype == "float32" and (options.mean is None or options.scale is None):
+        raise UsageError(
+            f"{path}: takes floats, so say how pixels become them: --input-mean and --input-scale "
+            f"(input = (pixel - mean) / scale), or put a model card {path.stem}.toml beside it"
+        )
+    if labels is None or not labels.classes:
+        raise UsageError(f"{path}: has no model card, so --data must say what its classes are")
+    stem = "".join(c if c.isalnum() or c in "_.-" else "-" for c in path.stem.lower()).strip("-._")
+    return ModelCard(
+        schema=1,
+        name=stem[:64] or "model",
+        summary=f"described on the command line: {path.name}",
+        licence="not stated",
+        source=Source(onnx=Path(path.name)),
+        contract=_contract(path, facts, options, labels),
+        data=None,
+    )
+
+
+def _contract(path: Path, facts: InputFacts, options: InputOptions, labels: LabelSpace) -> Contract:
+    stated = {
+        "mean": options.mean,
+        "scale": options.scale,
+        "colour": options.colour,
+        "resize": options.resize,
+        "output": options.output or facts.output,
+    }
+    try:
+        return Contract.model_validate(
+            {
+                "height": facts.height,
+                "width": facts.width,
+                "layout": facts.layout,
+                "dtype": facts.dtype,
+                "classes": labels.classes,
+                "palette": labels.palette,
+                "unscored": labels.unscored,
+                **{key: value for key, value in stated.items() if value is not None},
+            }
+        )
+    except ValidationError as err:
+        problem = err.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise UsageError(f"{path}: {where}: {problem['msg']}") from err

@@ -1,0 +1,179 @@
+"""Reading a TFLite file as plain values: operators, tensors, quantisation. The file is not trusted.
+
+The schema that ai-edge-litert ships does the decoding. It checks nothing, so every length is bounded here,
+and whatever it stumbles over becomes one ``ModelError``.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaic_deploy.errors import ModelError
+
+MAX_BYTES = 64 * 2**20
+_MAX_COUNT = 4096  # of operators or tensors
+_MAX_RANK = 8
+_MAGIC = b"TFL3"  # bytes 4 to 8 of every file
+
+_DTYPES = {"UINT8": np.dtype("u1"), "INT8": np.dtype("i1"), "INT32": np.dtype("<i4")}
+_OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "CONV_2D": (
+        "Conv2DOptions",
+        ("StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "Padding", "FusedActivationFunction"),
+    ),
+    "DEPTHWISE_CONV_2D": (
+        "DepthwiseConv2DOptions",
+        ("StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "Padding", "FusedActivationFunction"),
+    ),
+    "AVERAGE_POOL_2D": ("Pool2DOptions", ("StrideH", "StrideW", "FilterHeight", "FilterWidth")),
+    "RESIZE_BILINEAR": ("ResizeBilinearOptions", ("AlignCorners", "HalfPixelCenters")),
+    "ADD": ("AddOptions", ("FusedActivationFunction",)),
+    "CONCATENATION": ("ConcatenationOptions", ("Axis", "FusedActivationFunction")),
+    "SPLIT": ("SplitOptions", ("NumSplits",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of the file; ``data`` is None unless it is a constant of a type known here."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    data: NDArray[np.integer] | None
+
+    def floats(self) -> NDArray[np.float32]:
+        """Return scale * (data - zero point); raises ``ModelError`` if quantised otherwise than whole."""
+        if self.data is None or len(self.scales) != 1 or len(self.zero_points) != 1:
+            raise ModelError("a weight is no constant, or not quantised per tensor")
+        if not (math.isfinite(self.scales[0]) and self.scales[0] > 0):
+            raise ModelError(f"a weight has the scale {self.scales[0]}")
+        centred = self.data.astype(np.int64) - self.zero_points[0]
+        return (centred * self.scales[0]).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An operator: its kind in TFLite's words, tensor numbers, and the options that matter."""
+
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Mapping[str, int]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The only subgraph of a file, operators in order of execution."""
+
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    def without_requantisation(self) -> Graph:
+        """Drop ``QUANTIZE`` operators, which in floats do nothing: x -> QUANTIZE -> y  becomes  x."""
+        source: dict[int, int] = {}
+        ops = []
+        for op in self.ops:
+            inputs = tuple(source.get(i, i) for i in op.inputs)
+            if op.kind == "QUANTIZE" and len(inputs) == len(op.outputs) == 1:
+                source[op.outputs[0]] = inputs[0]
+            else:
+                ops.append(replace(op, inputs=inputs))
+        return replace(self, ops=tuple(ops), outputs=tuple(source.get(i, i) for i in self.outputs))
+
+
+def parse(data: bytes, path: Path) -> Graph:
+    """Decode a TFLite file of one subgraph; ``path`` is for messages.
+
+    Raises:
+        ModelError: the bytes are too many, no TFLite, cut off or damaged.
+    """
+    if len(data) > MAX_BYTES:
+        raise ModelError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no file known here is")
+    if data[4:8] != _MAGIC:
+        raise ModelError(f"{path}: not a TFLite file")
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        return _graph(schema, schema.Model.GetRootAsModel(data, 0))
+    except (
+        struct.error, ValueError, IndexError, TypeError, AttributeError, KeyError, OverflowError,
+    ) as err:  # fmt: skip
+        raise ModelError(f"{path}: cut off or damaged TFLite file: fetch it again") from err
+
+
+def _graph(schema: Any, model: Any) -> Graph:
+    if _count(model.SubgraphsLength()) != 1:
+        raise ValueError("not one subgraph")
+    graph = model.Subgraphs(0)
+    tensors = [_tensor(schema, model, graph.Tensors(i)) for i in range(_count(graph.TensorsLength()))]
+    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
+    ops = [
+        _op(schema, model, graph.Operators(i), kinds, len(tensors))
+        for i in range(_count(graph.OperatorsLength()))
+    ]
+    inputs = _numbers(graph.Inputs, graph.InputsLength(), len(tensors))
+    return Graph(
+        tuple(tensors), tuple(ops), inputs, _numbers(graph.Outputs, graph.OutputsLength(), len(tensors))
+    )
+
+
+def _tensor(schema: Any, model: Any, tensor: Any) -> Tensor:
+    kinds = {value: name for name, value in vars(schema.TensorType).items() if name.isupper()}
+    dtype = kinds[tensor.Type()]
+    rank = tensor.ShapeLength()
+    if rank > _MAX_RANK:
+        raise ValueError("rank")
+    shape = tuple(int(tensor.Shape(i)) for i in range(rank))
+    scales: tuple[float, ...] = ()
+    zeros: tuple[int, ...] = ()
+    if (quantised := tensor.Quantization()) is not None:
+        scales = tuple(float(quantised.Scale(i)) for i in range(_count(quantised.ScaleLength())))
+        zeros = tuple(int(quantised.ZeroPoint(i)) for i in range(_count(quantised.ZeroPointLength())))
+    data = None
+    buffer = model.Buffers(tensor.Buffer())
+    if buffer.DataLength() and dtype in _DTYPES:
+        data = buffer.DataAsNumpy().view(_DTYPES[dtype]).reshape(shape)
+    return Tensor(shape, dtype, scales, zeros, data)
+
+
+def _op(schema: Any, model: Any, op: Any, kinds: Mapping[int, str], tensors: int) -> Op:
+    code = model.OperatorCodes(op.OpcodeIndex())
+    kind = kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+    options: dict[str, int] = {}
+    if kind in _OPTIONS and (union := op.BuiltinOptions()) is not None:
+        name, fields = _OPTIONS[kind]
+        table = vars(schema)[name]()
+        table.Init(union.Bytes, union.Pos)
+        options = {field: int(getattr(table, field)()) for field in fields}
+    return Op(
+        kind,
+        _numbers(op.Inputs, op.InputsLength(), tensors),
+        _numbers(op.Outputs, op.OutputsLength(), tensors),
+        options,
+    )
+
+
+def _numbers(read: Any, length: int, tensors: int) -> tuple[int, ...]:
+    numbers = tuple(int(read(i)) for i in range(_count(length)))
+    if any(not 0 <= n < tensors for n in numbers):
+        raise ValueError("tensor number")
+    return numbers
+
+
+def _count(length: int) -> int:
+    if length > _MAX_COUNT:
+        raise ValueError("length")
+    return length

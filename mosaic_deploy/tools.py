@@ -1,0 +1,90 @@
+"""The one door to other programs and to worker processes.
+
+Native tools crash, hang and litter. Each piece of their work therefore runs in a child process: in a folder
+that may be littered, in a session of its own, with limits of time and memory, and with everything it prints
+in a log. A child dies with its parent, however the parent dies, and when the parent is interrupted. What
+goes wrong there arrives here as one exception with one line of text.
+
+The parent polls its children ten times a second and needs no threads. (Linux would also end a child
+together with the *thread* that started it.)
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mosaic_deploy._child import GIB, PROGRAM, Call, Child, Outcome
+from mosaic_deploy.worker import Tick
+
+_POLL_MS = 100
+
+
+def call(job: Call, *, tick: Tick | None = None) -> Outcome:
+    """Run one function in a child process.
+
+    Raises:
+        MosaicError: the function raised one: the same class, the same words.
+        ToolError: it raised something else, crashed, took too long or too much memory, or the disk is
+            full. One line: what, why, the last words of the log, and the log's path.
+    """
+    return call_all([job], parallel=1, tick=tick)[0]
+
+
+def call_all(
+    jobs: Sequence[Call], *, parallel: int, tick: Tick | None = None
+) -> tuple[Outcome, ...]:
+    """Run functions in child processes, at most ``parallel`` at a time; outcomes in the jobs' order.
+
+    The first that fails ends them all and raises as ``call`` does. ``tick`` hears the mean share.
+    """
+    outcomes: dict[int, Outcome] = {}
+    running: dict[int, Child] = {}
+    shares = [0.0] * len(jobs)
+    try:
+        while len(outcomes) < len(jobs):
+            begun = len(outcomes) + len(running)
+            for index in range(begun, min(len(jobs), begun + max(parallel, 1) - len(running))):
+                running[index] = Child(jobs[index])
+                running[index].begin()
+            _wait(running.values())
+            for index, child in list(running.items()):
+                ended = child.look()
+                if child.news is not None:
+                    shares[index], text = child.news
+                    child.news = None
+                    if tick is not None:
+                        tick(sum(shares) / len(jobs), text)
+                if ended:
+                    outcomes[index], shares[index] = child.outcome(), 1.0
+                    del running[index]
+    finally:
+        for child in running.values():
+            child.kill()
+    return tuple(outcomes[index] for index in range(len(jobs)))
+
+
+def run(
+    argv: Sequence[str], *, timeout_s: float, log: Path, cwd: Path, memory_bytes: int = 4 * GIB
+) -> Outcome:
+    """Run a program, found on PATH, as ``call`` runs a function.
+
+    Raises ``ToolError`` as well if there is no such program or its exit status is not 0. Should this very
+    process be killed outright, the program dies, but not what it may have started itself.
+    """
+    request = {"argv": list(argv)}
+    name = Path(argv[0]).name
+    return call(Call(PROGRAM, request, timeout_s, memory_bytes, log, cwd, {}, name))
+
+
+def _wait(children: Iterable[Child]) -> None:
+    """Sleep until a child has news or ends, a tenth of a second at most."""
+    poll = select.poll()
+    for child in children:
+        for descriptor in child.descriptors:
+            poll.register(descriptor, select.POLLIN)
+    poll.poll(_POLL_MS)
+
+
+__all__ = ["GIB", "Call", "Outcome", "Tick", "call", "call_all", "run"]

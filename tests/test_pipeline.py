@@ -1,0 +1,126 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mosaic_deploy.artifact import sha256_of
+from mosaic_deploy.errors import DataError, SpecError, ToolError, UsageError
+from mosaic_deploy.pipeline import deploy
+from mosaic_deploy.plan import Request
+from mosaic_deploy.report import to_json
+from tests.conftest import Tiny
+
+
+def request(tiny: Tiny, out: Path) -> Request:
+    return Request(model=str(tiny.card), targets=(str(tiny.target),), out=out)
+
+
+def silent(stage: str, share: float, note: str) -> None:
+    assert 0 <= share <= 1
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+
+
+def test_one_build_from_card_to_verdict(tiny: Tiny, tmp_path: Path) -> None:
+    stages: dict[str, float] = {}
+    (report,) = deploy(request(tiny, tmp_path / "out"), progress=lambda s, p, n: stages.update({s: p}))
+    assert report.passed
+    assert report.parity is not None
+    assert (report.parity.dataset, report.parity.images) == ("folder", 3)
+    assert report.parity.reference > 0.95
+    assert report.parity.agreement == 1.0
+    assert stages.keys() >= {"export", "check", "calibrate", "prepare", "build", "reference", "run", "parity"}
+    assert set(stages.values()) == {1.0}
+    folder = tmp_path / "out" / "tiny-echo-w8a8"
+    assert left_in(tmp_path / "out") == ["tiny-echo-w8a8"]
+    assert left_in(folder) == [
+        "check.json", "echo.onnx", "logs", "manifest.json", "model.onnx", "parity.json", "preview.webp",
+    ]  # fmt: skip
+    for entry in report.artifacts:
+        assert sha256_of(folder / entry.path) == entry.sha256
+        assert (folder / entry.path).stat().st_size == entry.bytes
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["contract"]["height"] == 32
+    assert manifest["passed"] is True
+    record = json.loads(json.dumps(to_json([report]), allow_nan=False))
+    assert record["passed"] is True
+    assert set(record["builds"][0]) >= {
+        "model",
+        "target",
+        "recipe",
+        "passed",
+        "artifacts",
+        "check",
+        "parity",
+        "steps",
+    }
+
+
+def test_a_wrong_network_is_a_verdict_not_an_error(tiny: Tiny, tmp_path: Path) -> None:
+    wrong = replace(request(tiny, tmp_path / "out"), targets=(str(tiny.target_with("wrong")),))
+    (report,) = deploy(wrong, progress=silent)
+    assert not report.passed
+    assert report.parity is not None
+    assert report.parity.drop > 0.5
+    assert json.loads((tmp_path / "out" / "tiny-wrong-w8a8" / "parity.json").read_text())["passed"] is False
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"), [("crash", "SIGSEGV"), ("full", "disk is full|no space")], ids=["crash", "full-disk"]
+)
+def test_a_failing_tool_leaves_nothing(tiny: Tiny, tmp_path: Path, fault: str, says: str) -> None:
+    bad = replace(request(tiny, tmp_path / "out"), targets=(str(tiny.target_with(fault)),))
+    with pytest.raises(ToolError, match=f"(?i){says}") as caught:
+        deploy(bad, progress=silent)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_op_that_the_target_lacks_stops_the_build(tiny: Tiny, tmp_path: Path) -> None:
+    import onnx
+
+    model = onnx.load(tiny.onnx)
+    relu = model.graph.node[1]
+    relu.op_type, relu.name = "Erf", "the_erf"
+    onnx.save(model, tiny.onnx)
+    (report,) = deploy(request(tiny, tmp_path / "out"), progress=silent)
+    assert not report.passed
+    assert report.parity is None
+    folder = tmp_path / "out" / "tiny-echo-w8a8"
+    violations = json.loads((folder / "check.json").read_text())["violations"]
+    assert [(v["node"], v["op"]) for v in violations] == [("the_erf", "Erf")]
+    assert not (folder / "echo.onnx").exists()
+
+
+def test_unknown_names_come_with_the_nearest(tiny: Tiny, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for wrong, error, says in (
+        (Request("mosiac", ("dsp",), out), SpecError, "did you mean 'mosaic'"),
+        (Request("mosaic", ("dps",), out), SpecError, "did you mean 'dsp'"),
+        (replace(request(tiny, out), recipe="w8a9"), SpecError, "did you mean 'w8a"),
+        (replace(request(tiny, out), recipe="w8a16"), UsageError, "not for target echo"),
+        (replace(request(tiny, out), data="camvit"), DataError, "did you mean 'camvid'"),
+        (replace(request(tiny, out), tolerance=2.0), UsageError, "between 0 and 1"),
+        (replace(request(tiny, out), images=0), UsageError, "at least 1"),
+        (replace(request(tiny, out), targets=()), UsageError, "name a target"),
+        (replace(request(tiny, out), options={"arch": "73"}), SpecError, "no option 'arch'"),
+    ):
+        with pytest.raises(error, match=says):
+            deploy(wrong, progress=silent)
+    assert not out.exists()
+
+
+def test_calibrating_on_what_is_measured_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    twice = replace(request(tiny, tmp_path / "out"), calibration=f"folder:{tiny.data / 'val'}")
+    with pytest.raises(DataError, match="also stand in the validation set"):
+        deploy(twice, progress=silent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_classes_of_model_and_data_must_fit(tiny: Tiny, tmp_path: Path) -> None:
+    (tiny.data / "classes.txt").write_text("sky\nroad\n")
+    with pytest.raises(DataError, match="folder: has 2 classes, the network 3"):
+        deploy(request(tiny, tmp_path / "out"), progress=silent)
