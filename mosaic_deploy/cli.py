@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 from collections.abc import Callable
@@ -172,11 +173,9 @@ def train(
     )  # fmt: skip
     with _bars(quiet=json_) as progress:
         figures = train_card(settings, progress=progress)
-    _show(
-        json_,
-        {"schema": 1, **figures},
-        lambda: "\n".join(f"{k} {v:.4f}" for k, v in figures.items()),
-    )
+    record = {name: None if math.isnan(value) else value for name, value in figures.items()}
+    lines = "\n".join(f"{name} {value:.4f}" for name, value in figures.items())
+    _show(json_, {"schema": 1, **record}, lambda: lines)
 
 
 @app.command("render-streets", rich_help_panel="Models")

@@ -5,16 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from mosaic_deploy.datasets.ade20k31 import LABELS, SIDE
+
 LICENCE = "MLCommons Association License (the terms of Apache-2.0)"
-
-CLASSES = (
-    "other", "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass",
-    "cabinet", "sidewalk", "person", "earth", "door", "table", "mountain", "plant", "curtain", "chair",
-    "car", "water", "painting", "sofa", "shelf", "house", "sea", "mirror", "rug", "field", "armchair",
-)  # fmt: skip
-"""ADE20K's 31 most frequent classes, with its own numbers; 0 is an output that is never meant."""
-
-_SIDE = 512
 
 
 def card_text(
@@ -36,6 +29,7 @@ schema = 1
 name = "mosaic-mlperf-r4"
 summary = "MLPerf Mobile's official MOSAIC (R4) for ADE20K's 31 most frequent classes, weights dequantised"
 licence = {json.dumps(LICENCE)}
+data = "ade20k31"
 
 [source]
 factory = "mosaic"
@@ -45,19 +39,13 @@ weights = {json.dumps(weights)}
 {lines}
 
 [contract]
-height = {_SIDE}
-width = {_SIDE}
+height = {SIDE}
+width = {SIDE}
 mean = {[mean] * 3}
 scale = {[scale] * 3}
 resize = "letterbox"
 output = "logits"
-classes = {json.dumps(CLASSES)}
-palette = {[_colour(index) for index in range(len(CLASSES))]}
-unscored = [0]
+classes = {json.dumps(LABELS.classes)}
+palette = {json.dumps(LABELS.palette)}
+unscored = {list(LABELS.unscored)}
 """
-
-
-def _colour(index: int) -> list[int]:
-    """Spread the bits of a class id over three colours, highest first: near ids look different."""
-    bits = [(index >> place) & 1 for place in range(6)]
-    return [(bits[shade] << 7) + (bits[shade + 3] << 6) for shade in range(3)]

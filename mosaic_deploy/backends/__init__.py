@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -79,6 +79,8 @@ class Run:
     """One ``.npy`` per input, dequantised to float32 where scores are quantised."""
     steps: tuple[Step, ...]
     facts: dict[str, object]
+    others: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """The outputs of further compiled variants, by their names, where they differ from ``outputs``."""
 
 
 class Backend(Protocol):

@@ -40,6 +40,8 @@ class Flight:
 
     outputs: tuple[Path, ...]
     """Of the main architecture, one ``.npy`` per input."""
+    others: dict[str, tuple[Path, ...]]
+    """The same of each architecture that computes otherwise."""
     costs: dict[int, tuple[float, int]]
     """Architecture -> seconds of its processes, added up, and the largest peak memory in bytes."""
     facts: JsonObject
@@ -69,7 +71,9 @@ def simulate_all(fleet: Fleet, inputs: Sequence[Path], *, tick: Tick) -> Flight:
         facts[f"v{arch}"] = _compare(fleet, arch, [inputs[i] for i in images], main)
         if arch != leader:
             facts[f"v{arch}"]["alike"] = f"v{leader}"
-    return Flight(tuple(_place(fleet, main, path) for path in inputs), costs, facts)
+    outputs = {leader: tuple(_place(fleet, leader, path) for path in inputs) for leader in leaders}
+    others = {f"v{arch}": paths for arch, paths in outputs.items() if arch != main}
+    return Flight(outputs[main], others, costs, facts)
 
 
 def _job(fleet: Fleet, arch: int, inputs: Sequence[Path], images: range) -> Call:

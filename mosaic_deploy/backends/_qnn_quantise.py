@@ -36,8 +36,9 @@ def quantise(request: JsonObject, tick: Tick) -> JsonObject:
     None) and ``threads``.
 
     Returns:
-        ``input`` and ``output`` (name, shape, dtype, scale, zero_point; the input also pixel_factor:
-        quantised value = factor * pixel, None where there is none), ``nodes`` and ``version``.
+        ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes`` and ``version``. The
+        input also has pixel_factor, where quantised value = factor * pixel (else None), and pixel_shift,
+        by how many steps the zero point misses the contract's mean: 0.5 for a mean of 127.5, else 0.
 
     Raises:
         ModelError: the graph cannot be read, run or quantised.
@@ -66,7 +67,7 @@ def quantise(request: JsonObject, tick: Tick) -> JsonObject:
     tick(0.9, "quantising")
     quantised = _insert(model, ranges, recipe, grid)
     source, result = _cut_input(quantised), _cut_output(quantised)
-    source["pixel_factor"] = _pixel_factor(source, pixels)
+    source |= _pixel_facts(pixels, recipe["activations"], grid)
     _name(quantised)
     Path(request["out"]).write_bytes(quantised.SerializeToString(deterministic=True))
     return {
@@ -148,16 +149,13 @@ def _input_grid(pixels: list[float] | None, grid: JsonObject) -> tuple[float, in
     return 1 / (scale * factor), zero_point
 
 
-def _pixel_factor(source: JsonObject, pixels: list[float] | None) -> int | None:
-    """1 or 256 where quantised input = factor * pixel holds to a thousandth of a step, else None."""
-    if pixels is None:
-        return None
-    mean, scale = pixels
-    for factor in (1, 256):
-        exact_scale = abs(source["scale"] * scale * factor - 1) < 1e-6
-        if exact_scale and abs(mean * factor - source["zero_point"]) < 1e-3:
-            return factor
-    return None
+def _pixel_facts(
+    pixels: list[float] | None, activations: JsonObject, grid: tuple[float, int] | None
+) -> JsonObject:
+    if pixels is None or grid is None:
+        return {"pixel_factor": None, "pixel_shift": 0.0}
+    factor = 1 << (activations["bits"] - 8)
+    return {"pixel_factor": factor, "pixel_shift": grid[1] - pixels[0] * factor}
 
 
 def _insert(

@@ -32,15 +32,18 @@ def simulate(request: JsonObject, tick: Tick) -> JsonObject:
 
 
 def to_integers(values: NDArray[Any], grid: JsonObject) -> NDArray[Any]:
-    """Quantise to the nearest integer of a grid; integers pass, times 256 where the grid is finer."""
+    """Quantise to the nearest integer of a grid; bytes pass, times 256 where the grid is finer.
+
+    Where raw pixels are the grid, the pixel comes out, also of floats normalised with half a step off.
+    """
     dtype = np.dtype(grid["dtype"])
     if values.dtype.kind in "iu":
         return (values.astype(dtype) * (grid["pixel_factor"] or 1)).astype(dtype)
     if grid["scale"] is None:
         return values.astype(dtype)
     bounds = np.iinfo(str(dtype))
-    steps = np.rint(values.astype(np.float64) / grid["scale"]) + grid["zero_point"]
-    integers: NDArray[Any] = np.clip(steps, bounds.min, bounds.max).astype(dtype)
+    steps = values.astype(np.float64) / grid["scale"] + grid["zero_point"] - grid["pixel_shift"]
+    integers: NDArray[Any] = np.clip(np.rint(steps), bounds.min, bounds.max).astype(dtype)
     return integers
 
 

@@ -111,6 +111,8 @@ class QnnBackend:
     def run(self, built: Built, job: BuildJob, inputs: tuple[Path, ...], *, tick: Tick) -> Run:
         """Simulate the compiled binaries; the outputs are those of the newest architecture.
 
+        ``Run.others`` holds those of every architecture that computes otherwise.
+
         Raises ``ToolError`` where a binary does not load, crashes or takes too long.
         """
         archs = _numbers(built.facts["archs"])
@@ -135,7 +137,7 @@ class QnnBackend:
             "ran_on": f"Hexagon simulator, v{max(archs)} context binary",
             "simulation": flight.facts,
         }
-        return Run(flight.outputs, steps, facts)
+        return Run(flight.outputs, steps, facts, flight.others)
 
 
 def _quantising(job: BuildJob, qdq: Path, host: _Host) -> Call:

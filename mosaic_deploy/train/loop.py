@@ -74,7 +74,7 @@ def train(run: Run) -> dict[str, float]:
     weights = torch.from_numpy(_weights(run.pools, config)).to(device)
     batches = Batches(run.pools, config, run.contract, seed=config.seed + progress.step)
     steps = _steps(run.pools, config)
-    figures: dict[str, float] = {}
+    figures = progress.history[-1] if progress.history else {}
     evaluated, losses, since = progress.seconds, [], time.monotonic()
     try:
         while (done := _done(progress, config, steps)) < 1.0:
@@ -91,8 +91,9 @@ def train(run: Run) -> dict[str, float]:
                 figures = _evaluate(run, net, averaged, progress, float(np.mean(losses)))
                 _checkpoint(run.folder, net, averaged, optimiser, progress)
                 evaluated, losses, since = progress.seconds, [], time.monotonic()
-        figures = _evaluate(run, net, averaged, progress, float(np.mean(losses or [math.nan])))
-        _checkpoint(run.folder, net, averaged, optimiser, progress)
+        if losses or not figures:
+            figures = _evaluate(run, net, averaged, progress, float(np.mean(losses or [math.nan])))
+            _checkpoint(run.folder, net, averaged, optimiser, progress)
     except KeyboardInterrupt:
         _checkpoint(run.folder, net, averaged, optimiser, progress)
         raise

@@ -36,7 +36,7 @@ def build(name: str, /, **switches: object) -> Network:
     Raises:
         SpecError: no network has that name, or it has no such switch, or the value makes no sense.
     """
-    from mosaic_deploy.specs import nearest
+    from mosaic_deploy.schema import nearest
 
     if name not in ZOO:
         known = sorted(ZOO)

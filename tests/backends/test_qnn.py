@@ -62,9 +62,10 @@ OUTPUTS = {
 
 def network(head: str, *, image: str = "float", before: str = "", after: str = "") -> onnx.ModelProto:
     """A network with random weights; ``before`` and ``after`` are more nodes of the text."""
+    nodes = before + BODY + HEADS[head] + after
     model = onnx.parser.parse_model(f"""
         <ir_version: 8, opset_import: ["" : 18]>
-        net ({image}[1, 3, {HEIGHT}, {WIDTH}] image) => ({OUTPUTS[head]}) {{ {before}{BODY}{HEADS[head]}{after} }}
+        net ({image}[1, 3, {HEIGHT}, {WIDTH}] image) => ({OUTPUTS[head]}) {{ {nodes} }}
     """)
     rng = np.random.default_rng(1)
     shapes = {
@@ -182,11 +183,29 @@ def test_raw_pixels_are_the_quantised_input(built: tuple[BuildJob, Built]) -> No
     assert source["dtype"] == "uint8"
     assert source["shape"] == [1, 3, HEIGHT, WIDTH]
     assert (source["scale"], source["zero_point"], source["pixel_factor"]) == (1 / 128, 128, 1)
+    assert source["pixel_shift"] == 0
     pixels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1).repeat(3, axis=2)
     assert (to_integers(job.contract.normalise(pixels), source) == pixels).all()
     graph = onnx.load(made.folder / "model.qdq.onnx").graph
     assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+
+
+def test_a_mean_between_two_pixels_loses_none(make_job: Callable[..., BuildJob]) -> None:
+    job = make_job(network("lowres"), mean=(127.5,) * 3, scale=(127.5,) * 3)
+    request: dict[str, Any] = {
+        "onnx": str(job.onnx),
+        "out": str(job.scratch / "q.onnx"),
+        "calibration": [str(path) for path in job.calibration],
+        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
+        "pixels": [127.5, 127.5],
+        "threads": 1,
+    }
+    function = "mosaic_deploy.backends._qnn_quantise:quantise"
+    source = call(Call(function, request, 60, 4 * GIB, job.logs / "log", job.scratch)).result["input"]
+    assert (source["zero_point"], source["pixel_factor"], source["pixel_shift"]) == (128, 1, 0.5)
+    pixels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1).repeat(3, axis=2)
+    assert (to_integers(job.contract.normalise(pixels), source) == pixels).all()
 
 
 def test_the_simulator_agrees_with_the_quantised_graph(built: tuple[BuildJob, Built]) -> None:
@@ -208,6 +227,8 @@ def test_the_simulator_agrees_with_the_quantised_graph(built: tuple[BuildJob, Bu
     assert simulation["v75"]["agreement"] == 1
     assert simulation["v68"]["agreement"] > 0.97
     assert [s.name for s in run.steps] == ["simulate v75", "simulate v68"]
+    if simulation["v68"]["images"] == len(images(job)):
+        assert len(run.others["v68"]) == len(images(job))
 
 
 def test_the_simulator_sees_the_image(built: tuple[BuildJob, Built]) -> None:
@@ -252,7 +273,7 @@ def test_sixteen_bits_are_closer_than_eight(
         float(np.mean([np.abs(np.load(p) - e).mean() for p, e in zip(run.outputs, exact, strict=True)]))
         for run in (eight, sixteen)
     ]
-    assert errors[1] < errors[0] / 3
+    assert errors[1] < 0.6 * errors[0]
 
 
 def test_class_maps_come_out_as_integers(make_job: Callable[..., BuildJob]) -> None:
@@ -342,5 +363,5 @@ def test_options_replace_the_targets() -> None:
     assert QNN.check_options(target, {})["archs"] == (68, 73, 75)
     assert QNN.check_options(target, {"arch": "v81, 69,81"})["archs"] == (69, 81)
     odd = target.model_copy(update={"options": {**target.options, "arch": 75}})
-    with pytest.raises(SpecError, match="unknown option 'arch' .did you mean 'archs'"):
+    with pytest.raises(SpecError, match=r"unknown option 'arch' .did you mean 'archs'"):
         QNN.check_options(odd, {})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from numpy.typing import NDArray
 
 from mosaic_deploy.backends._qnn_ranges import Calibrator, Method, activation_ranges, least_divergence
 
@@ -22,7 +24,7 @@ GRAPH = onnx.parser.parse_model("""
 """)
 
 
-def ranges(tmp_path: Path, method: Method, *images: np.ndarray) -> dict[str, tuple[float, float]]:
+def ranges(tmp_path: Path, method: Method, *images: NDArray[Any]) -> dict[str, tuple[float, float]]:
     paths = []
     for index, image in enumerate(images):
         paths.append(tmp_path / f"{index}.npy")
@@ -60,7 +62,7 @@ def test_entropy_leaves_a_few_far_values_out(tmp_path: Path) -> None:
     image = rng.normal(0, 1, 10_000).astype(np.float32)
     image[:3] = 40
     low, high = ranges(tmp_path, "entropy", image)["image"]
-    assert low == image.min()
+    assert image.min() <= low < -2
     assert 2 < high < 20
     assert ranges(tmp_path, "entropy", image)["r"][0] == 0
 
@@ -68,7 +70,7 @@ def test_entropy_leaves_a_few_far_values_out(tmp_path: Path) -> None:
 def test_constant_tensors_have_a_range(tmp_path: Path) -> None:
     zeros = np.zeros(10_000, np.float32)
     for method in ("minmax", "percentile", "entropy"):
-        assert ranges(tmp_path, method, zeros)["y"] == (0, 0)  # type: ignore[arg-type]  # is a Method
+        assert ranges(tmp_path, method, zeros)["y"] == (0, 0)
 
 
 def test_an_even_histogram_is_kept_whole() -> None:
