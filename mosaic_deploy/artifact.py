@@ -16,6 +16,9 @@ from pathlib import Path
 from mosaic_deploy.backends import File
 from mosaic_deploy.errors import ToolError, UsageError
 
+_NEARLY_NOTHING = 1 << 20
+"""Below this many free bytes a short write, which NumPy reports without a code, means a full disk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -134,7 +137,12 @@ def _move_in(part: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _existing(place: Path) -> Path:
+    return next(folder for folder in (place, *place.absolute().parents) if folder.exists())
+
+
 def _as_tool_error(err: OSError, place: Path) -> ToolError:
-    if err.errno in (errno.ENOSPC, errno.EDQUOT):
+    short = err.errno is None and shutil.disk_usage(_existing(place)).free < _NEARLY_NOTHING
+    if short or err.errno in (errno.ENOSPC, errno.EDQUOT):
         return ToolError(f"{place}: the disk is full: free some space, or choose another --out")
     return ToolError(f"{place}: cannot be written ({err.strerror or err})")

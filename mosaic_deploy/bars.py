@@ -23,6 +23,7 @@ class Bars:
         self._plain = not console.is_terminal
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
+        self._finished: set[str] = set()
         self._spoken = 0.0
         self._progress = Progress(
             TextColumn("{task.description:<10}"),
@@ -61,6 +62,9 @@ class Bars:
         now = time.monotonic()
         begun = self._started.setdefault(stage, now)
         if share >= 1.0:
+            if stage in self._finished:
+                return
+            self._finished.add(stage)
             print(f"{stage:<10} done in {now - begun:.1f} s", file=sys.stderr, flush=True)
         elif now - self._spoken > _LINE_EVERY_S:
             self._spoken = now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -29,7 +30,8 @@ app = typer.Typer(
     "2 bad usage or input, 3 a tool is missing or failed.",
 )
 
-_BUILD = "Build"
+_INTERRUPTED = 130
+_STOPPED = "stopped; nothing half-written was left behind"
 _INPUT = "An ONNX file without a model card"
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
@@ -211,9 +213,15 @@ def main() -> NoReturn:
     except typer.TyperException as err:
         _fail(f"{err.format_message()} (see --help)", 2)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped; nothing half-written was left behind", 130)
+        _fail(_STOPPED, _INTERRUPTED)
     except BrokenPipeError:
         sys.exit(141)
+    except Exception as err:  # the last resort: a bug is one line too
+        if os.environ.get("MOSAIC_DEBUG"):
+            raise
+        _fail(f"a bug in mosaic-deploy: {type(err).__name__}: {err}; MOSAIC_DEBUG=1 shows where", 3)
+    if code == _INTERRUPTED:  # typer turns Ctrl-C into this
+        _fail(_STOPPED, _INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

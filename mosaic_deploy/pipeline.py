@@ -6,7 +6,7 @@ card -> float ONNX -> op check -> calibration -> backend.build -> float referenc
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def _build(item: Plan, request: Request, progress: Progress) -> BuildReport:
         logs.mkdir()
         onnx, exported = _export(item, folder, scratch, progress)
         checked = _check(item, onnx, progress)
-        made = _Made(files=(File("model.onnx", "float-onnx"),), steps=(exported,), facts={}, parity=None)
+        made = _Made(files=(File("model.onnx", "float-onnx"),), steps=(exported,), facts={}, variants={})
         if checked.passed:
             made = _prove(item, onnx, scratch, made, progress)
         shutil.rmtree(scratch)
@@ -65,7 +65,7 @@ class _Made:
     files: tuple[File, ...]
     steps: tuple[Step, ...]
     facts: dict[str, object]
-    parity: ParityReport | None
+    variants: Mapping[str, ParityReport]
 
 
 def _export(item: Plan, folder: Path, scratch: Path, progress: Progress) -> tuple[Path, Step]:
@@ -94,9 +94,7 @@ def _export(item: Plan, folder: Path, scratch: Path, progress: Progress) -> tupl
 
 def _check(item: Plan, onnx: Path, progress: Progress) -> CheckReport:
     progress("check", 0.0, "")
-    report = check(
-        read_model(onnx), table=item.table, precision=item.recipe.precision, devices=item.devices
-    )
+    report = check(read_model(onnx), table=item.table, precision=item.recipe.precision, devices=item.devices)
     progress("check", 1.0, "")
     return report
 
@@ -120,18 +118,22 @@ def _prove(item: Plan, onnx: Path, scratch: Path, made: _Made, progress: Progres
     run = item.backend.run(built, job, inputs, tick=lambda s, note: progress("run", s, note))
     progress("run", 1.0, "")
     rows: list[Row] = []
-    parity = measure(
-        _class_maps(item, (reference, run.outputs), rows, progress),
-        labels=item.model.card.contract.labels,
-        dataset=item.validation.name,
-        tolerance=item.tolerance,
-    )
+    variants = {
+        name: measure(
+            _class_maps(item, (reference, outputs), rows, progress),
+            labels=item.model.card.contract.labels,
+            dataset=item.validation.name,
+            tolerance=item.tolerance,
+        )
+        for name, outputs in {**run.others, run.name: run.outputs}.items()
+    }
+    rows = rows[-min(_PREVIEWED, len(item.validation)) :]
     draw(rows, item.model.card.contract.labels, folder / "preview.webp", candidate=item.target.name)
     return _Made(
         files=(*made.files, *built.files, File("preview.webp", "preview")),
         steps=(*made.steps, *built.steps, measured, *run.steps),
         facts={**built.facts, **run.facts},
-        parity=parity,
+        variants=variants,
     )
 
 
@@ -196,8 +198,9 @@ def _class_maps(
 def _describe(item: Plan, folder: Path, checked: CheckReport, made: _Made) -> BuildReport:
     artifact.write_json(folder / "check.json", checked.to_json())
     files = [*made.files, File("check.json", "check")]
-    if made.parity is not None:
-        artifact.write_json(folder / "parity.json", made.parity.to_json())
+    if made.variants:
+        record = {name: parity.to_json() for name, parity in made.variants.items()}
+        artifact.write_json(folder / "parity.json", record)
         files.append(File("parity.json", "parity"))
     files += [File(str(path.relative_to(folder)), "log") for path in sorted((folder / "logs").iterdir())]
     report = BuildReport(
@@ -207,7 +210,7 @@ def _describe(item: Plan, folder: Path, checked: CheckReport, made: _Made) -> Bu
         folder=str(item.place),
         artifacts=artifact.entries(folder, files),
         check=checked,
-        parity=made.parity,
+        variants=made.variants,
         facts=made.facts,
         steps=made.steps,
     )

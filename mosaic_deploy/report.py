@@ -26,11 +26,17 @@ class BuildReport:
     folder: str
     artifacts: tuple[Entry, ...]
     check: CheckReport
-    parity: ParityReport | None
-    """None where the ops gate said no and nothing was compiled."""
+    variants: Mapping[str, ParityReport]
+    """Parity of each compiled variant that computes otherwise than the others (v68, v75); empty where the
+    op gate said no and nothing was compiled."""
     facts: Mapping[str, object]
     """What the backend says of its run: the architectures simulated, the precision used."""
     steps: tuple[Step, ...]
+
+    @property
+    def parity(self) -> ParityReport | None:
+        """Of the variant that does worst, which decides; None where nothing was compiled."""
+        return min(self.variants.values(), key=lambda p: (p.passed, -p.drop), default=None)
 
     @property
     def passed(self) -> bool:
@@ -42,6 +48,9 @@ class BuildReport:
         lines = [str(violation) for violation in self.check.violations]
         if self.parity is None:
             return [*lines, "the op gate said no, so nothing was compiled"]
+        if len(self.variants) > 1:
+            drops = ", ".join(f"{name} {parity.drop:+.4f}" for name, parity in self.variants.items())
+            lines.append(f"drop per variant, the worst decides: {drops}")
         if not self.parity.passed:
             lines.append(
                 f"parity failed: {self.parity.metric} dropped by {self.parity.drop:.4f}, "
@@ -62,6 +71,7 @@ class BuildReport:
             "artifacts": [asdict(entry) for entry in self.artifacts],
             "check": self.check.to_json(),
             "parity": None if self.parity is None else self.parity.to_json(),
+            "variants": {name: parity.to_json() for name, parity in self.variants.items()},
             "facts": dict(self.facts),
             "steps": [asdict(step) for step in self.steps],
         }

@@ -52,6 +52,8 @@ def _export(card: ModelCard, root: Path, out: Path, tick: Callable[[float, str],
     contract, source = card.contract, card.source
     if contract.layout != "NCHW" or contract.dtype != "float32":
         raise ModelError(f"{card.name}: networks of the zoo take NCHW float32; its card says otherwise")
+    if "head" in source.switches:
+        raise ModelError(f"{card.name}: its contract's output says what the head is: leave head out")
     net = zoo.build(str(source.factory), **source.switches, head=contract.output)
     if source.weights is not None:
         weights.load(net, root / source.weights)

@@ -79,6 +79,8 @@ class Run:
     """One ``.npy`` per input, dequantised to float32 where scores are quantised."""
     steps: tuple[Step, ...]
     facts: dict[str, object]
+    name: str = "main"
+    """What the compiled variant is called that gave ``outputs``."""
     others: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     """The outputs of further compiled variants, by their names, where they differ from ``outputs``."""
 

@@ -74,6 +74,10 @@ class QnnBackend:
             raise SpecError(f"target {target.name}: its option '{_ARCHS}' names no architecture")
         return {**target.options, _ARCHS: chosen}
 
+    def devices(self, options: Options) -> tuple[str, ...]:
+        """The architectures, as the op table names them: ``v68``."""
+        return tuple(f"v{arch}" for arch in _numbers(options[_ARCHS]))
+
     def build(self, job: BuildJob, out: Path, *, tick: Tick) -> Built:
         """Quantise, then compile for each architecture and write the DLC.
 
@@ -137,7 +141,7 @@ class QnnBackend:
             "ran_on": f"Hexagon simulator, v{max(archs)} context binary",
             "simulation": flight.facts,
         }
-        return Run(flight.outputs, steps, facts, flight.others)
+        return Run(flight.outputs, steps, facts, f"v{max(archs)}", flight.others)
 
 
 def _quantising(job: BuildJob, qdq: Path, host: _Host) -> Call:
