@@ -33,6 +33,7 @@ def require_sound(model: onnx.ModelProto) -> None:
         if count > NODES:
             raise ModelError(f"more than {NODES} nodes")
         _require_text(_names(graph))
+        _require_text(_notes(graph), printable=False)
     _require_order(model.graph, set())
 
 
@@ -59,14 +60,20 @@ def _names(graph: onnx.GraphProto) -> Iterator[str]:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         for attribute in node.attribute:
             yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
+
+
+def _notes(graph: onnx.GraphProto) -> Iterator[str]:
+    for node in graph.node:
         for entry in node.metadata_props:
             yield from (entry.key, entry.value)
 
 
-def _require_text(names: Iterator[str]) -> None:
-    for name in names:
-        if not isinstance(name, str):  # protobuf hands out bytes where a string is not UTF-8
-            raise ModelError(f"holds a name that is not UTF-8 text: {name!r:.60}")
+def _require_text(texts: Iterator[str], *, printable: bool = True) -> None:
+    for text in texts:
+        if not isinstance(text, str):  # protobuf hands out bytes where a string is not UTF-8
+            raise ModelError(f"holds a name that is not UTF-8 text: {text!r:.60}")
+        if printable and not text.isprintable():
+            raise ModelError(f"holds a name with control characters: {text!r:.60}")
 
 
 def _require_order(graph: onnx.GraphProto, outside: set[str]) -> None:

@@ -69,7 +69,7 @@ def _attributes(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 def _bytes(tensor: onnx.TensorProto) -> int:
     if tensor.data_type not in _BITS:
         raise ModelError(f"constant '{tensor.name}' is of type {tensor.data_type}, which is not taken")
-    if len(tensor.dims) > _MAX_RANK or any(dim < 0 for dim in tensor.dims):
+    if len(tensor.dims) > _MAX_RANK or any(not 0 <= dim < 2**40 for dim in tensor.dims):
         raise ModelError(f"constant '{tensor.name}' has the impossible shape {list(tensor.dims)[:8]}")
     bits: int = math.prod(tensor.dims) * _BITS[tensor.data_type]
     return -(-bits // 8)
@@ -83,7 +83,8 @@ def _require_length(tensor: onnx.TensorProto) -> None:
         return  # typed fields: onnx.checker counts them
     if len(tensor.raw_data) != size:
         raise ModelError(
-            f"constant '{tensor.name}' {list(tensor.dims)} needs {size} bytes and has {len(tensor.raw_data)}"
+            f"constant '{tensor.name}' {list(tensor.dims)[:8]} needs {size:.4g} bytes and has "
+            f"{len(tensor.raw_data)}"
         )
 
 

@@ -243,7 +243,8 @@ def _source(proto: onnx.NodeProto) -> str:
     """Return the innermost line outside torch, from our exporter's notes or torch's own."""
     notes = {str(entry.key): str(entry.value) for entry in proto.metadata_props}
     if ours := notes.get("source", ""):
-        return ours.split(" > ")[-1]
+        last = ours.split(" > ")[-1]
+        return last if last.isprintable() else ""
     frames: list[tuple[str, str]] = _FRAME.findall(notes.get("pkg.torch.onnx.stack_trace", ""))
     outside = [(file, line) for file, line in frames if "/torch/" not in file]
-    return ":".join(outside[-1]) if outside else ""
+    return ":".join(outside[-1]) if outside and outside[-1][0].isprintable() else ""

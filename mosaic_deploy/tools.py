@@ -32,9 +32,7 @@ def call(job: Call, *, tick: Tick | None = None) -> Outcome:
     return call_all([job], parallel=1, tick=tick)[0]
 
 
-def call_all(
-    jobs: Sequence[Call], *, parallel: int, tick: Tick | None = None
-) -> tuple[Outcome, ...]:
+def call_all(jobs: Sequence[Call], *, parallel: int, tick: Tick | None = None) -> tuple[Outcome, ...]:
     """Run functions in child processes, at most ``parallel`` at a time; outcomes in the jobs' order.
 
     The first that fails ends them all and raises as ``call`` does. ``tick`` hears the mean share.
