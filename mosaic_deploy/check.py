@@ -117,7 +117,8 @@ def check(
     violations = []
     for node in judged:
         own = by_op.get((node.domain, node.op), [])
-        finding = judge(node, [*everywhere, *own], precision=precision, devices=wanted)
+        rules = own if node.domain and not own else [*everywhere, *own]
+        finding = judge(node, rules, precision=precision, devices=wanted)
         if not finding.decided or (finding.rule and not finding.rule.accepts):
             share = macs(node) / total if total else 0.0
             violations.append(_violation(node, finding, table, share))
@@ -141,14 +142,16 @@ def _violation(node: Node, finding: Finding, table: OpTable, share: float) -> Vi
         fix, error = f"write it with ONNX's own operators: {tool} has no '{node.domain}.{node.op}'", ""
     else:
         fix, error = f"untried on {tool}: build and see, or change it to what is allowed", ""
-    gaps = finding.gaps
+    found = [gap.found for gap in finding.gaps] or [f"operator {node.op}"]
+    if rule is not None and refused and rule.evidence.devices:
+        found.append(f"on {', '.join(rule.evidence.devices)}")
     return Violation(
         level=_level(node, rule if refused else None, table),
         node=node.name,
         op=f"{node.domain}.{node.op}" if node.domain else node.op,
         rule=rule.id if rule is not None else "",
-        found="; ".join(gap.found for gap in gaps) or f"operator {node.op}",
-        allowed="; ".join(gap.allowed for gap in gaps if gap.allowed),
+        found="; ".join(found),
+        allowed="; ".join(gap.allowed for gap in finding.gaps if gap.allowed),
         macs_share=share,
         fix=fix,
         error=error,

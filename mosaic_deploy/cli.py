@@ -244,7 +244,7 @@ def _show(as_json: bool, record: dict[str, object], view: Callable[[], object]) 
         return
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 120).print(view())
+    Console(width=None if sys.stdout.isatty() else 140).print(view())
 
 
 def _bars(*, quiet: bool) -> Bars:

@@ -207,14 +207,19 @@ def _attribute(proto: onnx.AttributeProto) -> Attribute:
     if kind == 2:
         return int(proto.i)
     if kind == 3:
-        return bytes(proto.s).decode("utf-8", "replace")
+        return _text(proto.s)
     if kind == 6:
         return tuple(proto.floats)
     if kind == 7:
         return tuple(proto.ints)
     if kind == 8:
-        return tuple(bytes(s).decode("utf-8", "replace") for s in proto.strings)
+        return tuple(_text(s) for s in proto.strings)
     return "?"
+
+
+def _text(raw: bytes) -> str:
+    text = raw.decode("utf-8", "replace")
+    return text if text.isprintable() else ascii(text)
 
 
 def _is_folded(proto: onnx.NodeProto, inputs: tuple[Tensor | None, ...]) -> bool:

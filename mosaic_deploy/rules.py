@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mosaic_deploy.constraints import CONSTRAINTS, Breach
-from mosaic_deploy.nodes import Node, Tensor
+from mosaic_deploy.nodes import Attribute, Node, Tensor
 from mosaic_deploy.ops import Limit, OpRule, Range, allows
 
 Precision = Literal["float", "w8a8", "w8a16"]
@@ -99,8 +99,7 @@ def _attribute_gaps(node: Node, rule: OpRule) -> Iterable[Gap]:
     for name, value in node.attributes.items():
         limit = rule.attributes.get(name, _default(node, name))
         if limit is not None and not allows(limit, value):
-            shown = list(value) if isinstance(value, tuple) else value
-            yield Gap(f"{name} {shown}", f"{name} {describe(limit)}")
+            yield Gap(f"{name} {_shown(value)}", f"{name} {describe(limit)}")
 
 
 def _default(node: Node, name: str) -> Limit | None:
@@ -134,7 +133,16 @@ def _refuses(node: Node, rule: OpRule, precision: Precision, devices: Sequence[s
 
 
 def _objections(node: Node, rule: OpRule) -> tuple[Gap, ...]:
-    return tuple(_constraint_gap(name, breach) for name in rule.breaks if (breach := _breach(name, node)))
+    """List what a refusal holds against a node: broken constraints, else the attributes that it names."""
+    broken = [_constraint_gap(name, breach) for name in rule.breaks if (breach := _breach(name, node))]
+    if broken or not rule.attributes:
+        return tuple(broken)
+    stated = ", ".join(f"{name} {_shown(node.attributes[name])}" for name in rule.attributes)
+    return (Gap(stated, ""),)
+
+
+def _shown(value: Attribute) -> str:
+    return str(list(value) if isinstance(value, tuple) else value)
 
 
 def _breach(name: str, node: Node) -> Breach | None:

@@ -51,18 +51,7 @@ def quantise(request: JsonObject, tick: Tick) -> JsonObject:
     if _takes_bytes(model):
         _drop_cast(model)
         pixels = [0.0, 1.0]
-    how = Calibrator(
-        method=recipe["calibration"]["method"],
-        percentile=recipe["calibration"]["percentile"],
-        threads=request["threads"],
-    )
-    images = [Path(path) for path in request["calibration"]]
-    try:
-        ranges = activation_ranges(model, images, how, lambda s, text: tick(0.9 * s, text))
-    except ValueError as err:
-        raise ModelError(f"{Path(request['onnx']).name}: {err}") from err
-    except Exception as err:
-        raise _from_runtime(err, request["onnx"]) from err
+    ranges = _calibrate(model, request, tick)
     grid = _input_grid(pixels, recipe["activations"])
     tick(0.9, "quantising")
     quantised = _insert(model, ranges, recipe, grid)
@@ -76,6 +65,18 @@ def quantise(request: JsonObject, tick: Tick) -> JsonObject:
         "nodes": len(quantised.graph.node),
         "version": ort.__version__,
     }
+
+
+def _calibrate(model: onnx.ModelProto, request: JsonObject, tick: Tick) -> Ranges:
+    calibration = request["recipe"]["calibration"]
+    how = Calibrator(calibration["method"], calibration["percentile"], request["threads"])
+    images = [Path(path) for path in request["calibration"]]
+    try:
+        return activation_ranges(model, images, how, lambda share, text: tick(0.9 * share, text))
+    except ValueError as err:
+        raise ModelError(f"{Path(request['onnx']).name}: {err}") from err
+    except Exception as err:
+        raise _from_runtime(err, request["onnx"]) from err
 
 
 def _prepared(path: Path) -> onnx.ModelProto:
@@ -172,19 +173,14 @@ def _insert(
     weight_type, activation_type = (
         QuantType[types[_DTYPES[g["bits"], g["signed"]]]] for g in (weights, activations)
     )
-    overrides: dict[str, Any] = {}
-    if grid is not None:
-        dtype = np.dtype(_DTYPES[activations["bits"], activations["signed"]])
-        scale, zero_point = np.array(grid[0], np.float32), np.array(grid[1], dtype)
-        parameters = {"quant_type": activation_type, "scale": scale, "zero_point": zero_point}
-        overrides[model.graph.input[0].name] = [parameters]
+    overrides = _override(model, activations, grid, activation_type)
     config = get_qnn_qdq_config(
         model,
         None,
         activation_type=activation_type,
         weight_type=weight_type,
         per_channel=weights["per_channel"],
-        init_overrides=overrides or None,
+        init_overrides=overrides,
         activation_symmetric=activations["symmetric"],
         weight_symmetric=weights["symmetric"],
     )
@@ -203,6 +199,17 @@ def _insert(
     quantizer.quantize_model()
     quantised: onnx.ModelProto = quantizer.model.model
     return quantised
+
+
+def _override(
+    model: onnx.ModelProto, activations: JsonObject, grid: tuple[float, int] | None, kind: Any
+) -> dict[str, Any] | None:
+    """The input's parameters, as ONNX Runtime wants a tensor's own; ``kind`` is its ``QuantType``."""
+    if grid is None:
+        return None
+    dtype = np.dtype(_DTYPES[activations["bits"], activations["signed"]])
+    scale, zero_point = np.array(grid[0], np.float32), np.array(grid[1], dtype)
+    return {model.graph.input[0].name: [{"quant_type": kind, "scale": scale, "zero_point": zero_point}]}
 
 
 def _cut_input(model: onnx.ModelProto) -> JsonObject:

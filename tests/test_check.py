@@ -1,0 +1,346 @@
+"""The op gate on networks and on graphs that compilers stumble over."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from onnx import numpy_helper
+
+from mosaic_deploy.check import CheckReport, Violation, check
+from mosaic_deploy.macs import macs
+from mosaic_deploy.model import read_model
+from mosaic_deploy.nodes import nodes
+from mosaic_deploy.ops import OpTable, load_table
+from mosaic_deploy.rules import Precision
+
+
+@pytest.fixture(scope="module")
+def htp() -> OpTable:
+    return load_table("qnn-htp")
+
+
+def read(text: str, tmp_path: Path, *, opset: int = 18) -> onnx.ModelProto:
+    """Read a graph of ONNX text as a file would be."""
+    header = f'<ir_version: 8, opset_import: ["" : {opset}, "acme" : 1, "com.microsoft" : 1]>\n'
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx.parser.parse_model(header + text).SerializeToString())
+    return read_model(path)
+
+
+def image(body: str, *, shape: str = "1,8,16,16", constants: str = "") -> str:
+    return f"g (float[{shape}] image) => (float[] y) <{constants}> {{ {body} }}"
+
+
+def only(report: CheckReport) -> Violation:
+    assert len(report.violations) == 1, [str(violation) for violation in report.violations]
+    return report.violations[0]
+
+
+@pytest.fixture(scope="session")
+def mosaic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MOSAIC's graph at 256x256, exported in a process of its own so that PyTorch stays out of this one."""
+    path = tmp_path_factory.mktemp("mosaic") / "mosaic.onnx"
+    code = (
+        "import sys; from pathlib import Path; from mosaic_deploy import export, zoo;"
+        "export.export(zoo.build('mosaic', classes=11), Path(sys.argv[1]), height=256, width=256)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True, timeout=300)
+    return path
+
+
+@pytest.mark.parametrize("precision", ["float", "w8a8", "w8a16"])
+def test_mosaic_passes(mosaic: Path, htp: OpTable, precision: Precision) -> None:
+    report = check(read_model(mosaic), table=htp, precision=precision)
+    assert report.violations == ()
+    assert report.passed
+    assert report.nodes > 140
+    assert 0.6e9 < report.macs < 0.8e9
+
+
+def test_a_violation_names_the_line_of_the_network(mosaic: Path, htp: OpTable) -> None:
+    model = read_model(mosaic)
+    node = next(n for n in model.graph.node if n.op_type == "Relu")
+    node.op_type = "Erf"
+    violation = only(check(model, table=htp, precision="w8a8"))
+    file, _, line = violation.source.rpartition(":")
+    assert file.startswith("mosaic_deploy/zoo/")
+    assert line.isdigit()
+    assert violation.source in str(violation)
+
+
+@pytest.mark.parametrize(
+    ("text", "precision", "level", "rule", "found"),
+    [
+        pytest.param(image("y = Erf(image)"), "float", "unsupported", "erf", "operator Erf", id="erf"),
+        pytest.param(
+            image("a = NonZero(image) y = Cast <to = 1> (a)"),
+            "float",
+            "unsupported",
+            "every-shape-is-static",
+            "only running tells",
+            id="nonzero",
+        ),
+        pytest.param(
+            image(
+                "y = LayerNormalization <axis = 1> (image, s)",
+                shape="1,4,2,2",
+                constants="float[4,2,2] s = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}",
+            ),
+            "w8a8",
+            "unsupported",
+            "layernormalization-axis",
+            "axis 1 of 4",
+            id="layernorm-axis",
+        ),
+        pytest.param(
+            image("y = AveragePool <kernel_shape = [3, 3], strides = [2, 2], ceil_mode = 1> (image)"),
+            "float",
+            "silent-wrong",
+            "averagepool-ceil",
+            "overshoot",
+            id="averagepool-ceil",
+        ),
+        pytest.param(
+            image("y = MaxPool <kernel_shape = [3, 3], dilations = [2, 2]> (image)"),
+            "w8a8",
+            "unsupported",
+            "maxpool-dilated",
+            "dilations [2, 2]",
+            id="maxpool-dilated",
+        ),
+        pytest.param(
+            image(
+                'y = Resize <mode = "nearest", nearest_mode = "ceil"> (image, , s)',
+                constants="float[4] s = {1,1,2,2}",
+            ),
+            "w8a8",
+            "silent-wrong",
+            "resize-nearest-half-pixel-ceil",
+            "nearest_mode ceil",
+            id="resize-nearest-ceil",
+        ),
+        pytest.param(
+            image(
+                'y = Resize <mode = "linear", antialias = 1> (image, , s)', constants="float[4] s = {1,1,2,2}"
+            ),
+            "float",
+            "unsupported",
+            "resize-antialias",
+            "antialias 1",
+            id="resize-antialias",
+        ),
+        pytest.param(
+            image('y = Pad <mode = "edge"> (image, p)', constants="int64[8] p = {0,0,1,1,0,0,1,1}"),
+            "float",
+            "silent-wrong",
+            "pad-edge-wrong",
+            "mode edge",
+            id="pad-edge",
+        ),
+        pytest.param(
+            image("y = Pad (image, p)", constants="int64[8] p = {0,0,0,0,0,0,1,1}"),
+            "float",
+            "silent-wrong",
+            "pad-unbegun",
+            "pads [",
+            id="pad-right-and-bottom",
+        ),
+        pytest.param(
+            image("a = Reshape(image, s) y = MatMul(a, a)", constants="int64[5] s = {1,2,4,16,16}"),
+            "w8a8",
+            "silent-wrong",
+            "matmul-rank5-wrong",
+            "rank 5",
+            id="matmul-rank-5",
+        ),
+        pytest.param(
+            image("a = Reshape(image, s) y = Relu(a)", constants="int64[6] s = {1,2,4,4,4,16}"),
+            "float",
+            "unsupported",
+            "every-rank-is-five-at-most",
+            "rank 6",
+            id="rank-6",
+        ),
+        pytest.param(
+            image("y = acme.Magic(image)"), "float", "unsupported", "", "operator Magic", id="other-domain"
+        ),
+        pytest.param(image("y = Det(image)"), "float", "unknown", "", "operator", id="unheard-of"),
+        pytest.param(
+            image("y = MaxPool <kernel_shape = [15, 15]> (image)"),
+            "float",
+            "unknown",
+            "maxpool",
+            "kernel_shape [15, 15]",
+            id="untried-size",
+        ),
+    ],
+)
+def test_awkward_nodes(
+    htp: OpTable, tmp_path: Path, text: str, precision: Precision, level: str, rule: str, found: str
+) -> None:
+    report = check(read(text, tmp_path), table=htp, precision=precision)
+    violation = report.violations[0]
+    assert (violation.level, violation.rule) == (level, rule)
+    assert found in violation.found
+    assert violation.node in ("y", "a")
+    assert violation.fix
+    assert report.passed is (level == "unknown")
+
+
+def test_groupnormalization_is_for_float_only(htp: OpTable, tmp_path: Path) -> None:
+    text = image(
+        "y = GroupNormalization <num_groups = 4> (image, s, s)",
+        constants="float[8] s = {1,1,1,1,1,1,1,1}",
+    )
+    model = read(text, tmp_path, opset=21)
+    devices = ("v73", "v75")
+    assert check(model, table=htp, precision="float", devices=devices).violations == ()
+    violation = only(check(model, table=htp, precision="w8a8", devices=devices))
+    assert violation.level == "unsupported"
+    assert "InstanceNormalization" in violation.fix
+
+
+def test_devices_matter(htp: OpTable, tmp_path: Path) -> None:
+    model = read(image("y = HardSigmoid(image)"), tmp_path)
+    assert check(model, table=htp, precision="float", devices=("v73",)).passed
+    violation = only(check(model, table=htp, precision="float", devices=("v68", "v73")))
+    assert violation.level == "unsupported"
+    assert "v68" in violation.found
+
+
+def test_constants_are_folded_away(htp: OpTable, tmp_path: Path) -> None:
+    body = """s = Shape(image) t = Gather <axis = 0> (s, i) u = Concat <axis = 0> (t, k)
+        e = Erf(c) a = Mul(image, e) y = Reshape(a, u)"""
+    text = image(body, constants="int64[1] i = {0}, int64[1] k = {-1}, float c = {0.5}")
+    report = check(read(text, tmp_path), table=htp, precision="w8a8")
+    assert report.violations == ()
+    assert report.nodes == 2
+
+
+def quantised(scale: float, *, op: str, domain: str = "") -> str:
+    return f"""g (uint8[1,8,16,16] image) => (uint8[1,8,h,w] y)
+        <float s = {{0.5}}, uint8 z = {{128}}, float t = {{{scale}}}> {{
+            a = {domain}DequantizeLinear(image, s, z)
+            b = {op} (a)
+            y = {domain}QuantizeLinear(b, t, z)
+        }}"""
+
+
+HALVED = "AveragePool <kernel_shape = [4, 4], strides = [4, 4]>"
+
+
+@pytest.mark.parametrize("domain", ["", "com.microsoft."], ids=["onnx", "microsoft"])
+def test_a_quantised_model_is_judged_by_its_integers(htp: OpTable, tmp_path: Path, domain: str) -> None:
+    model = read(quantised(0.5, op=HALVED, domain=domain), tmp_path)
+    levels = {v.level for v in check(model, table=htp, precision="float").violations}
+    assert levels <= {"unknown"}
+    model = read(quantised(0.25, op=HALVED, domain=domain), tmp_path)
+    report = check(model, table=htp, precision="float")
+    violation = next(v for v in report.violations if v.op == "AveragePool")
+    assert violation.level == "silent-wrong"
+    assert violation.found == "scale 0.5 in, 0.25 out"
+    assert not report.passed
+
+
+def test_uint8_images_are_not_quantised_numbers(htp: OpTable, tmp_path: Path) -> None:
+    text = "g (uint8[1,3,8,8] image) => (float[] y) { y = Cast <to = 1> (image) }"
+    for precision in ("float", "w8a8"):
+        report = check(read(text, tmp_path), table=htp, precision=precision)
+        assert only(report).level == "silent-wrong"
+
+
+def test_the_share_of_macs_is_named(htp: OpTable, tmp_path: Path) -> None:
+    body = "a = Conv(image, w) b = Conv <dilations = [40, 40], pads = [40, 40, 40, 40]> (a, v) y = Erf(b)"
+    model = onnx.parser.parse_model('<ir_version: 8, opset_import: ["" : 18]>\n' + image(body))
+    for name, shape in (("w", (8, 8, 1, 1)), ("v", (8, 8, 3, 1))):
+        model.graph.initializer.append(numpy_helper.from_array(np.zeros(shape, np.float32), name))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    report = check(read_model(path), table=htp, precision="float")
+    shares = {violation.op: violation.macs_share for violation in report.violations}
+    assert report.macs == 16 * 16 * 8 * 8 + 16 * 96 * 8 * 8 * 3
+    assert shares == {"Conv": pytest.approx(16 * 96 * 3 / (16 * 96 * 3 + 256)), "Erf": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("body", "constants", "count"),
+    [
+        pytest.param(
+            "y = Conv <group = 2, strides = [2, 2]> (image, w)",
+            "float[4,4,1,1] w",
+            4 * 8 * 8 * 4,
+            id="grouped-conv",
+        ),
+        pytest.param(
+            "y = ConvTranspose <strides = [2, 2]> (image, w)",
+            "float[8,4,2,2] w",
+            8 * 256 * 4 * 4,
+            id="conv-transpose",
+        ),
+        pytest.param("y = MatMul(image, w)", "float[16,5] w", 8 * 16 * 5 * 16, id="matmul"),
+        pytest.param("y = MatMul(image, image)", "", 8 * 16 * 16 * 16, id="batched-matmul"),
+        pytest.param(
+            "f = Flatten(image) y = Gemm <transB = 1> (f, w)", "float[2,2048] w", 2 * 2048, id="gemm"
+        ),
+        pytest.param("y = Relu(image)", "", 0, id="others"),
+    ],
+)
+def test_macs(tmp_path: Path, body: str, constants: str, count: int) -> None:
+    text = '<ir_version: 8, opset_import: ["" : 18]>\n' + image(body)
+    model = onnx.parser.parse_model(text)
+    if constants:
+        shape = [int(side) for side in constants.split("[")[1].split("]")[0].split(",")]
+        model.graph.initializer.append(numpy_helper.from_array(np.zeros(shape, np.float32), "w"))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert sum(macs(node) for node in nodes(read_model(path))) == count
+
+
+def test_fallback_is_counted_where_the_runtime_allows_it(htp: OpTable, tmp_path: Path) -> None:
+    lenient = htp.model_copy(update={"fallback": True})
+    report = check(read(image("y = Erf(image)"), tmp_path), table=lenient, precision="float")
+    assert only(report).level == "cpu-fallback"
+    assert report.passed
+
+
+def test_the_report_as_json(htp: OpTable, tmp_path: Path) -> None:
+    report = check(read(image("y = Erf(image)"), tmp_path), table=htp, precision="w8a8")
+    found = json.loads(json.dumps(report.to_json()))
+    assert found["passed"] is False
+    assert found["precision"] == "w8a8"
+    assert found["table"] == "qnn-htp"
+    assert found["tool"].startswith("onnxruntime-qnn 2.7.0")
+    assert found["nodes"] == 1
+    assert found["violations"] == [
+        {
+            "level": "unsupported",
+            "node": "y",
+            "op": "Erf",
+            "rule": "erf",
+            "found": "operator Erf",
+            "allowed": "",
+            "macs_share": 0.0,
+            "fix": "as part of GELU write ai.onnx Gelu (opset 20) or its tanh form",
+            "error": "Operators of type `Erf` are not supported by QNN EP.",
+            "source": "",
+        }
+    ]
+
+
+def test_no_runtime_is_loaded() -> None:
+    code = (
+        "import sys; import mosaic_deploy.check, mosaic_deploy.model, mosaic_deploy.ops;"
+        "mosaic_deploy.ops.load_table('qnn-htp');"
+        "print(*({'torch', 'onnxruntime', 'openvino', 'tensorflow', 'sympy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == ""
