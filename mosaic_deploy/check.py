@@ -138,7 +138,7 @@ def _violation(node: Node, finding: Finding, table: OpTable, share: float) -> Vi
     tool = f"{table.tool} {table.version}"
     if rule is not None and refused:
         fix, error = rule.fix, rule.evidence.error
-    elif node.domain:
+    elif node.domain and rule is None:
         fix, error = f"write it with ONNX's own operators: {tool} has no '{node.domain}.{node.op}'", ""
     else:
         fix, error = f"untried on {tool}: build and see, or change it to what is allowed", ""
@@ -146,7 +146,7 @@ def _violation(node: Node, finding: Finding, table: OpTable, share: float) -> Vi
     if rule is not None and refused and rule.evidence.devices:
         found.append(f"on {', '.join(rule.evidence.devices)}")
     return Violation(
-        level=_level(node, rule if refused else None, table),
+        level=_level(node, rule, table, refused=refused),
         node=node.name,
         op=f"{node.domain}.{node.op}" if node.domain else node.op,
         rule=rule.id if rule is not None else "",
@@ -159,9 +159,8 @@ def _violation(node: Node, finding: Finding, table: OpTable, share: float) -> Vi
     )
 
 
-def _level(node: Node, refusal: OpRule | None, table: OpTable) -> Level:
-    if refusal is None:
-        level: Level = "unsupported" if node.domain else "unknown"
-    else:
-        level = _LEVELS[refusal.verdict]
+def _level(node: Node, rule: OpRule | None, table: OpTable, *, refused: bool) -> Level:
+    if rule is None:
+        return "unsupported" if node.domain else "unknown"
+    level = _LEVELS[rule.verdict] if refused else "unknown"
     return "unsupported" if level == "cpu-fallback" and not table.fallback else level

@@ -20,7 +20,7 @@ def infer(model: onnx.ModelProto) -> None:
     """Check the model natively and note every shape in ``value_info``.
 
     onnx gets to see a sketch only: a large constant is there an input of its type, which check and
-    inference treat alike, and 16-bit Q and DQ nodes of ``com.microsoft`` are casts.
+    inference treat alike, and nodes without shape inference are replaced by ones of the same shapes.
 
     Raises:
         ModelError: ``onnx.checker`` or shape inference object; their words are in the message.
@@ -99,9 +99,11 @@ def _with_stated_outputs(sketch: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _plain(node: onnx.NodeProto, types: dict[str, int]) -> onnx.NodeProto:
-    """Replace Q and DQ nodes of ``com.microsoft``, which onnx does not know, by casts of the same types."""
+    """Replace what onnx infers no shapes for: ``com.microsoft``'s Q and DQ, and ``GroupNormalization``."""
     import onnx
 
+    if node.op_type == "GroupNormalization" and not node.domain:
+        return onnx.helper.make_node("Identity", node.input[:1], node.output[:1], name=node.name)
     if node.domain != "com.microsoft" or node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
         return node
     quantizes = node.op_type == "QuantizeLinear" and len(node.input) > 2

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from mosaic_deploy import weights as weight_files
 from mosaic_deploy.contract import Contract
 from mosaic_deploy.datasets.samples import Dataset
 from mosaic_deploy.errors import DataError, UsageError
@@ -197,9 +198,9 @@ def _evaluate(
             row[f"miou_{name}"] = mean_iou(counts, dataset.labels.scored)
             for index, ratio in zip(dataset.labels.scored, iou(counts, dataset.labels.scored), strict=True):
                 row[f"{name}_{dataset.labels.classes[index].replace(' ', '_')}"] = float(ratio)
+        weight_files.save(net, run.folder / "weights.safetensors")
     finally:
         net.load_state_dict(kept)
-    state.save_weights(run.folder / "weights.safetensors", averaged, half=True)
     progress.history.append(row)
     write_history(run.folder, progress.history)
     return row

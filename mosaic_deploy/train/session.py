@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mosaic_deploy import datasets, specs, weights, zoo
 from mosaic_deploy.datasets.samples import Dataset
-from mosaic_deploy.errors import DataError, UsageError
+from mosaic_deploy.errors import UsageError
 from mosaic_deploy.specs import ModelCard
 from mosaic_deploy.train.batches import Pool, read_pool
 from mosaic_deploy.train.config import TrainConfig, Weighting

@@ -43,17 +43,6 @@ def write_atomically(path: Path, data: str) -> None:
     os.replace(beside, path)
 
 
-def save_weights(path: Path, tensors: Mapping[str, Tensor], *, half: bool = False) -> None:
-    """Write tensors as safetensors, floats as float16 if ``half``, replacing the file as a whole."""
-    ready = {
-        name: (t.half() if half and t.is_floating_point() else t).contiguous().clone()
-        for name, t in tensors.items()
-    }
-    beside = path.with_name(f".{path.name}.part")
-    save_file(ready, beside)
-    os.replace(beside, path)
-
-
 def save(folder: Path, parts: Mapping[str, Mapping[str, Tensor]], progress: Progress) -> None:
     """Checkpoint: ``checkpoint.safetensors`` with every part's tensors and the progress inside.
 

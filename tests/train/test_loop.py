@@ -74,7 +74,7 @@ def test_learns_and_leaves_weights_log_and_curve(tmp_path: Path, data: FileDatas
     assert names == {"checkpoint.safetensors", "config.json", "curve.png", "log.csv", "weights.safetensors"}
     log = (tmp_path / "run" / "log.csv").read_text().splitlines()
     assert log[0].startswith("step,seconds,loss,miou_toy")
-    assert len(log) == 1 + 24 + 1
+    assert len(log) == 1 + 24
 
 
 def test_stopped_run_goes_on_where_it_was(tmp_path: Path, data: FileDataset) -> None:
