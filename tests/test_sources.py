@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mosaic_deploy.datasets.samples import LabelSpace
-from mosaic_deploy.errors import MosaicError, ModelError, SpecError, UsageError
+from mosaic_deploy.errors import ModelError, MosaicError, SpecError, UsageError
 from mosaic_deploy.sources import InputOptions, find_model
 from tests.conftest import Tiny
 
