@@ -43,6 +43,7 @@ _ERRORS: dict[str, type[MosaicError]] = {
         errors.UsageError,
         errors.SpecError,
         errors.ModelError,
+        errors.RefusedError,
         errors.DataError,
         errors.ToolError,
     )

@@ -2,8 +2,8 @@
 
 A table lies in ``targets/ops/NAME.toml``. A rule that says ``runs`` accepts only what it names: types,
 ranks, versions of the operator, attribute values; an attribute that it does not name must have the
-operator's default. A rule that refuses holds for whatever it does not name. The first refusal that applies
-decides; else one accepting rule is enough; else nothing is known.
+operator's default. A rule that refuses holds for whatever it does not name. A refusal that applies decides,
+``wrong`` before the others; else the rules that accept must cover every device; else nothing is known.
 """
 
 from __future__ import annotations

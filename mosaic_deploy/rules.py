@@ -45,19 +45,23 @@ def judge(node: Node, rules: Sequence[OpRule], *, precision: Precision, devices:
         precision: what the network will be compiled as.
         devices: what it will be compiled for.
     """
-    accepting = [
-        (rule, gaps(node, rule, precision=precision, devices=devices)) for rule in rules if rule.accepts
-    ]
-    accepting.sort(key=lambda pair: len(pair[1]))
-    nearest, missed = accepting[0] if accepting else (None, ())
-    for rule in rules:
-        if not rule.accepts and _refuses(node, rule, precision, devices):
-            return Finding(rule, decided=True, gaps=_objections(node, rule) or missed)
-    return Finding(nearest, decided=nearest is not None and not missed, gaps=missed)
+    refusals = [rule for rule in rules if not rule.accepts and _refuses(node, rule, precision, devices)]
+    accepting = [(rule, gaps(node, rule, precision=precision)) for rule in rules if rule.accepts]
+    nearest, missed = min(accepting, key=lambda pair: len(pair[1]), default=(None, ()))
+    if refusals:
+        worst = next((rule for rule in refusals if rule.verdict == "wrong"), refusals[0])
+        return Finding(worst, decided=True, gaps=_objections(node, worst) or missed)
+    if nearest is None or missed:
+        return Finding(nearest, decided=False, gaps=missed)
+    covering = [rule for rule, wanting in accepting if not wanting]
+    tried = {device for rule in covering for device in rule.evidence.devices or devices}
+    untried = [device for device in devices if device not in tried]
+    gap = Gap(f"compiled for {', '.join(untried)}", _listed("", sorted(tried)))
+    return Finding(nearest, decided=not untried, gaps=(gap,) if untried else ())
 
 
-def gaps(node: Node, rule: OpRule, *, precision: Precision, devices: Sequence[str]) -> tuple[Gap, ...]:
-    """List what keeps an accepting rule from covering a node; empty where it does."""
+def gaps(node: Node, rule: OpRule, *, precision: Precision) -> tuple[Gap, ...]:
+    """List what keeps an accepting rule from covering a node, devices aside; empty where it does."""
     found = [
         *_type_gaps(node, rule, precision),
         *_attribute_gaps(node, rule),
@@ -65,9 +69,6 @@ def gaps(node: Node, rule: OpRule, *, precision: Precision, devices: Sequence[st
     ]
     if rule.versions and node.version not in rule.versions:
         found.append(Gap(f"version {node.version} of the operator", _listed("version", rule.versions)))
-    untried = [d for d in devices if rule.evidence.devices and d not in rule.evidence.devices]
-    if untried:
-        found.append(Gap(f"compiled for {', '.join(untried)}", _listed("", rule.evidence.devices)))
     return tuple(found)
 
 

@@ -55,6 +55,7 @@ def mosaic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float", "w8a8", "w8a16"])
 def test_mosaic_passes(mosaic: Path, htp: OpTable, precision: Precision) -> None:
     report = check(read_model(mosaic), table=htp, precision=precision)
@@ -64,6 +65,7 @@ def test_mosaic_passes(mosaic: Path, htp: OpTable, precision: Precision) -> None
     assert 0.6e9 < report.macs < 0.8e9
 
 
+@pytest.mark.slow
 def test_a_violation_names_the_line_of_the_network(mosaic: Path, htp: OpTable) -> None:
     model = read_model(mosaic)
     node = next(n for n in model.graph.node if n.op_type == "Relu")
@@ -139,8 +141,8 @@ def test_a_violation_names_the_line_of_the_network(mosaic: Path, htp: OpTable) -
         pytest.param(
             image('y = Pad <mode = "edge"> (image, p)', constants="int64[8] p = {0,0,1,1,0,0,1,1}"),
             "float",
-            "unsupported",
-            "pad-edge-fails",
+            "silent-wrong",
+            "pad-edge-wrong",
             "mode edge",
             id="pad-edge",
         ),
@@ -213,6 +215,16 @@ def test_devices_matter(htp: OpTable, tmp_path: Path) -> None:
     violation = only(check(model, table=htp, precision="float", devices=("v68", "v73")))
     assert violation.level == "unsupported"
     assert "v68" in violation.found
+
+
+def test_rules_for_single_devices_add_up(htp: OpTable, tmp_path: Path) -> None:
+    pool = image("y = MaxPool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (image)")
+    model = read(pool, tmp_path)
+    assert check(model, table=htp, precision="w8a8").violations == ()
+    violation = only(check(model, table=htp, precision="float"))
+    assert violation.level == "silent-wrong"
+    assert violation.found.endswith("on v68")
+    assert check(model, table=htp, precision="float", devices=("v69", "v81")).violations == ()
 
 
 def test_constants_are_folded_away(htp: OpTable, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mosaic_deploy.errors import ModelError, ToolError
+from mosaic_deploy.errors import RefusedError, ToolError
 
 EP = "QNNExecutionProvider"
 _GLUE = ("QuantizeLinear", "DequantizeLinear", "Transpose")
@@ -25,7 +25,7 @@ def open_session(onnx: Path, *, provider: Mapping[str, str], entries: Mapping[st
         entries: session configuration beside the ban on falling back to the CPU.
 
     Raises:
-        ModelError: an operator is not taken; it is named.
+        RefusedError: an operator is not taken; it is named.
         ToolError: the compiler or the loader fails.
     """
     try:
@@ -35,7 +35,7 @@ def open_session(onnx: Path, *, provider: Mapping[str, str], entries: Mapping[st
             raise
         if _FALLBACK in str(err):
             refused = _left_to_cpu(onnx, provider)
-            raise ModelError(f"the Hexagon compiler does not take {refused}") from err
+            raise RefusedError(f"the Hexagon compiler does not take {refused}") from err
         raise ToolError(f"the Hexagon compiler fails on {onnx.name}: {_reason(err)}") from err
 
 

@@ -18,7 +18,7 @@ from mosaic_deploy import specs
 from mosaic_deploy.backends import BuildJob, Built, load
 from mosaic_deploy.backends._qnn_simulate import to_floats, to_integers
 from mosaic_deploy.contract import Contract
-from mosaic_deploy.errors import ModelError, SpecError, ToolError
+from mosaic_deploy.errors import ModelError, RefusedError, SpecError, ToolError
 from mosaic_deploy.specs import QuantRecipe, TargetSpec
 from mosaic_deploy.tools import GIB, Call, call, call_all
 
@@ -306,7 +306,7 @@ def test_a_network_of_raw_bytes_keeps_them_exact(make_job: Callable[..., BuildJo
 def test_an_operator_that_hexagon_lacks_is_named(make_job: Callable[..., BuildJob]) -> None:
     model = network("lowres", after="wrong = Erf(lowres) last = Relu(wrong)")
     model.graph.output[0].name = "last"
-    with pytest.raises(ModelError, match=r"^the Hexagon compiler does not take Erf '[^\n]*$"):
+    with pytest.raises(RefusedError, match=r"^the Hexagon compiler does not take Erf '[^\n]*$"):
         build(make_job(model, output="lowres"))
 
 
