@@ -235,7 +235,7 @@ def test_the_json_page_names_every_key() -> None:
         folder="f",
         artifacts=(Entry("p", "log", 0, ""),),
         check=CheckReport("dsp", "tool 1", "w8a8", (), 0, 0, (violation,)),
-        variants={"": measure([(ids, ids, ids)], labels=labels, dataset="d", tolerance=0.01)},
+        variants={"v75": measure([(ids, ids, ids)], labels=labels, dataset="d", tolerance=0.01)},
         facts={},
         steps=(Step("s", "t", "1", 0.0, 0),),
     )
