@@ -18,9 +18,6 @@ from mosaic_deploy.specs import spec_root
 Save = Callable[..., Path]
 
 EMBEDDED = spec_root() / "calib_data/streets"
-embedded = pytest.mark.skipif(
-    not (EMBEDDED / "manifest.json").is_file(), reason="the embedded set is not in this checkout"
-)
 
 
 def record(root: Path, name: str) -> dict[str, str]:
@@ -116,7 +113,6 @@ def test_the_embedded_set_needs_its_manifest(root: Path, monkeypatch: pytest.Mon
         streets_files.load(place, "val")
 
 
-@embedded
 @pytest.mark.parametrize("split", ["calib", "val"])
 def test_embedded_split(split: str) -> None:
     data = streets_files.load(EMBEDDED, split)
@@ -126,7 +122,6 @@ def test_embedded_split(split: str) -> None:
     assert sample.label is not None
 
 
-@embedded
 def test_embedded_validation_holds_every_class() -> None:
     seen: set[int] = set()
     for sample in streets_files.load(EMBEDDED, "val"):
@@ -135,6 +130,5 @@ def test_embedded_validation_holds_every_class() -> None:
     assert seen - {255} == set(range(11))
 
 
-@embedded
 def test_embedded_calibration_is_not_validated_on() -> None:
     disjoint(streets_files.load(EMBEDDED, "calib"), streets_files.load(EMBEDDED, "val"))
