@@ -6,6 +6,7 @@ card -> float ONNX -> op check -> calibration -> backend.build -> float referenc
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -47,6 +48,7 @@ def deploy(request: Request, *, progress: Progress) -> tuple[BuildReport, ...]:
 
 
 def _build(item: Plan, request: Request, progress: Progress) -> BuildReport:
+    begun = time.monotonic()
     with artifact.staged(item.place, force=request.force) as folder:
         scratch, logs = folder / "scratch", folder / "logs"
         scratch.mkdir()
@@ -57,7 +59,7 @@ def _build(item: Plan, request: Request, progress: Progress) -> BuildReport:
         if checked.passed:
             made = _prove(item, onnx, scratch, made, progress)
         shutil.rmtree(scratch)
-        return _describe(item, folder, checked, made)
+        return _describe(item, folder, checked, replace(made, seconds=time.monotonic() - begun))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class _Made:
     steps: tuple[Step, ...]
     facts: dict[str, object]
     variants: Mapping[str, ParityReport]
+    seconds: float = 0.0
 
 
 def _export(item: Plan, folder: Path, scratch: Path, progress: Progress) -> tuple[Path, Step]:
@@ -211,6 +214,7 @@ def _describe(item: Plan, folder: Path, checked: CheckReport, made: _Made) -> Bu
         artifacts=artifact.entries(folder, files),
         check=checked,
         variants=made.variants,
+        seconds=made.seconds,
         facts=made.facts,
         steps=made.steps,
     )

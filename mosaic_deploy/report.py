@@ -29,6 +29,8 @@ class BuildReport:
     variants: Mapping[str, ParityReport]
     """Parity of each compiled variant that computes otherwise than the others (v68, v75); empty where the
     op gate said no and nothing was compiled."""
+    seconds: float
+    """Wall-clock time of the build; the steps' own seconds overlap where they ran side by side."""
     facts: Mapping[str, object]
     """What the backend says of its run: the architectures simulated, the precision used."""
     steps: tuple[Step, ...]
@@ -72,6 +74,7 @@ class BuildReport:
             "check": self.check.to_json(),
             "parity": None if self.parity is None else self.parity.to_json(),
             "variants": {name: parity.to_json() for name, parity in self.variants.items()},
+            "seconds": self.seconds,
             "facts": dict(self.facts),
             "steps": [asdict(step) for step in self.steps],
         }
@@ -99,9 +102,8 @@ def table(builds: Sequence[BuildReport]) -> RenderableType:
 def _cells(build: BuildReport) -> list[str]:
     size = max((e.bytes for e in build.artifacts if e.kind == "context-binary"), default=0)
     size = size or sum(e.bytes for e in build.artifacts)
-    seconds = sum(step.seconds for step in build.steps)
     name = [build.model, build.target, build.recipe]
-    end = [f"{size / 2**20:.1f} MiB", f"{seconds:.0f}"]
+    end = [f"{size / 2**20:.1f} MiB", f"{build.seconds:.0f}"]
     if build.parity is None:
         return [*name, "-", "-", "-", "-", "-", *end, "[red]ops refused[/]"]
     parity = build.parity

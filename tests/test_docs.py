@@ -236,6 +236,7 @@ def test_the_json_page_names_every_key() -> None:
         artifacts=(Entry("p", "log", 0, ""),),
         check=CheckReport("dsp", "tool 1", "w8a8", (), 0, 0, (violation,)),
         variants={"v75": measure([(ids, ids, ids)], labels=labels, dataset="d", tolerance=0.01)},
+        seconds=1.0,
         facts={},
         steps=(Step("s", "t", "1", 0.0, 0),),
     )

@@ -28,7 +28,7 @@ def parity(wrong: int) -> ParityReport:
 def built(**variants: ParityReport) -> BuildReport:
     entries = (Entry("v75/a.bin", "context-binary", 2 * 2**20, "0" * 64), Entry("a", "log", 9, "1" * 64))
     steps = (Step("simulate v75", "onnxruntime-qnn", "2.7.0", 12.0, 2**28),)
-    return BuildReport("mosaic", "dsp", "w8a8", "build/x", entries, CHECK, variants, {}, steps)
+    return BuildReport("mosaic", "dsp", "w8a8", "build/x", entries, CHECK, variants, 12.5, {}, steps)
 
 
 def test_the_worst_variant_decides() -> None:
