@@ -112,7 +112,12 @@ def check(
         by_op[rule.domain, rule.op].append(rule)
     everywhere = by_op.pop(("", "*"), [])
     wanted = tuple(devices) or table.devices
-    judged = [node for node in nodes(model) if not (node.folded and table.folds_constants)]
+    judged = [
+        node
+        for node in nodes(model)
+        if not (node.folded and table.folds_constants)
+        and not (table.folds_input_cast and precision != "float" and _casts_pixels(node, model))
+    ]
     total = sum(macs(node) for node in judged)
     violations = []
     for node in judged:
@@ -131,6 +136,13 @@ def check(
         macs=total,
         violations=tuple(violations),
     )
+
+
+def _casts_pixels(node: Node, model: onnx.ModelProto) -> bool:
+    """Whether it only turns the image's raw pixels into floats, which quantising the input undoes."""
+    images = {value.name for value in model.graph.input}
+    source = node.inputs[0] if node.inputs else None
+    return node.op == "Cast" and source is not None and source.name in images and source.dtype == "uint8"
 
 
 def _violation(node: Node, finding: Finding, table: OpTable, share: float) -> Violation:

@@ -131,6 +131,8 @@ class OpTable(_Spec):
     """Whether the deployed network may run refused nodes on another processor."""
     folds_constants: bool
     """Whether nodes that compute constants are gone before the compiler looks."""
+    folds_input_cast: bool = False
+    """Whether quantising takes away a Cast from uint8 pixels at the input: the pixels are the integers."""
     rules: tuple[OpRule, ...] = Field(alias="rule")
 
     @model_validator(mode="after")

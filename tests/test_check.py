@@ -362,3 +362,12 @@ def test_no_runtime_is_loaded() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == ""
+
+
+def test_a_cast_of_the_raw_pixels_goes_with_quantising(tmp_path: Path, htp: OpTable) -> None:
+    text = "g (uint8[1,3,16,16] image) => (float[] y) { x = Cast <to = 1> (image) y = Relu (x) }"
+    model = read(text, tmp_path)
+    assert check(model, table=htp, precision="w8a8").violations == ()
+    assert only(check(model, table=htp, precision="float")).level == "silent-wrong"
+    strict = htp.model_copy(update={"folds_input_cast": False})
+    assert only(check(model, table=strict, precision="w8a8")).level == "silent-wrong"
