@@ -267,13 +267,6 @@ def test_a_quantised_model_is_judged_by_its_integers(
     assert report.passed is not bool(found)
 
 
-def test_uint8_images_are_not_quantised_numbers(htp: OpTable, tmp_path: Path) -> None:
-    text = "g (uint8[1,3,8,8] image) => (float[] y) { y = Cast <to = 1> (image) }"
-    for precision in ("float", "w8a8"):
-        report = check(read(text, tmp_path), table=htp, precision=precision)
-        assert only(report).level == "silent-wrong"
-
-
 def test_the_share_of_macs_is_named(htp: OpTable, tmp_path: Path) -> None:
     body = "a = Conv(image, w) b = Conv <dilations = [40, 40], pads = [40, 40, 40, 40]> (a, v) y = Erf(b)"
     model = onnx.parser.parse_model('<ir_version: 8, opset_import: ["" : 18]>\n' + image(body))
