@@ -91,7 +91,7 @@ def test_good_files(tmp_path: Path) -> None:
     assert made.source.weights == Path("weights/tiny.safetensors")
     assert made.source.switches == {"f": 32, "on": True}
     assert made.contract.classes == ("sky", "road")
-    assert made.data == "streets"
+    assert made.data is None
     target = specs.load(TargetSpec, write(tmp_path, TARGET))
     assert target.tolerance == 0.01
     recipe = specs.load(QuantRecipe, write(tmp_path, RECIPE))
