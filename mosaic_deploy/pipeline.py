@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -121,14 +121,15 @@ def _prove(item: Plan, onnx: Path, scratch: Path, made: _Made, progress: Progres
     run = item.backend.run(built, job, inputs, tick=lambda s, note: progress("run", s, note))
     progress("run", 1.0, "")
     rows: list[Row] = []
+    ran = {**run.others, run.name: run.outputs}
     variants = {
         name: measure(
-            _class_maps(item, (reference, outputs), rows, progress),
+            _class_maps(item, (reference, ran[name]), rows),
             labels=item.model.card.contract.labels,
             dataset=item.validation.name,
             tolerance=item.tolerance,
         )
-        for name, outputs in {**run.others, run.name: run.outputs}.items()
+        for name in _counted(ran, progress)
     }
     rows = rows[-min(_PREVIEWED, len(item.validation)) :]
     draw(rows, item.model.card.contract.labels, folder / "preview.webp", candidate=item.target.name)
@@ -180,8 +181,17 @@ def _reference(job: BuildJob, inputs: Sequence[Path], progress: Progress) -> tup
     return outputs, Step("reference", "onnxruntime", version, outcome.seconds, outcome.peak_bytes)
 
 
+def _counted(names: Iterable[str], progress: Progress) -> Iterator[str]:
+    """Pass the variants on, saying which is being compared."""
+    known = list(names)
+    for index, name in enumerate(known):
+        progress("parity", index / len(known), name)
+        yield name
+    progress("parity", 1.0, "")
+
+
 def _class_maps(
-    item: Plan, outputs: tuple[Sequence[Path], Sequence[Path]], rows: list[Row], progress: Progress
+    item: Plan, outputs: tuple[Sequence[Path], Sequence[Path]], rows: list[Row]
 ) -> Iterator[tuple[Pixels | None, Pixels, Pixels]]:
     """Labels, reference and candidate (H, W) of each image at its own size; a few go to ``rows`` too."""
     contract, dataset = item.model.card.contract, item.validation
@@ -194,7 +204,6 @@ def _class_maps(
         )
         if index in shown:
             rows.append(Row(sample.image, first, second))
-        progress("parity", (index + 1) / len(dataset), sample.name)
         yield sample.label, first, second
 
 
