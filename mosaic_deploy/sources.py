@@ -63,7 +63,7 @@ def find_model(name: str, *, options: InputOptions, labels: LabelSpace | None) -
                 return Model(_describe(path, options, labels), path.parent)
             raise UsageError(
                 f"{name}: weights need their model card {card.name} beside them; "
-                "'mosaic-deploy import-mlperf' and 'train' write one"
+                "'mosaic-deploy import-mlperf' writes one, for trained weights copy models/mosaic.toml"
             )
     else:
         card = specs.locate(ModelCard, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,18 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 HEIGHT, WIDTH = 32, 48
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """Let the processes that tests start hear SIGINT, also where the tests run in a shell's background.
+
+    Such a shell has it ignored, and children inherit that; a handler of ours becomes their default.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
 
 CARD = f"""
 schema = 1

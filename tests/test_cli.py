@@ -262,6 +262,7 @@ def test_stopping_leaves_nothing(tiny: Tiny, number: signal.Signals) -> None:
         assert time.monotonic() - begun < 2
     finally:
         process.kill()
+        process.wait()
     assert process.returncode == 130
     assert "stopped" in said
     assert "Traceback" not in said
@@ -281,7 +282,7 @@ def test_two_builds_into_one_folder_at_once(tiny: Tiny) -> None:
         assert second.returncode == 2
         assert "another build" in second.stderr
     finally:
-        first.send_signal(signal.SIGINT)
+        first.terminate()
         first.communicate(timeout=10)
 
 

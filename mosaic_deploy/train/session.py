@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,8 @@ from mosaic_deploy.train.batches import Pool, read_pool
 from mosaic_deploy.train.config import TrainConfig, Weighting
 from mosaic_deploy.train.loop import Run, train
 
-Progress = Callable[[str, float, str], None]
+if TYPE_CHECKING:
+    from mosaic_deploy.pipeline import Progress
 
 
 @dataclass(frozen=True, slots=True)
