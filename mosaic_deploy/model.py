@@ -1,10 +1,12 @@
 """ONNX files, read as if their author were an enemy.
 
-    file --protobuf--> names, order, tensors checked here --> onnx.checker --> shapes inferred --> ModelProto
+    file --walked--> bounded --protobuf--> names, order, tensors checked here
+         --child process--> onnx.checker, shapes inferred --> ModelProto
 
 Files come from strangers. So whatever can be told in Python is told before native code sees the graph: what
-it gets to see is bounded in size, has unique names in a sound order, and holds its small constants only.
-No file outside the model's own folder is ever opened. Each refusal is one line that says what to do.
+it gets to see is bounded in size, has unique names in a sound order, and holds its small constants only. It
+sees that in a process of its own, as onnx's C++ crashes on some graphs. No file outside the model's own
+folder is ever opened. Each refusal is one line of at most 500 characters that says what to do.
 """
 
 from __future__ import annotations
@@ -21,14 +23,16 @@ if TYPE_CHECKING:
 OPSETS = (11, 24)
 """First and last version of ONNX's own operators that are taken."""
 
-FILE_BYTES = 2**30
-"""Largest file, and largest file with its external data."""
+FILE_BYTES = 384 << 20
+"""Largest file, and largest file with its external data: read and unpacked it stays below 1 GiB."""
 
 TENSOR_BYTES = 2**31
 """Largest tensor in the graph; 32-bit offsets end here on every phone."""
 
 _SIDE = 2**16
 _FIRST_IR = 3
+_VERSIONS = 2**15  # of other domains; onnx looks operators up by 32-bit numbers
+_LINE = 500
 _STARTS = {
     b"version https://git-lfs": "it is a Git LFS pointer: run 'git lfs pull'",
     b"PK": "it is a zip archive, perhaps a PyTorch checkpoint: export it to ONNX first",
@@ -60,8 +64,8 @@ def read_model(path: Path) -> onnx.ModelProto:
     """
     from mosaic_deploy import model_names, model_shapes, model_tensors
 
-    model = _parse(path)
     try:
+        model = _parse(path)
         model_names.require_sound(model)
         _require_known(model)
         _require_image(model.graph)
@@ -69,7 +73,7 @@ def read_model(path: Path) -> onnx.ModelProto:
         model_shapes.infer(model)
         model_tensors.require_bounded(model.graph, TENSOR_BYTES)
     except ModelError as err:
-        raise ModelError(f"{path}: {err}") from err
+        raise ModelError(_line(path, str(err))) from err
     return model
 
 
@@ -94,57 +98,38 @@ def read_input(path: Path) -> InputFacts:
     return InputFacts(height, width, layout, dtype, _meaning(graph.output[0], height, width))
 
 
+def _line(path: Path, reason: str) -> str:
+    """Put an error into one printable line; names in a file may be long and hold anything."""
+    place = str(path) if len(str(path)) <= _LINE // 2 else f"...{str(path)[-_LINE // 2 :]}"
+    line = "".join(c if c.isprintable() else "?" for c in f"{place}: {reason}")
+    return line if len(line) <= _LINE else f"{line[: _LINE - 3]}..."
+
+
 def _parse(path: Path) -> onnx.ModelProto:
     import onnx
 
+    from mosaic_deploy import model_wire
+
     try:
         if not path.is_file():
-            raise ModelError(f"{path}: no such file" if not path.exists() else f"{path}: is not a file")
+            raise ModelError("no such file" if not path.exists() else "is not a file")
         size = path.stat().st_size
         if size > FILE_BYTES:
-            raise ModelError(f"{path}: {size / 2**30:.1f} GiB; networks up to 1 GiB are taken")
+            raise ModelError(f"{size / 2**20:.0f} MiB; networks up to {FILE_BYTES >> 20} MiB are taken")
         data = path.read_bytes()
     except OSError as err:
-        raise ModelError(f"{path}: cannot be read ({err.strerror})") from err
+        raise ModelError(f"cannot be read ({err.strerror})") from err
     for start, reason in _STARTS.items():
         if data.startswith(start):
-            raise ModelError(f"{path}: not an ONNX file: {reason}")
+            raise ModelError(f"not an ONNX file: {reason}")
+    model_wire.require_small(data)
     try:
         model: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except Exception as err:  # protobuf's implementations share no error class
-        raise ModelError(f"{path}: {_why_unparsed(data)}") from err
+        raise ModelError(model_wire.why_unparsed(data)) from err
     if not model.HasField("graph") or not model.ir_version:
-        raise ModelError(f"{path}: {_why_unparsed(data)}")
+        raise ModelError(model_wire.why_unparsed(data))
     return model
-
-
-def _why_unparsed(data: bytes) -> str:
-    """Tell a file that was cut short from one that never was ONNX, by its outermost protobuf fields."""
-    if not data:
-        return "the file is empty"
-    at, fields = 0, 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        kind = tag & 7
-        if not 1 <= tag >> 3 <= 30 or kind not in (0, 2):
-            return "not an ONNX file"
-        length, at = _varint(data, at)
-        at += length if kind == 2 else 0
-        fields += 1
-    cut = at > len(data) or (fields > 0 and data[0] == 8)
-    return f"cut short or damaged ({len(data)} bytes): copy or export it again" if cut else "not an ONNX file"
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 63, 7):
-        if at >= len(data):
-            return 1 << 62 if shift else 0, at + 1
-        value |= (data[at] & 127) << shift
-        at += 1
-        if data[at - 1] < 128:
-            break
-    return value, at
 
 
 def _require_known(model: onnx.ModelProto) -> None:
@@ -156,8 +141,8 @@ def _require_known(model: onnx.ModelProto) -> None:
             f"holds local functions ('{model.functions[0].name}'): inline them with "
             "onnx.inliner.inline_local_functions and save it again"
         )
-    if model.graph.sparse_initializer:
-        raise ModelError("holds sparse initialisers: store them dense")
+    if model.training_info:
+        raise ModelError("holds graphs for training: export it for inference")
     first, last = OPSETS
     versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
     if len(versions) != 1 or not first <= versions[0] <= last:
@@ -166,6 +151,9 @@ def _require_known(model: onnx.ModelProto) -> None:
             f"opset {said}: {first} to {last} are taken; export it with opset_version=18 "
             "or convert it with onnx.version_converter"
         )
+    for other in model.opset_import:
+        if not 0 <= other.version <= _VERSIONS:
+            raise ModelError(f"version {other.version} of domain '{other.domain}': no operators have that")
 
 
 def _images(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

@@ -10,10 +10,14 @@ from mosaic_deploy.errors import ModelError
 if TYPE_CHECKING:
     import onnx
 
-NODES = 100_000
-"""Most nodes in a model, bodies of ``If`` and ``Loop`` included."""
+NODES = 12_000
+"""Most nodes in a model, bodies of ``If`` and ``Loop`` included: what is checked in 10 s."""
 
 _DEPTH = 16
+_NAME = 4096
+_TEXT = 1 << 20  # of an attribute, which reports may quote
+_LIST = 4096  # numbers or texts in one attribute
+_EDGES = 100_000
 
 
 def require_sound(model: onnx.ModelProto) -> None:
@@ -25,16 +29,20 @@ def require_sound(model: onnx.ModelProto) -> None:
     """
     _require_text(o.domain for o in model.opset_import)
     _require_text(f.name for f in model.functions)
-    count = 0
+    count = edges = 0
     for graph, depth in graphs(model.graph):
         if depth > _DEPTH:
             raise ModelError(f"bodies of If and Loop are nested more than {_DEPTH} deep")
         count += len(graph.node)
         if count > NODES:
             raise ModelError(f"more than {NODES} nodes")
+        edges += sum(len(node.input) + len(node.output) for node in graph.node)
+        if edges > _EDGES:
+            raise ModelError(f"nodes have more than {_EDGES} inputs and outputs")
         _require_text(_names(graph))
         _require_text(_notes(graph), printable=False)
-    _require_order(model.graph, set())
+        _require_short(graph)
+    _require_order(model.graph, ())
 
 
 def graphs(graph: onnx.GraphProto, depth: int = 0) -> Iterator[tuple[onnx.GraphProto, int]]:
@@ -74,9 +82,22 @@ def _require_text(texts: Iterator[str], *, printable: bool = True) -> None:
             raise ModelError(f"holds a name that is not UTF-8 text: {text!r:.60}")
         if printable and not text.isprintable():
             raise ModelError(f"holds a name with control characters: {text!r:.60}")
+        if printable and len(text) > _NAME:
+            raise ModelError(f"holds a name of {len(text)} characters: {text!r:.60}")
 
 
-def _require_order(graph: onnx.GraphProto, outside: set[str]) -> None:
+def _require_short(graph: onnx.GraphProto) -> None:
+    for node in graph.node:
+        for attribute in node.attribute:
+            title = f"node '{node.name:.80}' ({node.op_type:.80}): attribute '{attribute.name:.80}' holds"
+            if len(attribute.s) > _TEXT:
+                raise ModelError(f"{title} {len(attribute.s)} bytes of text")
+            count = len(attribute.ints) + len(attribute.floats) + len(attribute.strings)
+            if count > _LIST and node.op_type != "Constant":
+                raise ModelError(f"{title} {count} elements: store them as a tensor")
+
+
+def _require_order(graph: onnx.GraphProto, outside: tuple[set[str], ...]) -> None:
     made = {tensor.name for tensor in graph.initializer}
     if len(made) != len(graph.initializer):
         raise ModelError("two initialisers have one name")
@@ -88,14 +109,14 @@ def _require_order(graph: onnx.GraphProto, outside: set[str]) -> None:
     for node in graph.node:
         title = f"node '{node.name or node.output[0]}' ({node.op_type})"
         for name in node.input:
-            if name and name not in made and name not in outside:
+            if name and not any(name in scope for scope in (made, *outside)):
                 raise ModelError(f"{title} reads '{name}', {_why_unmade(graph, name, later)}")
         for attribute in node.attribute:
             for body in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                _require_order(body, outside | made)
+                _require_order(body, (made, *outside))
         made.update(name for name in node.output if name)
     for value in graph.output:
-        if value.name not in made and value.name not in outside:
+        if not any(value.name in scope for scope in (made, *outside)):
             raise ModelError(f"output '{value.name}' is made by no node")
     if len({value.name for value in graph.output}) != len(graph.output):
         raise ModelError("two outputs have one name")

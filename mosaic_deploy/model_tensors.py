@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.model_names import graphs
@@ -21,7 +22,23 @@ _BITS = {
 }  # fmt: skip
 """Bits per element of each ``TensorProto.DataType``; strings (8) have none."""
 
-_MAX_RANK = 64
+_TYPED: dict[int, Callable[[onnx.TensorProto], Sequence[object]]] = {
+    **dict.fromkeys((1, 14), attrgetter("float_data")),
+    **dict.fromkeys((2, 3, 4, 5, 6, 9, 10, *range(16, 27)), attrgetter("int32_data")),
+    7: attrgetter("int64_data"),
+    8: attrgetter("string_data"),
+    **dict.fromkeys((11, 15), attrgetter("double_data")),
+    **dict.fromkeys((12, 13), attrgetter("uint64_data")),
+}
+"""Where each ``DataType`` lies if not in ``raw_data``."""
+
+_STORES = tuple({id(store): store for store in _TYPED.values()}.values())
+_PAIRS = (14, 15)  # complex: two numbers per element
+_MAX_RANK = 64  # numpy's
+_MOST_FILES = 10_000
+_SPACE = 2**60  # bytes that a shape may span where a side of 0 leaves it empty
+_NESTED_BYTES = 16 << 20
+_QUANTISING = ("QuantizeLinear", "DequantizeLinear")
 
 
 def load(model: onnx.ModelProto, folder: Path, *, budget: int) -> None:
@@ -33,72 +50,172 @@ def load(model: onnx.ModelProto, folder: Path, *, budget: int) -> None:
         budget: bytes of external data that may be read in all.
 
     Raises:
-        ModelError: data is missing, too long or too short, or lies outside the folder.
+        ModelError: data is missing, too long or too short, lies outside the folder or, but for weights of
+            the main graph, is large; a stored scale or zero point is no number.
     """
-    for graph, _ in graphs(model.graph):
+    nested, files = 0, _Files(folder)
+    for graph, depth in graphs(model.graph):
+        if graph.sparse_initializer:
+            raise ModelError("holds sparse initialisers: store them dense")
         for tensor in graph.initializer:
             if tensor.data_location == _EXTERNAL:
-                budget -= _bring_in(tensor, folder, budget)
-            _require_length(tensor)
-        for tensor in _attributes(graph):
+                budget -= _bring_in(tensor, files, budget)
+            size = _require_length(tensor)
+            nested += size if depth else 0
+        for node, tensor in _attributes(graph):
             if tensor.data_location == _EXTERNAL:
                 raise ModelError(f"tensor '{tensor.name}' in a node's attribute has external data")
-            _require_length(tensor)
+            size = _require_length(tensor)
+            nested += size if depth or node.op_type != "Constant" else 0
+        if nested > _NESTED_BYTES:
+            raise ModelError(
+                f"attributes and bodies hold more than {_NESTED_BYTES >> 20} MiB of numbers: store them as "
+                "initialisers of the main graph"
+            )
+        _require_numbers(graph)
 
 
 def require_bounded(graph: onnx.GraphProto, limit: int) -> None:
     """Raise ``ModelError`` if a tensor of known shape would take more than ``limit`` bytes."""
     for value in (*graph.value_info, *graph.output):
         tensor = value.type.tensor_type
-        size = math.prod(dim.dim_value for dim in tensor.shape.dim) * _BITS.get(tensor.elem_type, 32) // 8
-        if size > limit or any(dim.dim_value < 0 for dim in tensor.shape.dim):
-            shape = [dim.dim_value for dim in tensor.shape.dim]
-            raise ModelError(f"tensor '{value.name}' {shape} takes {size / 2**30:.1f} GiB: make it smaller")
+        shape = [dim.dim_value for dim in tensor.shape.dim]
+        if len(shape) > _MAX_RANK:
+            raise ModelError(
+                f"tensor '{value.name:.80}' has {len(shape)} dimensions: up to {_MAX_RANK} are taken"
+            )
+        size = math.prod(shape) * _BITS.get(tensor.elem_type, 32) // 8
+        if size > limit or any(side < 0 for side in shape) or math.prod(s or 1 for s in shape) > _SPACE:
+            raise ModelError(f"tensor '{value.name:.80}' {_shown(shape)} takes {_gib(size)}: make it smaller")
 
 
-def _attributes(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if 0 <= size < _SPACE else "a size beyond numbers"
+
+
+def _shown(shape: Sequence[int]) -> str:
+    return f"[{', '.join(str(side) for side in shape[:8])}{', ...' if len(shape) > 8 else ''}]"
+
+
+def _attributes(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, onnx.TensorProto]]:
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.sparse_tensors or attribute.HasField("sparse_tensor"):
                 raise ModelError(f"node '{node.name}' ({node.op_type}) holds a sparse tensor: store it dense")
             if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
+                yield node, attribute.t
+            for tensor in attribute.tensors:
+                yield node, tensor
 
 
 def _bytes(tensor: onnx.TensorProto) -> int:
     if tensor.data_type not in _BITS:
         raise ModelError(f"constant '{tensor.name}' is of type {tensor.data_type}, which is not taken")
-    if len(tensor.dims) > _MAX_RANK or any(not 0 <= dim < 2**40 for dim in tensor.dims):
-        raise ModelError(f"constant '{tensor.name}' has the impossible shape {list(tensor.dims)[:8]}")
+    _require_shape(tensor)
     bits: int = math.prod(tensor.dims) * _BITS[tensor.data_type]
     return -(-bits // 8)
 
 
-def _require_length(tensor: onnx.TensorProto) -> None:
-    if tensor.data_type == _STRING:
-        return
-    size = _bytes(tensor)
-    if not tensor.HasField("raw_data"):
-        return  # typed fields: onnx.checker counts them
-    if len(tensor.raw_data) != size:
+def _require_shape(tensor: onnx.TensorProto) -> None:
+    dims = tensor.dims
+    if (
+        len(dims) > _MAX_RANK
+        or any(not 0 <= dim < 2**40 for dim in dims)
+        or math.prod(dim or 1 for dim in dims) > _SPACE
+    ):
+        raise ModelError(f"constant '{tensor.name}' has the impossible shape {_shown(dims)}")
+
+
+def _require_length(tensor: onnx.TensorProto) -> int:
+    """Return the bytes that a tensor's data takes; raises ``ModelError`` if its shape says other."""
+    if tensor.HasField("segment"):
+        raise ModelError(f"constant '{tensor.name}' comes in segments: store it whole")
+    size = _text_bytes(tensor) if tensor.data_type == _STRING else _bytes(tensor)
+    typed = sum(len(store(tensor)) for store in _STORES)
+    if tensor.HasField("raw_data"):
+        if tensor.data_type == _STRING or typed:
+            raise ModelError(f"constant '{tensor.name}' holds raw data and other data: keep one")
+        if len(tensor.raw_data) != size:
+            raise ModelError(
+                f"constant '{tensor.name}' {_shown(tensor.dims)} needs {size} bytes and has "
+                f"{len(tensor.raw_data)}"
+            )
+        return size
+    own, count = len(_TYPED[tensor.data_type](tensor)), math.prod(tensor.dims)
+    if tensor.data_type in _PAIRS:
+        count *= 2
+    elif _BITS.get(tensor.data_type, 8) < 8:
+        count = size  # packed into bytes
+    if own != count or typed != own:
         raise ModelError(
-            f"constant '{tensor.name}' {list(tensor.dims)[:8]} needs {size:.4g} bytes and has "
-            f"{len(tensor.raw_data)}"
+            f"constant '{tensor.name}' {_shown(tensor.dims)} needs {count} numbers and has {own}"
+            + (f", and {typed - own} of another type" if typed != own else "")
         )
+    return size
 
 
-def _bring_in(tensor: onnx.TensorProto, folder: Path, budget: int) -> int:
+def _text_bytes(tensor: onnx.TensorProto) -> int:
+    _require_shape(tensor)
+    try:
+        return sum(len(text.decode()) for text in tensor.string_data)
+    except UnicodeDecodeError as err:
+        raise ModelError(f"constant '{tensor.name}' holds text that is not UTF-8") from err
+
+
+def _require_numbers(graph: onnx.GraphProto) -> None:
+    """Refuse what would stand for a number and is none: scales, zero points, values of ``Constant``."""
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and any(
+            attribute.name == "value" and not attribute.HasField("t") for attribute in node.attribute
+        ):
+            raise ModelError(f"node '{node.name}' ({node.op_type}): its value is no tensor")
+        if node.op_type not in _QUANTISING:
+            continue
+        for name in node.input[1:]:
+            if name in stored and not _is_numeric(stored[name]):
+                raise ModelError(f"node '{node.name}' ({node.op_type}): '{name}' is not a finite number")
+
+
+def _is_numeric(tensor: onnx.TensorProto) -> bool:
+    """Whether a tensor, if it is one number, is real and finite."""
+    if tensor.data_type == _STRING or tensor.data_type in _PAIRS:
+        return False
+    if math.prod(tensor.dims) != 1:
+        return True
+    from onnx import numpy_helper
+
+    return math.isfinite(float(numpy_helper.to_array(tensor).reshape(())[()]))
+
+
+@final
+class _Files:
+    """Files of external data, each looked up once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._found: dict[str | bytes, Path] = {}
+
+    def find(self, location: str | bytes, name: str) -> Path:
+        """As ``_inside``; raises ``ModelError`` as well where there are too many."""
+        if location not in self._found:
+            if len(self._found) == _MOST_FILES:
+                raise ModelError(f"external data in more than {_MOST_FILES} files: save it in one")
+            self._found[location] = _inside(self._folder, location, name)
+        return self._found[location]
+
+
+def _bring_in(tensor: onnx.TensorProto, files: _Files, budget: int) -> int:
     """Read one tensor's external data; returns its bytes."""
     notes = {entry.key: entry.value for entry in tensor.external_data}
-    place = _inside(folder, notes.get("location", ""), tensor.name)
+    place = files.find(notes.get("location", ""), tensor.name)
     size = _bytes(tensor)
     offset = _number(notes.get("offset", "0"), tensor.name)
     length = _number(notes.get("length", str(size)), tensor.name)
     if length != size:
         raise ModelError(f"constant '{tensor.name}' needs {size} bytes, its external data has {length}")
     if size > budget:
-        raise ModelError("external data of more than 1 GiB in all")
+        raise ModelError("too much external data: with it, the model is larger than what is taken")
     try:
         with place.open("rb") as file:
             file.seek(offset)

@@ -112,7 +112,7 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 
 def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "FILE_BYTES", 100)
-    assert "networks up to 1 GiB" in refusal(valid(), tmp_path)
+    assert "networks up to 0 MiB" in refusal(valid(), tmp_path)
 
 
 def inputs(text: str) -> Callable[[], onnx.ModelProto]:
