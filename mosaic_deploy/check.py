@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
@@ -20,7 +20,7 @@ Level = Literal["silent-wrong", "unsupported", "cpu-fallback", "unknown"]
 
 SCHEMA = 1
 
-_FAILING = ("silent-wrong", "unsupported")
+FAILING: tuple[Level, ...] = ("silent-wrong", "unsupported")
 _LEVELS: Mapping[Verdict, Level] = {
     "wrong": "silent-wrong",
     "falls-back": "cpu-fallback",
@@ -68,11 +68,13 @@ class CheckReport:
     """Nodes judged; those that compute constants are not."""
     macs: int
     violations: tuple[Violation, ...]
+    operators: tuple[tuple[str, int], ...] = ()
+    """The judged nodes' operators, with their domain where that is not ONNX's own, and how many of each."""
 
     @property
     def passed(self) -> bool:
         """Whether no node is unsupported or silently wrong."""
-        return not any(violation.level in _FAILING for violation in self.violations)
+        return not any(violation.level in FAILING for violation in self.violations)
 
     @property
     def fallback_macs_share(self) -> float:
@@ -96,7 +98,12 @@ class CheckReport:
 
 
 def check(
-    model: onnx.ModelProto, *, table: OpTable, precision: Precision, devices: Sequence[str] = ()
+    model: onnx.ModelProto,
+    *,
+    table: OpTable,
+    precision: Precision,
+    devices: Sequence[str] = (),
+    described: Sequence[Node] | None = None,
 ) -> CheckReport:
     """Judge every node of a model.
 
@@ -106,6 +113,7 @@ def check(
         precision: ``float`` judges the graph as it is, quantised or not; ``w8a8`` and ``w8a16`` as a recipe
             of 8-bit weights and 8- or 16-bit activations will leave it.
         devices: the table's devices that are compiled for; none named means all.
+        described: what ``nodes`` made of the model, for a caller that judges it more than once.
     """
     by_op: dict[tuple[str, str], list[OpRule]] = defaultdict(list)
     for rule in table.rules:
@@ -114,7 +122,7 @@ def check(
     wanted = tuple(devices) or table.devices
     judged = [
         node
-        for node in nodes(model)
+        for node in (nodes(model) if described is None else described)
         if not (node.folded and table.folds_constants)
         and not (table.folds_input_cast and precision != "float" and _casts_pixels(node, model))
     ]
@@ -135,6 +143,7 @@ def check(
         nodes=len(judged),
         macs=total,
         violations=tuple(violations),
+        operators=tuple(sorted(Counter(_operator(node) for node in judged).items())),
     )
 
 
@@ -143,6 +152,10 @@ def _casts_pixels(node: Node, model: onnx.ModelProto) -> bool:
     images = {value.name for value in model.graph.input}
     source = node.inputs[0] if node.inputs else None
     return node.op == "Cast" and source is not None and source.name in images and source.dtype == "uint8"
+
+
+def _operator(node: Node) -> str:
+    return f"{node.domain}.{node.op}" if node.domain else node.op
 
 
 def _violation(node: Node, finding: Finding, table: OpTable, share: float) -> Violation:
@@ -160,7 +173,7 @@ def _violation(node: Node, finding: Finding, table: OpTable, share: float) -> Vi
     return Violation(
         level=_level(node, rule, table, refused=refused),
         node=node.name,
-        op=f"{node.domain}.{node.op}" if node.domain else node.op,
+        op=_operator(node),
         rule=rule.id if rule is not None else "",
         found="; ".join(found),
         allowed="; ".join(gap.allowed for gap in finding.gaps if gap.allowed),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -188,7 +189,8 @@ def _unknown(name: str) -> Tensor:
     return Tensor(name, "", None, constant=False)
 
 
-def _schema(op: str, domain: str, opset: int) -> tuple[int, dict[str, Attribute]]:
+@cache
+def _schema(op: str, domain: str, opset: int) -> tuple[int, Mapping[str, Attribute]]:
     """Return the operator's since-version and its attributes' defaults; the opset itself if unknown."""
     import onnx
 
