@@ -1,0 +1,91 @@
+"""``mosaic-deploy check`` and ``targets``: parse, call, render, exit. Heavy imports wait for their use."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def check(
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="MODEL.onnx...", help="ONNX files; by default those that the config names."),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Target hardware, such as dsp or cpu,gpu, or 'all'; by default the config's."),
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="Quantisation recipe; each target's by default.")] = None,
+    max_fallback_macs: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="Most of the MACs that may fall back, such as 5% or 0.05."),
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="text, json, sarif, junit, github or markdown.")
+    ] = "text",
+    output: Annotated[
+        Path | None, typer.Option(help="File to write in place of standard output; it is replaced.")
+    ] = None,
+    diff: Annotated[
+        Path | None,
+        typer.Option(metavar="BASE", help="Fail only on what is new since this file (or folder of files)."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Project config; by default mosaic-deploy.toml here or above.")
+    ] = None,
+) -> None:
+    """Say whether each target takes each model's operators, and what to change where it does not."""
+    from mosaic_deploy.formats import find_format
+    from mosaic_deploy.gate_run import GateRequest, run_gate, share
+    from mosaic_deploy.repository import find_repository
+
+    render = find_format(format_)
+    request = GateRequest(
+        models=tuple(models or ()),
+        targets=tuple(name for text in target or () for name in text.split(",") if name),
+        recipe=recipe,
+        max_fallback_macs=share(max_fallback_macs, "--max-fallback-macs"),
+        config=config,
+        base=diff,
+    )
+    repository = find_repository(Path())
+    report = run_gate(request, repository=repository)
+    _give(render(report, repository), output)
+    for judged in report.models:
+        if judged.error:
+            print(f"mosaic-deploy: {judged.error}", file=sys.stderr)
+    raise typer.Exit(report.exit_code)
+
+
+def targets(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Target whose operators to list; by default all targets, one line each."),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+) -> None:
+    """List the targets, or the operators and constraints of one."""
+    from mosaic_deploy.targets_page import describe_target, overview
+
+    text = describe_target(name, markdown=markdown) if name else overview(markdown=markdown)
+    print(text.rstrip("\n"))
+
+
+def _give(text: str, output: Path | None) -> None:
+    """Print, or write beside the file and move into its place."""
+    from mosaic_deploy.errors import UsageError
+
+    if output is None:
+        if text:
+            print(text)
+        return
+    beside = output.with_name(f".{output.name}.new")
+    try:
+        beside.write_text(f"{text}\n" if text else "", encoding="utf-8")
+        beside.replace(output)
+    except OSError as err:
+        beside.unlink(missing_ok=True)
+        raise UsageError(f"--output {output}: cannot be written ({err.strerror})") from err
