@@ -1,6 +1,13 @@
 """Backends: one runtime per file, found by the name that a target states.
 
-A backend builds an artifact out of a float ONNX and runs it. Both happen in child processes (``tools``).
+A backend takes a float ONNX to its runtime's own format, quantises and compiles it, and runs what it made:
+
+    convert  ONNX -> the same float network in the runtime's format   (its loss is measured first)
+    build    ONNX, or what convert made -> the files that a device loads
+    run      the files -> outputs, the very files that ship
+    time     the files -> how long a run takes here
+
+All of it happens in child processes (``tools``).
 """
 
 from __future__ import annotations
@@ -9,7 +16,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mosaic_deploy.contract import Contract
 from mosaic_deploy.errors import SpecError
@@ -18,9 +25,24 @@ from mosaic_deploy.worker import Tick
 
 BACKENDS = {
     "echo": "mosaic_deploy.backends.echo",
+    "openvino": "mosaic_deploy.backends.openvino",
+    "ort": "mosaic_deploy.backends.ort",
     "qnn": "mosaic_deploy.backends.qnn",
+    "tflite": "mosaic_deploy.backends.tflite",
 }
 """Backend name -> the module whose ``BACKEND`` it is."""
+
+Layout = Literal["NCHW", "NHWC"]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Where a tool may work."""
+
+    scratch: Path
+    """A folder for whatever must not ship; the caller removes it."""
+    logs: Path
+    """A folder for the tools' logs, kept in an artifact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +50,23 @@ class BuildJob:
     """What a backend is asked to build."""
 
     onnx: Path
-    """The checked float graph: static shapes, one input, one output."""
+    """The checked float graph: static shapes, one input, one output, of the contract's output kind."""
+    layout: Layout
+    """Order of the axes of the graph's input, which is not always the artifact's."""
     contract: Contract
+    """What the artifact is to keep: its layout is that of the files to be made."""
     target: TargetSpec
     recipe: QuantRecipe
     calibration: tuple[Path, ...]
-    """One ``.npy`` per calibration image: the network's input as ``Contract.prepare`` makes it."""
-    scratch: Path
-    """A folder for whatever must not ship; the caller removes it."""
-    logs: Path
-    """A folder for the tools' logs, kept in the artifact."""
+    """One ``.npy`` per calibration image: the artifact's input as ``Contract.prepare`` makes it."""
+    description: Mapping[str, object]
+    """The facts that also belong inside the files, as JSON, where their format has a place for it; the
+    backend adds ``input`` and ``output`` (see ``Built.facts``) and stores them under ``METADATA_KEY``."""
+    space: Space
+
+
+METADATA_KEY = "mosaic_deploy"
+"""What the description is called inside a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +87,23 @@ class File:
 
     path: str
     kind: str
+    ships: bool = False
+    """Whether it is a network as a device loads it; where several do, each is a whole one for its device,
+    unless they state the same ``part_of``."""
+    part_of: str = ""
+    """What the files that only together make a network have in common: ``.xml`` and ``.bin``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a backend made."""
+    """What a backend made; all of it can be had again from an artifact's manifest."""
 
     folder: Path
     files: tuple[File, ...]
     steps: tuple[Step, ...]
     facts: dict[str, object]
-    """For the manifest: quantisation parameters of input and output, dtypes, precision really used."""
+    """For the manifest. ``input`` and ``output`` are objects with ``name``, ``shape``, ``dtype`` (as
+    stored), ``scale`` and ``zero_point`` (null where it is no integer grid)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,29 +114,84 @@ class Run:
     """One ``.npy`` per input, dequantised to float32 where scores are quantised."""
     steps: tuple[Step, ...]
     facts: dict[str, object]
+    """``ran_on``: runtime and device in words. ``precision``: what the arithmetic really was, ``float32``,
+    ``int8`` and the like. Where there could be a fallback, ``nodes`` and ``outside``, the names of those
+    that ran elsewhere."""
     name: str = "main"
     """What the compiled variant is called that gave ``outputs``."""
     others: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     """The outputs of further compiled variants, by their names, where they differ from ``outputs``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What timing an artifact gave."""
+
+    seconds: tuple[float, ...]
+    """Wall-clock time of each run after the warm-up, input to output, without reading files; empty on a
+    simulator, whose time says nothing of a device's."""
+    peak_bytes: int
+    """Peak resident memory of the process, weights and runtime included."""
+    facts: dict[str, object]
+    """``ran_on`` and ``threads``."""
+    hot_spots: tuple[tuple[str, float], ...] = ()
+    """Of a simulator: node and its share of all cycles, the largest first. Relative, never a latency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How to time: on one input, in one process."""
+
+    input: Path
+    """``.npy``, the artifact's input as ``Contract.prepare`` makes it."""
+    warm_up: int
+    runs: int
+    threads: int
+
+
 class Backend(Protocol):
     """A runtime and its compiler."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Names of the command line's options that it understands, ``arch`` say."""
 
     def missing(self) -> str | None:
         """Say what is missing on this machine and the line that installs it, or None."""
 
     def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
-        """Merge the command line's ``options`` into the target's; raises ``SpecError`` for a wrong one."""
+        """Merge the command line's ``options`` into the target's; raises ``SpecError`` for a wrong one.
+
+        Also the place to find that something is missing that only this target needs: ``ToolError``.
+        """
 
     def devices(self, options: Options) -> tuple[str, ...]:
         """The devices of the target's op table that these options compile for; none means all of them."""
 
-    def build(self, job: BuildJob, out: Path, *, tick: Tick) -> Built:
-        """Quantise and compile into the existing empty folder ``out``; raises ``ToolError``."""
+    def convert(self, job: BuildJob, *, tick: Tick) -> Built | None:
+        """Make the float network in the runtime's own format, in the scratch folder, nothing quantised.
 
-    def run(self, built: Built, job: BuildJob, inputs: tuple[Path, ...], *, tick: Tick) -> Run:
-        """Run the compiled network on ``.npy`` inputs, without falling back to any other runtime."""
+        None where the format is ONNX itself, so that nothing is converted before it is quantised.
+        """
+
+    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:
+        """Quantise and compile into the existing folder ``out``.
+
+        Raises:
+            ToolError: a tool is missing or failed.
+            ModelError, RefusedError: the model cannot be quantised, or the compiler does not take it.
+        """
+
+    def run(
+        self, built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick
+    ) -> Run:
+        """Run a network on ``.npy`` inputs as the contract prepares them, float or compiled.
+
+        Raises ``RefusedError`` where some of it would fall back to another runtime or processor.
+        """
+
+    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+        """Time a network in one child process."""
 
 
 def load(name: str) -> Backend:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mosaic_deploy.backends import METADATA_KEY
 from mosaic_deploy.backends._qnn_session import open_session
 from mosaic_deploy.errors import ToolError
 from mosaic_deploy.worker import JsonObject, Tick
@@ -41,7 +42,20 @@ def compile_context(request: JsonObject, _tick: Tick) -> JsonObject:
         },
     )
     binary, sdk = _verify(context, arch)
+    _describe(context, Path(request["qdq"]))
     return {"onnx": context.name, "binary": binary.name, "sdk": sdk}
+
+
+def _describe(context: Path, qdq: Path) -> None:
+    """Give the context the facts that the quantised graph holds on itself; the binary stays as it is."""
+    import onnx
+
+    stated = {p.key: p.value for p in onnx.load(qdq, load_external_data=False).metadata_props}
+    model = onnx.load(context, load_external_data=False)
+    if METADATA_KEY in stated:
+        entry = model.metadata_props.add()
+        entry.key, entry.value = METADATA_KEY, stated[METADATA_KEY]
+        onnx.save_model(model, context)
 
 
 def _verify(context: Path, arch: int) -> tuple[Path, str]:

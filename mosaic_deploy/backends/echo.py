@@ -13,15 +13,18 @@ import importlib.metadata
 import os
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
 import numpy as np
+import onnx
 
 from mosaic_deploy import reference
-from mosaic_deploy.backends import BuildJob, Built, File, Run, Step
+from mosaic_deploy.backends import BuildJob, Built, File, Run, Space, Step, Timing, Trial
+from mosaic_deploy.contract import Contract
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs import Options, TargetSpec, nearest
 from mosaic_deploy.tools import GIB, Call, call
@@ -33,6 +36,11 @@ FAULTS = ("none", "wrong", "crash", "hang", "full")
 @final
 class EchoBackend:
     """The identity, as a backend."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """None."""
+        return ()
 
     def missing(self) -> str | None:
         """Nothing ever is."""
@@ -52,24 +60,38 @@ class EchoBackend:
         """No device in particular."""
         return ()
 
-    def build(self, job: BuildJob, out: Path, *, tick: Tick) -> Built:
+    def convert(self, job: BuildJob, *, tick: Tick) -> Built | None:
+        """Hand the graph back as its own conversion."""
+        tick(1.0, "nothing to convert")
+        facts = {**_tensors(job.onnx), "fault": "none"}
+        return Built(job.onnx.parent, (File(job.onnx.name, "echo", ships=True),), (), facts)
+
+    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:  # noqa: ARG002
         """Copy the graph."""
         shutil.copyfile(job.onnx, out / "echo.onnx")
         tick(1.0, "copied")
         version = importlib.metadata.version("onnxruntime")
         step = Step("echo", "onnxruntime", version, 0.0, 0)
-        return Built(out, (File("echo.onnx", "echo"),), (step,), {"backend": "echo"})
+        facts = {**_tensors(job.onnx), "fault": job.target.options.get("fault", "none")}
+        return Built(out, (File("echo.onnx", "echo", ships=True),), (step,), facts)
 
-    def run(self, built: Built, job: BuildJob, inputs: tuple[Path, ...], *, tick: Tick) -> Run:
+    def run(
+        self,
+        built: Built,
+        contract: Contract,  # noqa: ARG002  # the protocol's
+        inputs: tuple[Path, ...],
+        *,
+        space: Space,
+        tick: Tick,
+    ) -> Run:
         """Run the copy in a child process."""
-        folder = job.scratch / "echo"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="echo-", dir=space.scratch))
         outputs = tuple(folder / path.name for path in inputs)
         request = {
-            "onnx": str((built.folder / "echo.onnx").resolve()),
+            "onnx": str((built.folder / built.files[0].path).resolve()),
             "inputs": [str(path.resolve()) for path in inputs],
             "outputs": [str(path.resolve()) for path in outputs],
-            "fault": job.target.options.get("fault", "none"),
+            "fault": built.facts["fault"],
         }
         outcome = call(
             Call(
@@ -77,14 +99,34 @@ class EchoBackend:
                 request,
                 timeout_s=600,
                 memory_bytes=4 * GIB,
-                log=job.logs / "echo.log",
-                cwd=job.scratch,
+                log=space.logs / "echo.log",
+                cwd=folder,
             ),
             tick=tick,
         )
         version = str(outcome.result["version"])
         step = Step("run", "onnxruntime", version, outcome.seconds, outcome.peak_bytes)
-        return Run(outputs, (step,), {"ran_on": "ONNX Runtime, float"})
+        return Run(outputs, (step,), {"ran_on": "ONNX Runtime, float", "precision": "float32"})
+
+    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+        """Time ONNX Runtime on the copy."""
+        return reference.time(built.folder / built.files[0].path, trial, space=space)
+
+
+def _tensors(path: Path) -> dict[str, object]:
+    """Name, shape and dtype of a graph's input and output."""
+    facts: dict[str, object] = {}
+    graph = onnx.load(path, load_external_data=False).graph
+    for role, value in (("input", graph.input[0]), ("output", graph.output[0])):
+        kind = value.type.tensor_type
+        facts[role] = {
+            "name": value.name,
+            "shape": [dim.dim_value for dim in kind.shape.dim],
+            "dtype": onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name,
+            "scale": None,
+            "zero_point": None,
+        }
+    return facts
 
 
 def predict(request: dict[str, object], tick: Tick) -> dict[str, object]:

@@ -12,22 +12,26 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from mosaic_deploy.backends import BuildJob, Built, File, Run, Step
+from mosaic_deploy.backends import BuildJob, Built, File, Run, Space, Step, Timing, Trial
+from mosaic_deploy.backends._qdq_ends import raw_pixels
 from mosaic_deploy.backends._qnn_fleet import Fleet, simulate_all
 from mosaic_deploy.contract import Contract
 from mosaic_deploy.errors import SpecError
-from mosaic_deploy.specs import Options, TargetSpec, nearest
-from mosaic_deploy.tools import GIB, Call, call, call_all
+from mosaic_deploy.specs import Grid, Options, TargetSpec, nearest
+from mosaic_deploy.tools import GIB, Call, call, call_all, free_bytes
 from mosaic_deploy.worker import JsonObject, Tick
 
 _TOOL = "onnxruntime-qnn"
 _QUANTISE_S = 3600
 _COMPILE_S = 1800
+_PROFILE_S = 900
+_PROFILE_RUNS = 3
 _MEMORY = 8 * GIB
 _PROCESS_BYTES = 3 * GIB // 2
 """What a process of the compiler or the simulator is expected to take, with a margin."""
@@ -46,6 +50,11 @@ class _Host:
 @final
 class QnnBackend:
     """Compiler and simulator of ``onnxruntime-qnn``."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """``arch``."""
+        return ("arch",)
 
     def missing(self) -> str | None:
         """Say that onnxruntime-qnn is missing, or None."""
@@ -78,13 +87,20 @@ class QnnBackend:
         """The architectures, as the op table names them: ``v68``."""
         return tuple(f"v{arch}" for arch in _numbers(options[_ARCHS]))
 
-    def build(self, job: BuildJob, out: Path, *, tick: Tick) -> Built:
+    def convert(self, job: BuildJob, *, tick: Tick) -> Built | None:  # noqa: ARG002  # the protocol's
+        """Nothing: the compiler takes ONNX, and what it is given is quantised already."""
+        return None
+
+    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:  # noqa: ARG002
         """Quantise, then compile for each architecture and write the DLC.
 
         Raises:
-            ModelError: the graph cannot be quantised, or the compiler does not take an operator.
+            SpecError: the recipe keeps floats.
+            ModelError: the graph cannot be quantised.
+            RefusedError: the compiler does not take an operator.
             ToolError: the compiler failed.
         """
+        precision = _precision(job)
         out, host = out.resolve(), _host()
         qdq = out / "model.qdq.onnx"
         quantised = call(_quantising(job, qdq, host), tick=lambda s, text: tick(0.6 * s, text))
@@ -101,37 +117,35 @@ class QnnBackend:
         files = [File(qdq.name, "qdq-onnx")]
         for arch, outcome in zip(archs, made, strict=False):
             files.append(File(f"v{arch}/{outcome.result['onnx']}", "context-onnx"))
-            files.append(File(f"v{arch}/{outcome.result['binary']}", "context-binary"))
+            files.append(File(f"v{arch}/{outcome.result['binary']}", "context-binary", ships=True))
         files.append(File("model.dlc", "dlc"))
         facts = {
             "input": quantised.result["input"],
             "output": quantised.result["output"],
             "archs": list(archs),
             "qnn": sdk,
-            "precision": _precision(job),
+            "precision": precision,
         }
         return Built(out, tuple(files), tuple(steps), facts)
 
-    def run(self, built: Built, job: BuildJob, inputs: tuple[Path, ...], *, tick: Tick) -> Run:
+    def run(
+        self, built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick
+    ) -> Run:
         """Simulate the compiled binaries; the outputs are those of the newest architecture.
 
         ``Run.others`` holds those of every architecture that computes otherwise.
 
         Raises ``ToolError`` where a binary does not load, crashes or takes too long.
         """
-        archs = _numbers(built.facts["archs"])
-        contexts = {
-            int(Path(file.path).parent.name.removeprefix("v")): built.folder.resolve() / file.path
-            for file in built.files
-            if file.kind == "context-onnx"
-        }
+        contexts = _contexts(built)
+        archs = tuple(contexts)
         fleet = Fleet(
-            contexts={arch: contexts[arch] for arch in sorted(archs, reverse=True)},
+            contexts=contexts,
             source=_record(built.facts["input"]),
             result=_record(built.facts["output"]),
-            contract=job.contract,
-            scratch=job.scratch.resolve() / "simulator",
-            logs=job.logs.resolve(),
+            contract=contract,
+            scratch=space.scratch.resolve() / "simulator",
+            logs=space.logs.resolve(),
             parallel=_host().processes,
         )
         version = f"{importlib.metadata.version(_TOOL)} (QNN {built.facts['qnn']})"
@@ -143,6 +157,34 @@ class QnnBackend:
         }
         return Run(flight.outputs, steps, facts, f"v{max(archs)}", flight.others)
 
+    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+        """Count what each node of the newest architecture's binary costs the simulator: no latency.
+
+        Raises ``ToolError`` where the binary does not load, crashes or takes too long.
+        """
+        arch, context = next(iter(_contexts(built).items()))
+        request = {
+            "context": str(context),
+            "image": str(trial.input.resolve()),
+            "input": built.facts["input"],
+            "runs": _PROFILE_RUNS,
+        }
+        function, log = (
+            "mosaic_deploy.backends._qnn_profile:profile",
+            space.logs.resolve() / "qnn-profile.log",
+        )
+        folder = Path(tempfile.mkdtemp(prefix="qnn-profile-", dir=space.scratch.resolve()))
+        environment = {"OMP_NUM_THREADS": "1"}
+        outcome = call(Call(function, request, _PROFILE_S, _MEMORY, log, folder, environment, "profile"))
+        counts = outcome.result["counts"]
+        total = max(sum(count for _, count in counts), 1)
+        facts: dict[str, object] = {
+            "ran_on": f"Hexagon simulator, v{arch} context binary",
+            "note": "the simulator's own cost per node, which says nothing of a device's latency",
+        }
+        spots = tuple((str(name), count / total) for name, count in counts)
+        return Timing((), outcome.peak_bytes, facts, spots)
+
 
 def _quantising(job: BuildJob, qdq: Path, host: _Host) -> Call:
     request = {
@@ -150,8 +192,9 @@ def _quantising(job: BuildJob, qdq: Path, host: _Host) -> Call:
         "out": str(qdq),
         "calibration": [str(path.resolve()) for path in job.calibration],
         "recipe": job.recipe.model_dump(mode="json", by_alias=True),
-        "pixels": _pixels(job.contract),
+        "pixels": raw_pixels(job.contract),
         "threads": host.cores,
+        "description": dict(job.description),
     }
     function = "mosaic_deploy.backends._qnn_quantise:quantise"
     return _call(job, function, request, timeout_s=_QUANTISE_S, name="quantise")
@@ -171,20 +214,28 @@ def _dlc(job: BuildJob, qdq: Path, out: Path) -> Call:
 
 def _call(job: BuildJob, function: str, request: JsonObject, *, timeout_s: float, name: str) -> Call:
     word = f"qnn-{name.replace(' ', '-')}"
-    log, cwd = job.logs.resolve() / f"{word}.log", job.scratch.resolve() / word
+    log, cwd = job.space.logs.resolve() / f"{word}.log", job.space.scratch.resolve() / word
     return Call(function, request, timeout_s, _MEMORY, log, cwd, {"OMP_NUM_THREADS": "1"}, name)
-
-
-def _pixels(contract: Contract) -> list[float] | None:
-    """Mean and scale where one pair serves all colours, so that raw pixels can be the quantised input."""
-    if contract.dtype != "float32" or len({*contract.mean}) > 1 or len({*contract.scale}) > 1:
-        return None
-    return [contract.mean[0], contract.scale[0]]
 
 
 def _precision(job: BuildJob) -> str:
     weights, activations = job.recipe.weights, job.recipe.activations
+    if not isinstance(weights, Grid) or not isinstance(activations, Grid):
+        raise SpecError(
+            f"recipe {job.recipe.name} keeps floats: the Hexagon compiler takes integers; take w8a8 or w8a16"
+        )
     return f"{weights.bits}-bit weights, {activations.bits}-bit activations, all operators on HTP"
+
+
+def _contexts(built: Built) -> dict[int, Path]:
+    """Architecture -> its compiled context, the newest first."""
+    found = {
+        int(Path(file.path).parent.name.removeprefix("v")): built.folder.resolve() / file.path
+        for file in built.files
+        if file.kind == "context-onnx"
+    }
+    archs = sorted(_numbers(built.facts["archs"]), reverse=True)
+    return {arch: found[arch] for arch in archs}
 
 
 def _arch(name: str, known: tuple[int, ...]) -> int:
@@ -214,11 +265,7 @@ def _record(value: object) -> dict[str, Any]:
 
 def _host() -> _Host:
     cores = len(os.sched_getaffinity(0))
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            free = int(line.split()[1]) * 1024
-    return _Host(cores, max(1, min(cores, free // _PROCESS_BYTES)))
+    return _Host(cores, max(1, min(cores, free_bytes() // _PROCESS_BYTES)))
 
 
 BACKEND = QnnBackend()

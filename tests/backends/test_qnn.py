@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mosaic_deploy import specs
-from mosaic_deploy.backends import BuildJob, Built, load
-from mosaic_deploy.backends._qnn_simulate import to_floats, to_integers
+from mosaic_deploy.backends import METADATA_KEY, BuildJob, Built, Run, Space, Trial, load, qnn
+from mosaic_deploy.backends._qdq_ends import to_floats, to_integers
 from mosaic_deploy.contract import Contract
 from mosaic_deploy.errors import ModelError, RefusedError, SpecError, ToolError
 from mosaic_deploy.specs import QuantRecipe, TargetSpec
@@ -119,21 +120,27 @@ def a_job(
     onnx.save(model, folder / "net.onnx")
     return BuildJob(
         onnx=folder / "net.onnx",
+        layout=what.layout,
         contract=what,
         target=target,
         recipe=specs.load(QuantRecipe, recipe),
         calibration=tuple(paths[:3]),
-        scratch=folder / "scratch",
-        logs=folder / "logs",
+        description={"model": "net"},
+        space=Space(folder / "scratch", folder / "logs"),
     )
 
 
 def images(job: BuildJob) -> tuple[Path, ...]:
-    return tuple(sorted((job.scratch.parent / "images").iterdir()))
+    return tuple(sorted((job.space.scratch.parent / "images").iterdir()))
 
 
 def build(job: BuildJob) -> Built:
-    return QNN.build(job, job.scratch.parent / "out", tick=quiet)
+    return QNN.build(job, None, job.space.scratch.parent / "out", tick=quiet)
+
+
+def run(made: Built, job: BuildJob, inputs: tuple[Path, ...], scratch: Path | None = None) -> Run:
+    space = Space(scratch or job.space.scratch, job.space.logs)
+    return QNN.run(made, job.contract, inputs, space=space, tick=quiet)
 
 
 def quiet(share: float, text: str) -> None:
@@ -174,7 +181,20 @@ def test_a_build_makes_every_file(built: tuple[BuildJob, Built]) -> None:
     assert all(s.seconds > 0 and s.peak_bytes > 1 << 20 and "2." in s.version for s in made.steps[1:])
     assert made.facts["archs"] == [68, 75]
     for file in made.files:
-        assert str(job.scratch.parent).encode() not in (made.folder / file.path).read_bytes()
+        assert str(job.space.scratch.parent).encode() not in (made.folder / file.path).read_bytes()
+
+
+def test_the_files_describe_themselves(built: tuple[BuildJob, Built]) -> None:
+    job, made = built
+    for name in ("model.qdq.onnx", "v68/model_ctx.onnx", "v75/model_ctx.onnx"):
+        stated = {
+            entry.key: entry.value
+            for entry in onnx.load(made.folder / name, load_external_data=False).metadata_props
+        }
+        facts = json.loads(stated[METADATA_KEY])
+        assert facts.items() >= dict(job.description).items()
+        assert facts["input"]["scale"] == made.facts["input"]["scale"]  # type: ignore[index]
+    onnx.checker.check_model(onnx.load(made.folder / "model.qdq.onnx"))
 
 
 def test_raw_pixels_are_the_quantised_input(built: tuple[BuildJob, Built]) -> None:
@@ -195,14 +215,15 @@ def test_a_mean_between_two_pixels_loses_none(make_job: Callable[..., BuildJob])
     job = make_job(network("lowres"), mean=(127.5,) * 3, scale=(127.5,) * 3)
     request: dict[str, Any] = {
         "onnx": str(job.onnx),
-        "out": str(job.scratch / "q.onnx"),
+        "out": str(job.space.scratch / "q.onnx"),
         "calibration": [str(path) for path in job.calibration],
         "recipe": job.recipe.model_dump(mode="json", by_alias=True),
         "pixels": [127.5, 127.5],
         "threads": 1,
     }
     function = "mosaic_deploy.backends._qnn_quantise:quantise"
-    source = call(Call(function, request, 60, 4 * GIB, job.logs / "log", job.scratch)).result["input"]
+    outcome = call(Call(function, request, 60, 4 * GIB, job.space.logs / "log", job.space.scratch))
+    source = outcome.result["input"]
     assert (source["zero_point"], source["pixel_factor"], source["pixel_shift"]) == (128, 1, 0.5)
     pixels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1).repeat(3, axis=2)
     assert (to_integers(job.contract.normalise(pixels), source) == pixels).all()
@@ -210,38 +231,66 @@ def test_a_mean_between_two_pixels_loses_none(make_job: Callable[..., BuildJob])
 
 def test_the_simulator_agrees_with_the_quantised_graph(built: tuple[BuildJob, Built]) -> None:
     job, made = built
-    run = QNN.run(made, job, images(job), tick=quiet)
+    flight = run(made, job, images(job))
     source: Any = made.facts["input"]
     result: Any = made.facts["output"]
     feeds = [to_integers(np.load(path), source) for path in images(job)]
     expected = [to_floats(o, result) for o in on_the_cpu(made.folder / "model.qdq.onnx", feeds)]
-    found = [np.load(path) for path in run.outputs]
+    found = [np.load(path) for path in flight.outputs]
     assert {o.dtype for o in found} == {np.dtype(np.float32)}
     assert {o.shape for o in found} == {(1, CLASSES, HEIGHT, WIDTH)}
     steps = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True)) / result["scale"]
     same = [(a.argmax(1) == b.argmax(1)).mean() for a, b in zip(found, expected, strict=True)]
     assert steps < 4.5
     assert np.mean(same) > 0.97
-    simulation: Any = run.facts["simulation"]
+    simulation: Any = flight.facts["simulation"]
     assert simulation["v75"]["images"] == len(images(job))
     assert simulation["v75"]["agreement"] == 1
     assert simulation["v68"]["agreement"] > 0.97
-    assert [s.name for s in run.steps] == ["simulate v75", "simulate v68"]
+    assert [s.name for s in flight.steps] == ["simulate v75", "simulate v68"]
     if simulation["v68"]["images"] == len(images(job)):
-        assert len(run.others["v68"]) == len(images(job))
+        assert len(flight.others["v68"]) == len(images(job))
 
 
 def test_the_simulator_sees_the_image(built: tuple[BuildJob, Built]) -> None:
     """A negated image gives another map: the agreement above is not that of constants."""
     job, made = built
     first = images(job)[0]
-    negated = job.scratch / "negated.npy"
+    negated = job.space.scratch / "negated.npy"
     np.save(negated, -np.load(first))
-    job = replace(job, scratch=job.scratch / "again")
-    run = QNN.run(replace(made, facts={**made.facts, "archs": [75]}), job, (first, negated), tick=quiet)
-    plain, other = (np.load(path) for path in run.outputs)
+    newest = replace(made, facts={**made.facts, "archs": [75]})
+    flight = run(newest, job, (first, negated), job.space.scratch / "again")
+    plain, other = (np.load(path) for path in flight.outputs)
     assert (plain.argmax(1) == other.argmax(1)).mean() < 0.9
-    assert run.facts["simulation"] == {"v75": {"images": 2, "agreement": 1.0, "largest_difference_steps": 0}}
+    compared = {"images": 2, "agreement": 1.0, "largest_difference_steps": 0}
+    assert flight.facts["simulation"] == {"v75": compared}
+
+
+def test_the_simulators_hot_spots_are_no_latency(built: tuple[BuildJob, Built]) -> None:
+    job, made = built
+    timing = QNN.time(made, Trial(images(job)[0], warm_up=1, runs=1, threads=1), space=job.space)
+    assert timing.seconds == ()
+    assert timing.facts["ran_on"] == "Hexagon simulator, v75 context binary"
+    assert "latency" in str(timing.facts["note"])
+    shares = [share for _, share in timing.hot_spots]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1)
+    assert len(shares) >= 5
+    assert all("OpId" not in name and "cycles" not in name for name, _ in timing.hot_spots)
+
+
+def test_a_profile_has_a_time_limit(built: tuple[BuildJob, Built], monkeypatch: pytest.MonkeyPatch) -> None:
+    job, made = built
+    monkeypatch.setattr(qnn, "_PROFILE_S", 0.01)
+    with pytest.raises(ToolError, match=r"^profile: ran longer than 0.01 s[^\n]*$"):
+        QNN.time(made, Trial(images(job)[0], warm_up=1, runs=1, threads=1), space=job.space)
+
+
+@pytest.mark.parametrize("recipe", [pytest.param("fp16", id="fp16"), pytest.param("fp32", id="fp32")])
+def test_floats_are_refused(built: tuple[BuildJob, Built], recipe: str) -> None:
+    job, _ = built
+    with pytest.raises(SpecError, match=rf"^recipe {recipe} keeps floats: [^\n]*take w8a8 or w8a16$"):
+        build(replace(job, recipe=specs.load(QuantRecipe, recipe)))
 
 
 def test_a_damaged_binary_is_one_line(built: tuple[BuildJob, Built], tmp_path: Path) -> None:
@@ -251,7 +300,7 @@ def test_a_damaged_binary_is_one_line(built: tuple[BuildJob, Built], tmp_path: P
     binary.write_bytes(binary.read_bytes()[:1000])
     broken = replace(made, folder=tmp_path / "copy", facts={**made.facts, "archs": [75]})
     with pytest.raises(ToolError) as error:
-        QNN.run(broken, replace(job, scratch=tmp_path), images(job)[:1], tick=quiet)
+        run(broken, job, images(job)[:1], tmp_path)
     assert "\n" not in str(error.value)
     assert "model_ctx.onnx" in str(error.value) or "simulate v75" in str(error.value)
 
@@ -267,11 +316,11 @@ def test_sixteen_bits_are_closer_than_eight(
     pixels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1).repeat(3, axis=2)
     assert (to_integers(job.contract.normalise(pixels), source) == 256 * pixels.astype(int)).all()
     exact = on_the_cpu(job.onnx, [np.load(path) for path in images(job)])
-    eight = QNN.run(built[1], replace(built[0], scratch=job.scratch / "8"), images(job), tick=quiet)
-    sixteen = QNN.run(fine, job, images(job), tick=quiet)
+    eight = run(built[1], built[0], images(job), job.space.scratch / "8")
+    sixteen = run(fine, job, images(job))
     errors = [
-        float(np.mean([np.abs(np.load(p) - e).mean() for p, e in zip(run.outputs, exact, strict=True)]))
-        for run in (eight, sixteen)
+        float(np.mean([np.abs(np.load(p) - e).mean() for p, e in zip(flight.outputs, exact, strict=True)]))
+        for flight in (eight, sixteen)
     ]
     assert errors[1] < 0.6 * errors[0]
 
@@ -282,7 +331,7 @@ def test_class_maps_come_out_as_integers(make_job: Callable[..., BuildJob]) -> N
     result: Any = made.facts["output"]
     assert (result["dtype"], result["scale"], result["zero_point"]) == ("int32", None, None)
     exact = on_the_cpu(job.onnx, [np.load(path) for path in images(job)])
-    found = [np.load(path) for path in QNN.run(made, job, images(job), tick=quiet).outputs]
+    found = [np.load(path) for path in run(made, job, images(job)).outputs]
     assert {o.dtype for o in found} == {np.dtype(np.int32)}
     assert np.mean([(a == b).mean() for a, b in zip(found, exact, strict=True)]) > 0.95
 

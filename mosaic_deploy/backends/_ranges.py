@@ -1,32 +1,32 @@
-"""The range of every activation on the calibration images: minmax, percentile or entropy.
+"""The range of every activation over the calibration images: minmax, percentile or entropy.
 
-ONNX Runtime's own calibrators are not used: they hold the activations of all images at once (gigabytes),
-and their entropy search, with 128 bins for 128 levels, has nothing to choose from.
+Whatever shows a network's activations can be collected from. ONNX Runtime's own calibrators are not used:
+they hold the activations of all images at once (gigabytes), and their entropy search, with 128 bins for 128
+levels, has nothing to choose from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import onnx
-
 Floats = NDArray[np.float32]
 Ranges = dict[str, tuple[np.float32, np.float32]]
 """Tensor name -> smallest and largest value to represent."""
+Activations = Callable[[Path], Iterator[tuple[str, Floats]]]
+"""Runs the network on an image (.npy) and yields its input and every float tensor, by name."""
 Method = Literal["minmax", "percentile", "entropy"]
 
 _BINS = 2048
 _LEVELS = 128  # of magnitudes, half of an 8-bit grid; all of it where no value is negative
 _STRIDE = 8  # bins between two thresholds that the entropy search tries
 _SAMPLE = 1 << 16  # values of a tensor and image that enter its histogram
-_FETCH_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +37,21 @@ class Calibrator:
     percentile: float
     """Share of values inside the range, in percent, for ``percentile``."""
     threads: int
+    axes: tuple[int, ...] | None = None
+    """Order of the files' axes in which the graph takes them; None for their own."""
 
 
-def activation_ranges(
-    model: onnx.ModelProto,
-    images: Sequence[Path],
-    how: Calibrator,
-    tick: Callable[[float, str], None],
+def collect(
+    activations: Activations, images: Sequence[Path], how: Calibrator, tick: Callable[[float, str], None]
 ) -> Ranges:
-    """Find the range of the graph's input and of every float tensor that a node makes.
+    """Find ranges that hold every value (``minmax``), or all but the outliers, of at least one image.
 
-    Args:
-        model: a float graph of static shapes with one input.
-        images: ``.npy`` files of that input, converted to float32; at least one.
-        how: the method.
-        tick: hears of each image.
-
-    Returns:
-        Ranges that hold every value (``minmax``), or all but the outliers.
-
-    Raises:
-        ValueError: a tensor holds NaN or infinity.
+    Raises ``ValueError`` if a tensor holds NaN or infinity.
     """
     rounds = 1 if how.method == "minmax" else 2
-    runner = _Runner(model, how.threads)
     ranges: Ranges = {}
     for index, path in enumerate(images):
-        for name, values in runner.activations(_load(path)):
+        for name, values in activations(path):
             low, high = values.min(), values.max()
             if not np.isfinite(low) or not np.isfinite(high):
                 raise ValueError(f"tensor '{name}' holds NaN or infinity on calibration image {path.name}")
@@ -74,75 +62,27 @@ def activation_ranges(
         return ranges
     counts = {name: np.zeros(_BINS, np.int64) for name in ranges}
     for index, path in enumerate(images):
-        for name, values in runner.activations(_load(path)):
+        for name, values in activations(path):
             counts[name] += _histogram(values, ranges[name], fold=how.method == "entropy")
         tick((1 + (index + 1) / len(images)) / rounds, "histograms")
     return {name: _narrow(counts[name], ranges[name], how) for name in ranges}
 
 
-def _load(path: Path) -> Floats:
-    image: Floats = np.load(path, allow_pickle=False).astype(np.float32)
-    return image
+def sample(values: Floats) -> Floats:
+    """Take a regular sample of a tensor, flat, that meets every row, column and channel alike.
 
-
-@final
-class _Runner:
-    """Runs a float graph and shows all its activations."""
-
-    def __init__(self, model: onnx.ModelProto, threads: int) -> None:
-        import onnx
-        import onnxruntime as ort
-
-        shown = onnx.ModelProto()
-        shown.CopyFrom(model)
-        inferred = onnx.shape_inference.infer_shapes(shown, strict_mode=False)
-        known = {v.name: v for v in (*inferred.graph.value_info, *inferred.graph.output)}
-        outputs = {v.name for v in shown.graph.output}
-        made = [name for node in shown.graph.node for name in node.output if name]
-        shown.graph.output.extend(onnx.ValueInfoProto(name=n) for n in made if n not in outputs)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = ort.InferenceSession(shown.SerializeToString(), options, ["CPUExecutionProvider"])
-        self._session = session
-        self._input: str = session.get_inputs()[0].name
-        floats = [o.name for o in session.get_outputs() if o.type == "tensor(float)"]
-        self._groups = tuple(_groups(floats, {name: _bytes(known.get(name)) for name in floats}))
-
-    def activations(self, image: Floats) -> Iterator[tuple[str, Floats]]:
-        """Yield the input and every non-empty float tensor of a run, by name."""
-        yield self._input, image
-        for group in self._groups:
-            for name, values in zip(group, self._session.run(group, {self._input: image}), strict=True):
-                if values.size:
-                    yield name, values
-
-
-def _groups(names: Iterable[str], size_bytes: dict[str, int]) -> Iterator[list[str]]:
-    """Split names, in their order, so that what is fetched at once stays small."""
-    group: list[str] = []
-    held = 0
-    for name in names:
-        if group and held + size_bytes[name] > _FETCH_BYTES:
-            yield group
-            group, held = [], 0
-        group.append(name)
-        held += size_bytes[name]
-    if group:
-        yield group
-
-
-def _bytes(value: Any) -> int:
-    if value is None:
-        return 0
-    dims = [max(int(d.dim_value), 1) for d in value.type.tensor_type.shape.dim]
-    return 4 * int(np.prod(dims, dtype=np.int64))
+    A step that has a factor in common with the length of an axis would skip some of its places always.
+    """
+    step = max(1, values.size // _SAMPLE)
+    while any(math.gcd(step, length) > 1 for length in values.shape):
+        step += 1
+    taken: Floats = values.reshape(-1)[::step]
+    return taken
 
 
 def _histogram(values: Floats, span: tuple[np.float32, np.float32], *, fold: bool) -> NDArray[np.int64]:
-    """Count a regular sample of the values; of their magnitudes if ``fold``."""
-    flat = values.reshape(-1)[:: max(1, values.size // _SAMPLE)]
+    """Count a sample of the values; of their magnitudes if ``fold``."""
+    flat = sample(values)
     if fold:
         top = max(abs(float(span[0])), abs(float(span[1])))
         return np.histogram(np.abs(flat), _BINS, (0.0, top or 1.0))[0]

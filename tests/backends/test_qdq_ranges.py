@@ -11,7 +11,8 @@ import onnx.parser
 import pytest
 from numpy.typing import NDArray
 
-from mosaic_deploy.backends._qnn_ranges import Calibrator, Method, activation_ranges, least_divergence
+from mosaic_deploy.backends._qdq_ranges import activation_ranges
+from mosaic_deploy.backends._ranges import Calibrator, Method, least_divergence, sample
 
 GRAPH = onnx.parser.parse_model("""
     <ir_version: 8, opset_import: ["" : 18]>
@@ -80,3 +81,13 @@ def test_an_even_histogram_is_kept_whole() -> None:
 def test_infinity_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"tensor 'image' holds NaN or infinity on calibration image 0.npy"):
         ranges(tmp_path, "minmax", np.full(10_000, np.inf, np.float32))
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3], ids=["rows", "columns", "channels"])
+@pytest.mark.parametrize("shape", [(1, 96, 128, 448), (1, 64, 384, 512), (1, 3, 384, 512)], ids=str)
+def test_a_sample_meets_every_place_alike(shape: tuple[int, ...], axis: int) -> None:
+    places = np.arange(shape[axis], dtype=np.float32).reshape([-1 if i == axis else 1 for i in range(4)])
+    taken = sample(np.broadcast_to(places, shape))
+    assert taken.size <= 1 << 16
+    counts = np.bincount(taken.astype(int), minlength=shape[axis])
+    assert counts.min() > 0.9 * counts.max()
