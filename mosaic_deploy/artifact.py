@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ class Entry:
     kind: str
     bytes: int
     sha256: str
+    ships: bool = False
+    """Whether a device loads it."""
+    part_of: str = ""
+    """What the files that only together are a network have in common."""
 
 
 @contextmanager
@@ -41,8 +46,7 @@ def staged(place: Path, *, force: bool) -> Iterator[Path]:
         UsageError: ``place`` exists and not ``force``; or another process is building the same.
         ToolError: the folder cannot be written, the disk is full.
     """
-    if place.exists() and not force:
-        raise UsageError(f"{place}: exists already: add --force to replace it, or choose another --out")
+    require_free(place, force=force)
     part = place.with_name(f".{place.name}.part")
     made = _make_parents(place.parent)
     try:
@@ -63,9 +67,38 @@ def staged(place: Path, *, force: bool) -> Iterator[Path]:
         _remove_empty(made)
 
 
+def require_free(place: Path, *, force: bool) -> None:
+    """Raise ``UsageError`` for a place that is taken."""
+    if place.exists() and not force:
+        raise UsageError(f"{place}: exists already: add --force to replace it, or choose another --out")
+
+
+@contextmanager
+def disk_trouble(place: Path) -> Iterator[None]:
+    """Say in one line of a ``ToolError`` what the disk refused; ``place`` is what was being made."""
+    try:
+        yield
+    except OSError as err:
+        raise _as_tool_error(err, place) from err
+
+
+def existing(place: Path) -> Path:
+    """The innermost folder around a place that is there."""
+    return next(folder for folder in (place, *place.absolute().parents) if folder.is_dir())
+
+
 def entries(folder: Path, files: Sequence[File]) -> tuple[Entry, ...]:
     """Measure and hash the files of an artifact, in their order."""
     return tuple(_entry(folder, file) for file in files)
+
+
+def shipped_bytes(listed: Sequence[Entry]) -> int:
+    """Size of the largest network that a device loads; where none is made, of everything."""
+    sizes: dict[str, int] = defaultdict(int)
+    for entry in listed:
+        if entry.ships:
+            sizes[entry.part_of or entry.path] += entry.bytes
+    return max(sizes.values(), default=sum(entry.bytes for entry in listed))
 
 
 def write_json(path: Path, record: Mapping[str, object]) -> None:
@@ -81,7 +114,7 @@ def sha256_of(path: Path) -> str:
 
 def _entry(folder: Path, file: File) -> Entry:
     path = folder / file.path
-    return Entry(file.path, file.kind, path.stat().st_size, sha256_of(path))
+    return Entry(file.path, file.kind, path.stat().st_size, sha256_of(path), file.ships, file.part_of)
 
 
 def _make_parents(folder: Path) -> list[Path]:
@@ -137,12 +170,8 @@ def _move_in(part: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _existing(place: Path) -> Path:
-    return next(folder for folder in (place, *place.absolute().parents) if folder.exists())
-
-
 def _as_tool_error(err: OSError, place: Path) -> ToolError:
-    short = err.errno is None and shutil.disk_usage(_existing(place)).free < _NEARLY_NOTHING
+    short = err.errno is None and shutil.disk_usage(existing(place)).free < _NEARLY_NOTHING
     if short or err.errno in (errno.ENOSPC, errno.EDQUOT):
         return ToolError(f"{place}: the disk is full: free some space, or choose another --out")
     return ToolError(f"{place}: cannot be written ({err.strerror or err})")

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 _LINE_EVERY_S = 15.0
+_WIDTH = 10
+"""Of a stage's name; with its target before it, it may take twice that."""
 
 
 @final
@@ -26,7 +28,7 @@ class Bars:
         self._finished: set[str] = set()
         self._spoken = 0.0
         self._progress = Progress(
-            TextColumn("{task.description:<10}"),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
@@ -55,7 +57,7 @@ class Bars:
             self._line(stage, share, note)
             return
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=1.0, note="")
+            self._tasks[stage] = self._progress.add_task(_padded(stage), total=1.0, note="")
         self._progress.update(self._tasks[stage], completed=share, note=note[:60])
 
     def _line(self, stage: str, share: float, note: str) -> None:
@@ -65,7 +67,11 @@ class Bars:
             if stage in self._finished:
                 return
             self._finished.add(stage)
-            print(f"{stage:<10} done in {now - begun:.1f} s", file=sys.stderr, flush=True)
+            print(f"{_padded(stage)} done in {now - begun:.1f} s", file=sys.stderr, flush=True)
         elif now - self._spoken > _LINE_EVERY_S:
             self._spoken = now
-            print(f"{stage:<10} {share:4.0%} {note}", file=sys.stderr, flush=True)
+            print(f"{_padded(stage)} {share:4.0%} {note}", file=sys.stderr, flush=True)
+
+
+def _padded(stage: str) -> str:
+    return stage.ljust(2 * _WIDTH if " " in stage else _WIDTH)

@@ -24,7 +24,11 @@ _PACKAGES = {
     "onnxruntime": "float reference",
     "onnxruntime-qnn": "Hexagon compiler and simulator",
     "onnxsim": "graph simplification",
-    "ai-edge-litert": "reading MLPerf's TFLite file",
+    "ai-edge-litert": "LiteRT's interpreter and GPU accelerator",
+    "onnx2tf": "ONNX to TFLite",
+    "ai-edge-quantizer": "integers in TFLite",
+    "openvino": "Intel's compiler and runtime",
+    "nncf": "integers in OpenVINO",
 }
 _GIB = 2**30
 
@@ -80,7 +84,10 @@ def _targets() -> list[Finding]:
     for name in specs.names(TargetSpec):
         try:
             target = specs.load(TargetSpec, name)
-            missing = backends.load(target.backend).missing()
+            backend = backends.load(target.backend)
+            missing = backend.missing()
+            if missing is None:
+                backend.check_options(target, {})
         except MosaicError as err:
             missing = str(err)
         found = "ready" if missing is None else "not usable"

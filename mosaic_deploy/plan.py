@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from mosaic_deploy import backends, datasets, specs
 from mosaic_deploy.backends import Backend
 from mosaic_deploy.datasets.samples import FileDataset
-from mosaic_deploy.errors import ToolError, UsageError
+from mosaic_deploy.errors import SpecError, ToolError, UsageError
 from mosaic_deploy.ops import OpTable, load_table
 from mosaic_deploy.sources import InputOptions, Model, find_model
-from mosaic_deploy.specs import QuantRecipe, TargetSpec
+from mosaic_deploy.specs import OutputKind, QuantRecipe, TargetSpec, nearest
+
+ALL = "all"
+"""Stands for every target that the project knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,9 @@ class Request:
     images: int | None = None
     recipe: str | None = None
     tolerance: float | None = None
+    output: OutputKind | None = None
+    """What the deployed network is to give; None takes the target's default where the graph can be changed
+    to that."""
     force: bool = False
     options: dict[str, str] = field(default_factory=dict)
     """The backends' own options, ``arch`` say."""
@@ -41,27 +49,70 @@ class Plan:
     model: Model
     target: TargetSpec
     recipe: QuantRecipe
-    table: OpTable
+    table: OpTable | None
+    """None where the target's operators are judged by its compiler and runtime alone."""
     devices: tuple[str, ...]
     """The op table's devices that are compiled for; none means all of them."""
     backend: Backend
     calibration: FileDataset
     validation: FileDataset
     place: Path
+    output: OutputKind | None
+    """As asked for; None leaves it to the target."""
     tolerance: float
 
 
-def plan(request: Request) -> tuple[Plan, ...]:
-    """Resolve the request; raises ``UsageError`` (or a child of it) or ``ToolError`` for what is missing."""
+@dataclass(frozen=True, slots=True)
+class Unplanned:
+    """A build that cannot start on this machine."""
+
+    model: str
+    target: str
+    recipe: str
+    error: ToolError
+
+
+def plan(request: Request) -> tuple[Plan | Unplanned, ...]:
+    """Resolve the request, in the order of its targets; ``all`` names every one that the project knows.
+
+    A missing tool leaves out that target alone. Raises ``UsageError`` (or a child of it) for what is wrong
+    with the request itself.
+    """
     if not request.targets:
-        raise UsageError(f"name a target; known: {', '.join(specs.names(TargetSpec))}")
+        raise UsageError(f"name a target; known: {', '.join(specs.names(TargetSpec))}, or all of them: {ALL}")
     if request.tolerance is not None and not 0 <= request.tolerance <= 1:
         raise UsageError(f"tolerance {request.tolerance} is not a share between 0 and 1")
-    targets = [specs.load(TargetSpec, name) for name in dict.fromkeys(request.targets)]
+    if request.output is not None and request.output not in get_args(OutputKind):
+        raise UsageError(
+            f"no output '{request.output}'{nearest(request.output, get_args(OutputKind))}; "
+            f"known: {', '.join(get_args(OutputKind))}"
+        )
+    wanted = specs.names(TargetSpec) if ALL in request.targets else request.targets
+    targets = [specs.load(TargetSpec, name) for name in dict.fromkeys(wanted)]
+    _require_takers(request.options, targets)
     asked = datasets.open_data(request.data, split="val") if request.data else None
     model = find_model(request.model, options=request.input, labels=asked.labels if asked else None)
     validation, calibration = _data(request, model, asked)
-    return tuple(_one(request, target, model, (calibration, validation)) for target in targets)
+    return tuple(_try(request, target, model, (calibration, validation)) for target in targets)
+
+
+def _require_takers(options: Mapping[str, str], targets: Sequence[TargetSpec]) -> None:
+    """Raise ``SpecError`` for an option that no target's backend understands."""
+    flags = {flag for target in targets for flag in backends.load(target.backend).flags}
+    for name in options:
+        if name not in flags:
+            raise SpecError(
+                f"no option '{name}'{nearest(name, sorted(flags))} for {', '.join(t.name for t in targets)}"
+            )
+
+
+def _try(
+    request: Request, target: TargetSpec, model: Model, data: tuple[FileDataset, FileDataset]
+) -> Plan | Unplanned:
+    try:
+        return _one(request, target, model, data)
+    except ToolError as err:
+        return Unplanned(model.card.name, target.name, request.recipe or target.recipes[0], err)
 
 
 def _data(request: Request, model: Model, asked: FileDataset | None) -> tuple[FileDataset, FileDataset]:
@@ -85,21 +136,24 @@ def _one(request: Request, target: TargetSpec, model: Model, data: tuple[FileDat
             f"recipe {recipe.name} is not for target {target.name}, which takes {', '.join(target.recipes)}"
         )
     backend = backends.load(target.backend)
-    options = backend.check_options(target, request.options)
     missing = backend.missing()
     if missing is not None:
         raise ToolError(f"target {target.name}: {missing}")
+    own = {name: value for name, value in request.options.items() if name in backend.flags}
+    options = backend.check_options(target, own)
     calibration = data[0].take(recipe.calibration.samples)
     datasets.disjoint(calibration, data[1])
+    named = [model.card.name, target.name, recipe.name, *([request.output] if request.output else [])]
     return Plan(
         model=model,
         target=target.model_copy(update={"options": options}),
         recipe=recipe,
-        table=load_table(target.ops),
+        table=None if target.ops is None else load_table(target.ops),
         devices=backend.devices(options),
         backend=backend,
         calibration=calibration,
         validation=data[1],
-        place=request.out / f"{model.card.name}-{target.name}-{recipe.name}",
-        tolerance=target.tolerance if request.tolerance is None else request.tolerance,
+        place=request.out / "-".join(named),
+        output=request.output,
+        tolerance=next(t for t in (request.tolerance, recipe.tolerance, target.tolerance) if t is not None),
     )

@@ -41,7 +41,7 @@ def _explain(err: ValidationError, kind: type[BaseModel]) -> str:
     """The first problem in words; an unknown key goes first: often it is why another one is missing."""
     problems = err.errors(include_url=False)
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    where = ".".join(str(part) for part in problem["loc"])
+    where = ".".join(_written(problem["loc"], kind))
     if problem["type"] == "extra_forbidden":
         known = _keys(kind, problem["loc"][:-1])
         return f"unknown key '{where}'{nearest(str(problem['loc'][-1]), known)}"
@@ -50,6 +50,12 @@ def _explain(err: ValidationError, kind: type[BaseModel]) -> str:
     found = "" if problem["type"] == "value_error" else f", found {problem['input']!r:.60}"
     said = problem["msg"].removeprefix("Value error, ").replace("\n", " ")
     return f"{where or 'the file'}: {said}{found}"
+
+
+def _written(way: tuple[int | str, ...], kind: type[BaseModel]) -> list[str]:
+    """The way as the file has it: where a key takes this or that, pydantic puts in which of them it tried."""
+    tried = {model.__name__ for field in kind.model_fields.values() for model in _models(field.annotation)}
+    return [str(part) for part in way if part not in tried]
 
 
 def _keys(kind: type[BaseModel], way: tuple[int | str, ...]) -> list[str]:

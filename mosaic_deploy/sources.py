@@ -23,7 +23,13 @@ class InputOptions:
     scale: tuple[float, float, float] | None = None
     colour: str | None = None
     resize: str | None = None
-    output: str | None = None
+
+    @classmethod
+    def parse(
+        cls, mean: str | None, scale: str | None, colour: str | None, resize: str | None
+    ) -> InputOptions:
+        """Read them as typed: one number for all colours, or three with commas; raises ``UsageError``."""
+        return cls(_triple(mean, "mean"), _triple(scale, "scale"), colour, resize)
 
     @property
     def given(self) -> bool:
@@ -99,7 +105,7 @@ def _contract(path: Path, facts: InputFacts, options: InputOptions, labels: Labe
         "scale": options.scale,
         "colour": options.colour,
         "resize": options.resize,
-        "output": options.output or facts.output,
+        "output": facts.output,
     }
     try:
         return Contract.model_validate(
@@ -118,3 +124,18 @@ def _contract(path: Path, facts: InputFacts, options: InputOptions, labels: Labe
         problem = err.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise UsageError(f"{path}: {where}: {problem['msg']}") from err
+
+
+def _triple(text: str | None, what: str) -> tuple[float, float, float] | None:
+    if text is None:
+        return None
+    wrong = f"--input-{what} {text!r}: one number, or three with commas"
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError as err:
+        raise UsageError(wrong) from err
+    if len(values) == 1:
+        values *= 3
+    if len(values) != 3:
+        raise UsageError(wrong)
+    return values[0], values[1], values[2]

@@ -79,6 +79,10 @@ class ModelCard(_Spec):
     """The data set that parity is measured on unless told otherwise; None where there is no labelled one."""
 
 
+Float = Literal["float16", "float32"]
+OutputKind = Literal["logits", "lowres", "classmap"]
+
+
 class TargetSpec(_Spec):
     """A kind of hardware: the backend that serves it, and the facts that backend needs."""
 
@@ -86,8 +90,12 @@ class TargetSpec(_Spec):
     name: Name
     summary: str
     backend: str
-    ops: str
-    """Name of the op table that the check uses."""
+    ops: str | None = None
+    """Name of the op table that the check uses; None where there is none yet."""
+    layout: Literal["NCHW", "NHWC"] | None = None
+    """Order of the input's axes in the files that the target takes; None keeps the model's own."""
+    output: OutputKind = "logits"
+    """What the deployed network gives unless told otherwise: the fastest kind that keeps parity."""
     recipes: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Quantisation recipes that the backend takes; the first is the default."""
     tolerance: Share = 0.01
@@ -119,13 +127,24 @@ class QuantRecipe(_Spec):
     schema_version: Literal[1] = Field(alias="schema")
     name: Name
     summary: str
-    weights: Grid
-    activations: Grid
+    weights: Grid | Float
+    activations: Grid | Float
     calibration: Calibration = Calibration()
+    """Unused where nothing becomes an integer."""
+    tolerance: Share | None = None
+    """Largest drop in mIoU that passes, in [0, 1], in place of the target's."""
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if isinstance(self.weights, Grid) != isinstance(self.activations, Grid):
+            raise ValueError("weights and activations are both integers or both floats")
+        return self
 
     @property
-    def precision(self) -> Literal["w8a8", "w8a16"]:
+    def precision(self) -> Literal["w8a8", "w8a16", "float"]:
         """The column of the op tables that this recipe falls under."""
+        if not isinstance(self.activations, Grid):
+            return "float"
         return "w8a8" if self.activations.bits == 8 else "w8a16"
 
 

@@ -5,20 +5,38 @@ that may be littered, in a session of its own, with limits of time and memory, a
 in a log. A child dies with its parent, however the parent dies, and when the parent is interrupted. What
 goes wrong there arrives here as one exception with one line of text.
 
-The parent polls its children ten times a second and needs no threads. (Linux would also end a child
-together with the *thread* that started it.)
+The parent polls its children ten times a second and needs no threads of its own. Where it is called from a
+thread, that thread must outlive the call: Linux ends a child together with the *thread* that started it.
 """
 
 from __future__ import annotations
 
+import os
 import select
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from threading import Event
 
 from mosaic_deploy._child import GIB, PROGRAM, Call, Child, Outcome
 from mosaic_deploy.worker import Tick
 
 _POLL_MS = 100
+_STOP: ContextVar[Event | None] = ContextVar("stop", default=None)
+
+
+@contextmanager
+def stoppable(event: Event) -> Iterator[None]:
+    """Let calls made in this block, in this thread, end with ``KeyboardInterrupt`` once the event is set.
+
+    Ctrl-C reaches only the main thread; calls that wait in others learn of it this way.
+    """
+    token = _STOP.set(event)
+    try:
+        yield
+    finally:
+        _STOP.reset(token)
 
 
 def call(job: Call, *, tick: Tick | None = None) -> Outcome:
@@ -47,6 +65,9 @@ def call_all(jobs: Sequence[Call], *, parallel: int, tick: Tick | None = None) -
                 running[index] = Child(jobs[index])
                 running[index].begin()
             _wait(running.values())
+            stop = _STOP.get()
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt
             for index, child in list(running.items()):
                 ended = child.look()
                 if child.news is not None:
@@ -76,6 +97,14 @@ def run(
     return call(Call(PROGRAM, request, timeout_s, memory_bytes, log, cwd, {}, name))
 
 
+def free_bytes() -> int:
+    """Memory that can be had without swapping."""
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def _wait(children: Iterable[Child]) -> None:
     """Sleep until a child has news or ends, a tenth of a second at most."""
     poll = select.poll()
@@ -85,4 +114,4 @@ def _wait(children: Iterable[Child]) -> None:
     poll.poll(_POLL_MS)
 
 
-__all__ = ["GIB", "Call", "Outcome", "Tick", "call", "call_all", "run"]
+__all__ = ["GIB", "Call", "Outcome", "Tick", "call", "call_all", "free_bytes", "run", "stoppable"]

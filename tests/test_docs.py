@@ -29,7 +29,7 @@ from mosaic_deploy.doctor import to_json as health_json
 from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.ops import OpTable
 from mosaic_deploy.parity import measure
-from mosaic_deploy.report import BuildReport, to_json
+from mosaic_deploy.report import BuildReport, Conversion, Failure, to_json
 from mosaic_deploy.schema import read_toml
 from mosaic_deploy.specs import ModelCard, QuantRecipe, TargetSpec
 
@@ -228,19 +228,25 @@ def test_the_json_page_names_every_key() -> None:
     ids = np.zeros((2, 2), np.uint8)
     labels = LabelSpace(("a", "b"), ((0, 0, 0), (1, 1, 1)))
     violation = Violation("unknown", "n", "Op", "", "", "", 0.0, "", "", "")
+    parity = measure([(ids, ids, ids)], labels=labels, dataset="d", tolerance=0.01)
     report = BuildReport(
         model="m",
         target="t",
         recipe="r",
+        output="logits",
         folder="f",
         artifacts=(Entry("p", "log", 0, ""),),
         check=CheckReport("dsp", "tool 1", "w8a8", (), 0, 0, (violation,)),
-        variants={"v75": measure([(ids, ids, ids)], labels=labels, dataset="d", tolerance=0.01)},
+        output_change=None,
+        conversion=Conversion(parity, "float32"),
+        variants={"v75": parity},
         seconds=1.0,
         facts={},
         steps=(Step("s", "t", "1", 0.0, 0),),
     )
-    found = set(json_keys(to_json([report]))) | set(json_keys(health_json([Finding("n", True, "", "")])))
+    found = set(json_keys(to_json([report, Failure("m", "t", "r", "why", 3)]))) | set(
+        json_keys(health_json([Finding("n", True, "", "")]))
+    )
     assert [key for key in sorted(found) if f"`{key}`" not in page] == []
 
 

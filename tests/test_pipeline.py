@@ -1,15 +1,18 @@
 import json
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from mosaic_deploy.artifact import sha256_of
-from mosaic_deploy.errors import DataError, SpecError, ToolError, UsageError
+from mosaic_deploy.errors import DataError, ModelError, SpecError, ToolError, UsageError
 from mosaic_deploy.pipeline import deploy
 from mosaic_deploy.plan import Request
-from mosaic_deploy.report import to_json
+from mosaic_deploy.report import BuildReport, Failure, exit_code, to_json
+from mosaic_deploy.specs import OutputKind
 from tests.conftest import Tiny
 
 
@@ -28,6 +31,7 @@ def left_in(folder: Path) -> list[str]:
 def test_one_build_from_card_to_verdict(tiny: Tiny, tmp_path: Path) -> None:
     stages: dict[str, float] = {}
     (report,) = deploy(request(tiny, tmp_path / "out"), progress=lambda s, p, n: stages.update({s: p}))
+    assert isinstance(report, BuildReport)
     assert report.passed
     assert report.parity is not None
     assert (report.parity.dataset, report.parity.images) == ("folder", 3)
@@ -63,6 +67,7 @@ def test_one_build_from_card_to_verdict(tiny: Tiny, tmp_path: Path) -> None:
 def test_a_wrong_network_is_a_verdict_not_an_error(tiny: Tiny, tmp_path: Path) -> None:
     wrong = replace(request(tiny, tmp_path / "out"), targets=(str(tiny.target_with("wrong")),))
     (report,) = deploy(wrong, progress=silent)
+    assert isinstance(report, BuildReport)
     assert not report.passed
     assert report.parity is not None
     assert report.parity.drop > 0.5
@@ -91,6 +96,7 @@ def test_an_op_that_the_target_lacks_stops_the_build(tiny: Tiny, tmp_path: Path)
     relu.op_type, relu.name = "Erf", "the_erf"
     onnx.save(model, tiny.onnx)
     (report,) = deploy(request(tiny, tmp_path / "out"), progress=silent)
+    assert isinstance(report, BuildReport)
     assert not report.passed
     assert report.parity is None
     folder = tmp_path / "out" / "tiny-echo-w8a8"
@@ -111,6 +117,12 @@ def test_unknown_names_come_with_the_nearest(tiny: Tiny, tmp_path: Path) -> None
         (replace(request(tiny, out), tolerance=2.0), UsageError, "between 0 and 1"),
         (replace(request(tiny, out), images=0), UsageError, "at least 1"),
         (replace(request(tiny, out), targets=()), UsageError, "name a target"),
+        (
+            replace(request(tiny, out), output=cast("OutputKind", "logit")),
+            UsageError,
+            "did you mean 'logits'",
+        ),
+        (replace(request(tiny, out), output="lowres"), ModelError, "does not end in a Resize"),
         (replace(request(tiny, out), options={"arch": "73"}), SpecError, "no option 'arch'"),
     ):
         with pytest.raises(error, match=says):
@@ -131,3 +143,52 @@ def test_classes_of_model_and_data_must_fit(tiny: Tiny, tmp_path: Path) -> None:
     (tiny.data / "classes.txt").write_text("sky\nroad\n")
     with pytest.raises(DataError, match="folder: has 2 classes, the network 3"):
         deploy(request(tiny, tmp_path / "out"), progress=silent)
+
+
+def test_a_class_map_is_made_in_the_graph(tiny: Tiny, tmp_path: Path) -> None:
+    asked = replace(request(tiny, tmp_path / "out"), output="classmap")
+    (report,) = deploy(asked, progress=silent)
+    assert isinstance(report, BuildReport)
+    assert report.passed
+    assert report.output == "classmap"
+    assert report.output_change is not None
+    assert report.losses is not None
+    folder = tmp_path / "out" / "tiny-echo-w8a8-classmap"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["contract"]["output"] == "classmap"
+    assert manifest["facts"]["output"]["dtype"] == "int32"
+
+
+def test_several_targets_go_on_without_the_one_that_fails(tiny: Tiny, tmp_path: Path) -> None:
+    names = ("good", "wrong", "crash")
+    targets = tuple(str(tiny.target_with(fault)) for fault in names[1:])
+    stages: set[str] = set()
+    results = deploy(
+        replace(request(tiny, tmp_path / "out"), targets=(str(tiny.target), *targets)),
+        progress=lambda s, p, n: stages.add(s),
+    )
+    good, wrong, crash = results
+    assert isinstance(good, BuildReport)
+    assert good.passed
+    assert isinstance(wrong, BuildReport)
+    assert wrong.verdict == "parity failed"
+    assert isinstance(crash, Failure)
+    assert "SIGSEGV" in crash.error
+    assert exit_code(results) == 1
+    assert exit_code([good, crash]) == 3
+    assert {"export", "reference", "echo build", "wrong parity", "crash build"} <= stages
+    assert left_in(tmp_path / "out") == ["tiny-echo-w8a8", "tiny-wrong-w8a8"]
+
+
+def test_an_interrupt_ends_all_builds_and_leaves_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    hanging = tuple(str(tiny.target_with(fault)) for fault in ("hang", "none"))
+
+    def interrupt(stage: str, share: float, note: str) -> None:
+        if stage == "hang run":
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        deploy(replace(request(tiny, tmp_path / "out"), targets=hanging), progress=interrupt)
+    assert "tiny-hang-w8a8" not in left_in(tmp_path / "out")
+    assert not [name for name in left_in(tmp_path) if name.startswith(".mosaic-")]
+    assert not [name for name in left_in(tmp_path / "out") if name.startswith(".")]

@@ -10,7 +10,7 @@ from mosaic_deploy.backends import Step
 from mosaic_deploy.check import CheckReport, Violation
 from mosaic_deploy.datasets.samples import LabelSpace
 from mosaic_deploy.parity import ParityReport, measure
-from mosaic_deploy.report import BuildReport, table, to_json
+from mosaic_deploy.report import BuildReport, Conversion, Failure, exit_code, explain, table, to_json
 
 LABELS = LabelSpace(("sky", "road"), ((0, 0, 0), (1, 1, 1)))
 CHECK = CheckReport("qnn-htp", "onnxruntime-qnn", "w8a8", ("v75",), 3, 100, ())
@@ -26,9 +26,24 @@ def parity(wrong: int) -> ParityReport:
 
 
 def built(**variants: ParityReport) -> BuildReport:
-    entries = (Entry("v75/a.bin", "context-binary", 2 * 2**20, "0" * 64), Entry("a", "log", 9, "1" * 64))
-    steps = (Step("simulate v75", "onnxruntime-qnn", "2.7.0", 12.0, 2**28),)
-    return BuildReport("mosaic", "dsp", "w8a8", "build/x", entries, CHECK, variants, 12.5, {}, steps)
+    return BuildReport(
+        model="mosaic",
+        target="dsp",
+        recipe="w8a8",
+        output="logits",
+        folder="build/x",
+        artifacts=(
+            Entry("v75/a.bin", "context-binary", 2 * 2**20, "0" * 64, ships=True),
+            Entry("a", "log", 9, "1" * 64),
+        ),
+        check=CHECK,
+        output_change=None,
+        conversion=None,
+        variants=variants,
+        seconds=12.5,
+        facts={},
+        steps=(Step("simulate v75", "onnxruntime-qnn", "2.7.0", 12.0, 2**28),),
+    )
 
 
 def test_the_worst_variant_decides() -> None:
@@ -60,5 +75,59 @@ def test_json_and_table_say_the_same(report: BuildReport) -> None:
     console.print(table([report]))
     shown = console.export_text()
     assert ("passed" in shown) == report.passed
-    assert "2.0 MiB" in shown
+    assert ("2.00 MiB" in shown) == (report.parity is not None)
     assert "mosaic" in shown
+
+
+def test_a_conversion_that_moves_pixels_fails_though_parity_holds() -> None:
+    moved = Conversion(parity(1), "float32")
+    assert moved.parity.passed
+    assert not moved.passed
+    assert Conversion(parity(1), "bfloat16").passed
+    assert not Conversion(parity(20), "bfloat16").passed
+    report = replace(built(v75=parity(0)), conversion=moved)
+    assert not report.passed
+    assert report.verdict == "conversion failed"
+    assert any("1.00% of the pixels" in line for line in report.explain())
+    assert to_json([report])["passed"] is False
+
+
+def test_losses_add_up_to_the_drop() -> None:
+    report = replace(
+        built(v75=parity(4)), conversion=Conversion(parity(1), "bfloat16"), output_change=parity(2)
+    )
+    losses, total = report.losses, report.parity
+    assert losses is not None
+    assert total is not None
+    assert losses.output == parity(2).drop > losses.conversion == parity(1).drop > 0
+    assert losses.output + losses.conversion + losses.quantisation == pytest.approx(total.drop)
+    assert built().losses is None
+
+
+FAILURE = Failure("mosaic", "gpu", "fp16", "no Vulkan driver: apt-get install it", 3)
+
+
+@pytest.mark.parametrize(
+    ("results", "code"),
+    [
+        ([built(v75=parity(0))], 0),
+        ([built(v75=parity(20))], 1),
+        ([built(v75=parity(0)), FAILURE], 3),
+        ([FAILURE, built(v75=parity(20))], 1),
+        ([FAILURE, replace(FAILURE, exit_code=1)], 1),
+    ],
+    ids=["passed", "gate", "missing", "gate-and-missing", "refused-and-missing"],
+)
+def test_exit_codes(results: list[BuildReport | Failure], code: int) -> None:
+    assert exit_code(results) == code
+    assert to_json(results)["passed"] is (code == 0)
+
+
+def test_a_failure_stands_in_the_table_and_below_it() -> None:
+    from rich.console import Console
+
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(table([built(v75=parity(0)), FAILURE]))
+    assert "no verdict" in console.export_text()
+    assert explain([FAILURE]) == ["mosaic on gpu: no Vulkan driver: apt-get install it"]
+    assert to_json([FAILURE])["failures"] == [FAILURE.to_json()]

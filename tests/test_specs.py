@@ -9,7 +9,7 @@ import pytest
 
 from mosaic_deploy import specs
 from mosaic_deploy.errors import SpecError
-from mosaic_deploy.specs import ModelCard, QuantRecipe, TargetSpec
+from mosaic_deploy.specs import Grid, ModelCard, QuantRecipe, TargetSpec
 
 OURS: list[tuple[Any, str]] = [
     *((ModelCard, name) for name in specs.names(ModelCard)),
@@ -96,8 +96,24 @@ def test_good_files(tmp_path: Path) -> None:
     assert target.tolerance == 0.01
     recipe = specs.load(QuantRecipe, write(tmp_path, RECIPE))
     assert recipe.calibration.method == "minmax"
+    assert isinstance(recipe.weights, Grid)
+    assert isinstance(recipe.activations, Grid)
     assert recipe.weights.per_channel
     assert not recipe.activations.per_channel
+
+
+def test_a_float_recipe_needs_no_grid(tmp_path: Path) -> None:
+    text = "schema = 1\nname = 'half'\nsummary = 's'\nweights = 'float16'\nactivations = 'float16'\n"
+    recipe = specs.load(QuantRecipe, write(tmp_path, text))
+    assert recipe.precision == "float"
+    assert recipe.tolerance is None
+    mixed = text.replace(
+        "activations = 'float16'", "[activations]\nbits = 8\nsigned = true\nsymmetric = true"
+    )
+    with pytest.raises(SpecError, match="both integers or both floats"):
+        specs.load(QuantRecipe, write(tmp_path, mixed))
+    with pytest.raises(SpecError, match=r"weights: "):
+        specs.load(QuantRecipe, write(tmp_path, text.replace("'float16'", "'float8'", 1)))
 
 
 def test_a_card_survives_the_way_through_a_manifest(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mosaic_deploy.train.config import TrainConfig, Weighting
 from mosaic_deploy.train.loop import Run, train
 
 if TYPE_CHECKING:
-    from mosaic_deploy.pipeline import Progress
+    from mosaic_deploy.build import Progress
 
 
 @dataclass(frozen=True, slots=True)

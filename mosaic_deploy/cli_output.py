@@ -1,0 +1,37 @@
+"""How commands speak: results on stdout, talk and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mosaic_deploy.bars import Bars
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
+
+
+def say(text: str) -> None:
+    """Tell a person something."""
+    print(text, file=sys.stderr)
+
+
+def show(as_json: bool, record: dict[str, object], view: Callable[[], object]) -> None:
+    """Print a result: the record as one JSON object, or what ``view`` makes for a person."""
+    if as_json:
+        print(json.dumps(record, allow_nan=False))
+        return
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 150).print(view())
+
+
+def bars(*, quiet: bool) -> Bars:
+    """Progress bars, loaded when they are needed."""
+    from mosaic_deploy.bars import Bars
+
+    return Bars(quiet=quiet)
