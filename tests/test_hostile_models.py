@@ -7,6 +7,7 @@ memory. ``benchmarks/fuzz_models.py`` does the same ten thousand times.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import onnx.parser
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mosaic_deploy import model_shapes, model_wire
+from mosaic_deploy import model_shapes, model_wire, tools
 from mosaic_deploy.errors import ModelError, ToolError
 from mosaic_deploy.model import read_model
 from tests.fuzz_bytes import build
@@ -288,8 +289,13 @@ def test_inference_out_of_memory_is_the_models_fault(tmp_path: Path, monkeypatch
 
 
 def test_no_time_for_the_child_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_shapes, "_TIMEOUT_S", 0.0)
-    with pytest.raises(ToolError, match=r"^shape inference: ran longer than 0 s[^\n]*$"):
+    def sleeping(job: tools.Call) -> tools.Outcome:
+        request = {"pids": str(tmp_path / "pids")}
+        return call(replace(job, function="tests.jobs_that_fail:hangs", request=request, timeout_s=1.0))
+
+    call = tools.call
+    monkeypatch.setattr(tools, "call", sleeping)
+    with pytest.raises(ToolError, match=r"^shape inference: ran longer than 1 s[^\n]*$"):
         read_model(small(tmp_path))
 
 

@@ -1,0 +1,74 @@
+"""Compilers that can be probed, one file each, and what each must be able to do."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from mosaic_deploy.errors import UsageError
+from mosaic_deploy.probing.outcome import Outcome
+from mosaic_deploy.rules import Precision
+from mosaic_deploy.schema import nearest
+
+COMPILERS: Mapping[str, str] = {
+    "qnn-htp": "qnn_htp",
+    "litert-xnnpack": "litert_xnnpack",
+    "litert-gpu": "litert_gpu",
+    "openvino-cpu": "openvino_cpu",
+    "ort-mobile": "ort_mobile",
+}
+"""Op tables whose compiler can be run, and the module here that runs it."""
+
+
+class Compiler(Protocol):
+    """A module here. ``begin`` and ``attempt`` run in a child process only."""
+
+    PRECISIONS: tuple[Precision, ...]
+    """What a grid is tried at: ``float`` always, and what the backend quantises to."""
+    SECONDS: float
+    """Longest that one case may take on all devices; then the child is killed and the case fails."""
+    MEMORY_BYTES: int
+    """Most that the child may take."""
+
+    def devices(self, *, everywhere: bool) -> tuple[str, ...]:
+        """Devices to try a case on: all that the table names, or those enough for a random case."""
+
+    def missing(self) -> str:
+        """What has to be installed, as a line to run, or empty."""
+
+    def version(self) -> str:
+        """As the table's ``version`` says it."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Variables that the child needs."""
+
+    def begin(self) -> None:
+        """Import and set up what all cases share."""
+
+    def attempt(
+        self,
+        name: str,
+        model: bytes,
+        feeds: Mapping[str, NDArray[Any]],
+        precision: Precision,
+        devices: tuple[str, ...],
+        scratch: Path,
+    ) -> tuple[Outcome, ...]:
+        """Quantise as the backend does, compile, run, compare; one outcome per device.
+
+        Whatever the tool raises is an outcome. The tool may also crash or hang here: whoever called notices.
+        """
+
+
+def load_compiler(table: str) -> Compiler:
+    """Find the compiler of an op table; raises ``UsageError`` for a table that has none here."""
+    if table not in COMPILERS:
+        known = ", ".join(COMPILERS)
+        raise UsageError(f"no compiler can be run for '{table}'{nearest(table, COMPILERS)}; known: {known}")
+    module: Any = importlib.import_module(f"mosaic_deploy.probing.compilers.{COMPILERS[table]}")
+    compiler: Compiler = module
+    return compiler

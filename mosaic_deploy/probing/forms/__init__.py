@@ -1,0 +1,21 @@
+"""Every form, by operator; a new one is an entry in the file of its family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mosaic_deploy.probing.form import Form
+from mosaic_deploy.probing.forms import activation
+
+_ALL: tuple[tuple[Form, ...], ...] = (activation.FORMS,)
+
+
+def _by_op() -> dict[str, tuple[Form, ...]]:
+    found: dict[str, list[Form]] = {}
+    for form in (form for family in _ALL for form in family):
+        found.setdefault(form.op, []).append(form)
+    return {op: tuple(forms) for op, forms in sorted(found.items())}
+
+
+FORMS: Mapping[str, tuple[Form, ...]] = _by_op()
+"""Operators in alphabetical order, with their forms."""
