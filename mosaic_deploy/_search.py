@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from mosaic_deploy.check import CheckReport, Violation, check
 from mosaic_deploy.errors import ModelError
-from mosaic_deploy.ops import OpTable
+from mosaic_deploy.ops import OpTable, Precision
 from mosaic_deploy.passes import Change, Pass, apply
-from mosaic_deploy.rules import Precision
 
 if TYPE_CHECKING:
     import onnx

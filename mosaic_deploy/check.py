@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from mosaic_deploy.macs import macs
 from mosaic_deploy.nodes import Node, nodes
-from mosaic_deploy.ops import OpRule, OpTable, Verdict
-from mosaic_deploy.rules import Finding, Precision, judge
+from mosaic_deploy.ops import OpRule, OpTable, Precision, Verdict
+from mosaic_deploy.rules import Finding, judge
 
 if TYPE_CHECKING:
     import onnx
@@ -131,7 +131,7 @@ def check(
     for node in judged:
         own = by_op.get((node.domain, node.op), [])
         rules = own if node.domain and not own else [*everywhere, *own]
-        finding = judge(node, rules, precision=precision, devices=wanted)
+        finding = judge(node, rules, integers=table.made_of(precision), devices=wanted)
         if not finding.decided or (finding.rule and not finding.rule.accepts):
             share = macs(node) / total if total else 0.0
             violations.append(_violation(node, finding, table, share))
@@ -188,4 +188,4 @@ def _level(node: Node, rule: OpRule | None, table: OpTable, *, refused: bool) ->
     if rule is None:
         return "unsupported" if node.domain else "unknown"
     level = _LEVELS[rule.verdict] if refused else "unknown"
-    return "unsupported" if level == "cpu-fallback" and not table.fallback else level
+    return "unsupported" if level == "cpu-fallback" and not table.may_fall_back(node.op) else level

@@ -18,9 +18,8 @@ from mosaic_deploy import backends, specs
 from mosaic_deploy.check import FAILING, CheckReport, Violation, check
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.nodes import Node, nodes
-from mosaic_deploy.ops import OpTable, load_table
+from mosaic_deploy.ops import OpTable, Precision, load_table
 from mosaic_deploy.project_config import Waiver
-from mosaic_deploy.rules import Precision
 from mosaic_deploy.specs import QuantRecipe, TargetSpec
 
 if TYPE_CHECKING:

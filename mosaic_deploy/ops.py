@@ -21,6 +21,9 @@ Verdict = Literal["runs", "wrong", "falls-back", "fails-to-compile", "undocument
 """``wrong``: compiles and runs, with other numbers than ONNX says. ``falls-back``: the compiler leaves the
 node to another runtime. ``fails-to-compile``: it takes the node and then fails, or the run does."""
 
+Precision = Literal["float", "w8a8", "w8a16"]
+"""The model as it is, or as a recipe with 8-bit weights and 8- or 16-bit activations will leave it."""
+
 Integers = Literal["uint8", "uint16", "int8", "int16", "int32"]
 DType = Literal[
     "float32", "float16", "bfloat16", "float64", "int8", "int16", "int32", "int64",
@@ -116,6 +119,13 @@ class OpRule(_Spec):
         return self
 
 
+class Activations(_Spec):
+    """What recipes make of float tensors, by precision."""
+
+    w8a8: Integers = "uint8"
+    w8a16: Integers = "uint16"
+
+
 class OpTable(_Spec):
     """What one version of one compiler does with ONNX operators."""
 
@@ -127,12 +137,13 @@ class OpTable(_Spec):
     """The tool's, by which all evidence was made."""
     devices: Annotated[tuple[str, ...], Field(min_length=1)]
     """Everything that the tool compiles for and that was tried."""
-    fallback: bool
-    """Whether the deployed network may run refused nodes on another processor."""
+    fallback: bool | tuple[str, ...]
+    """Whether the deployed network may run refused nodes on another processor; or the operators that may."""
     folds_constants: bool
     """Whether nodes that compute constants are gone before the compiler looks."""
     folds_input_cast: bool = False
     """Whether quantising takes away a Cast from uint8 pixels at the input: the pixels are the integers."""
+    integers: Activations = Activations()
     rules: tuple[OpRule, ...] = Field(alias="rule")
 
     @model_validator(mode="after")
@@ -146,6 +157,14 @@ class OpTable(_Spec):
                 if device not in self.devices:
                     raise ValueError(f"rule '{rule.id}': no device '{device}'{nearest(device, self.devices)}")
         return self
+
+    def made_of(self, precision: Precision) -> str:
+        """Say which integers float tensors become; empty where they stay floats."""
+        return {"float": "", "w8a8": self.integers.w8a8, "w8a16": self.integers.w8a16}[precision]
+
+    def may_fall_back(self, op: str) -> bool:
+        """Tell whether the deployed network may run an operator on another processor."""
+        return self.fallback if isinstance(self.fallback, bool) else op in self.fallback
 
     @property
     def ops(self) -> tuple[str, ...]:

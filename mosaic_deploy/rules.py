@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from mosaic_deploy.constraints import CONSTRAINTS, Breach
 from mosaic_deploy.nodes import Attribute, Node, Tensor
 from mosaic_deploy.ops import Limit, OpRule, Range, allows
 
-Precision = Literal["float", "w8a8", "w8a16"]
-"""The model as it is, or as a recipe with 8-bit weights and 8- or 16-bit activations will leave it."""
-
-_GRIDS = {"w8a8": "uint8", "w8a16": "uint16"}
 _FLOATS = ("float32", "float16", "bfloat16", "float64")
 
 
@@ -36,17 +31,17 @@ class Finding:
     nearest accepting rule."""
 
 
-def judge(node: Node, rules: Sequence[OpRule], *, precision: Precision, devices: Sequence[str]) -> Finding:
+def judge(node: Node, rules: Sequence[OpRule], *, integers: str, devices: Sequence[str]) -> Finding:
     """Find the rule that decides on a node.
 
     Args:
         node: as ``nodes`` describes it.
         rules: those for its operator and those for every operator, in the table's order.
-        precision: what the network will be compiled as.
+        integers: what float tensors become, as ``OpTable.made_of`` says; empty where they stay.
         devices: what it will be compiled for.
     """
-    refusals = [rule for rule in rules if not rule.accepts and _refuses(node, rule, precision, devices)]
-    accepting = [(rule, gaps(node, rule, precision=precision)) for rule in rules if rule.accepts]
+    refusals = [rule for rule in rules if not rule.accepts and _refuses(node, rule, integers, devices)]
+    accepting = [(rule, gaps(node, rule, integers=integers)) for rule in rules if rule.accepts]
     nearest, missed = min(accepting, key=lambda pair: len(pair[1]), default=(None, ()))
     if refusals:
         worst = next((rule for rule in refusals if rule.verdict == "wrong"), refusals[0])
@@ -60,10 +55,10 @@ def judge(node: Node, rules: Sequence[OpRule], *, precision: Precision, devices:
     return Finding(nearest, decided=not untried, gaps=(gap,) if untried else ())
 
 
-def gaps(node: Node, rule: OpRule, *, precision: Precision) -> tuple[Gap, ...]:
+def gaps(node: Node, rule: OpRule, *, integers: str) -> tuple[Gap, ...]:
     """List what keeps an accepting rule from covering a node, devices aside; empty where it does."""
     found = [
-        *_type_gaps(node, rule, precision),
+        *_type_gaps(node, rule, integers),
         *_attribute_gaps(node, rule),
         *(_constraint_gap(name, breach) for name in rule.constraints if (breach := _breach(name, node))),
     ]
@@ -72,20 +67,20 @@ def gaps(node: Node, rule: OpRule, *, precision: Precision) -> tuple[Gap, ...]:
     return tuple(found)
 
 
-def kind(tensor: Tensor, precision: Precision) -> tuple[str, bool]:
-    """Return a tensor's type at the given precision, and whether that is a quantised one."""
+def kind(tensor: Tensor, integers: str) -> tuple[str, bool]:
+    """Return a tensor's type where floats become these integers, and whether that is a quantised one."""
     if tensor.grid is not None:
         return tensor.grid.dtype, True
-    if precision != "float" and tensor.dtype in _FLOATS:
-        return _GRIDS[precision], True
+    if integers and tensor.dtype in _FLOATS:
+        return integers, True
     return tensor.dtype, False
 
 
-def _type_gaps(node: Node, rule: OpRule, precision: Precision) -> Iterable[Gap]:
+def _type_gaps(node: Node, rule: OpRule, integers: str) -> Iterable[Gap]:
     data = node.data
     if data is None:
         return
-    name, quantised = kind(data, precision)
+    name, quantised = kind(data, integers)
     if name not in (rule.grids if quantised else rule.dtypes):
         yield Gap(f"{'quantised ' if quantised else ''}{name or 'an unknown type'}", _types(rule))
     if rule.ranks and (data.shape is None or data.rank not in rule.ranks):
@@ -111,7 +106,7 @@ def _default(node: Node, name: str) -> Limit | None:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _refuses(node: Node, rule: OpRule, precision: Precision, devices: Sequence[str]) -> bool:
+def _refuses(node: Node, rule: OpRule, integers: str, devices: Sequence[str]) -> bool:
     if rule.evidence.devices and not set(devices) & set(rule.evidence.devices):
         return False
     if rule.versions and node.version not in rule.versions:
@@ -120,7 +115,7 @@ def _refuses(node: Node, rule: OpRule, precision: Precision, devices: Sequence[s
     if rule.dtypes or rule.grids or rule.ranks:
         if data is None:
             return False
-        name, quantised = kind(data, precision)
+        name, quantised = kind(data, integers)
         if (rule.dtypes or rule.grids) and name not in (rule.grids if quantised else rule.dtypes):
             return False
         if rule.ranks and (data.shape is None or data.rank not in rule.ranks):

@@ -106,7 +106,11 @@ def pages(folder: Path) -> dict[Path, str]:
 
 def _facts(table: OpTable) -> Iterator[str]:
     yield f"- devices: {', '.join(table.devices)}"
-    yield "- a refused node " + ("runs on another processor" if table.fallback else "cannot run at all")
+    if isinstance(table.fallback, bool):
+        yield "- a refused node " + ("runs on another processor" if table.fallback else "cannot run at all")
+    else:
+        yield f"- a refused node cannot run at all, but {', '.join(table.fallback)} may on another processor"
+    yield f"- quantised, tensors are {table.integers.w8a8} at w8a8 and {table.integers.w8a16} at w8a16"
     if table.folds_constants:
         yield "- nodes that compute constants are gone before the compiler looks"
     if table.folds_input_cast:

@@ -17,8 +17,7 @@ from mosaic_deploy.check import CheckReport, Violation, check
 from mosaic_deploy.macs import macs
 from mosaic_deploy.model import read_model
 from mosaic_deploy.nodes import nodes
-from mosaic_deploy.ops import OpTable, load_table
-from mosaic_deploy.rules import Precision
+from mosaic_deploy.ops import Activations, OpTable, Precision, load_table
 
 
 @pytest.fixture(scope="module")
@@ -364,3 +363,19 @@ def test_a_cast_of_the_raw_pixels_goes_with_quantising(tmp_path: Path, htp: OpTa
     assert only(check(model, table=htp, precision="float")).level == "silent-wrong"
     strict = htp.model_copy(update={"folds_input_cast": False})
     assert only(check(model, table=strict, precision="w8a8")).level == "silent-wrong"
+
+
+def test_the_tables_integers_decide(tmp_path: Path, htp: OpTable) -> None:
+    model = read("g (float[1,8,16,16] image) => (float[] y) { y = Relu (image) }", tmp_path)
+    assert check(model, table=htp, precision="w8a8").violations == ()
+    signed = htp.model_copy(update={"integers": Activations(w8a8="int16")})
+    assert only(check(model, table=signed, precision="w8a8")).found == "quantised int16"
+
+
+def test_some_operators_may_fall_back(tmp_path: Path, htp: OpTable) -> None:
+    text = "g (float[1,8,16,16] image) => (float[] y) { y = Erf (image) }"
+    refusal = next(rule for rule in htp.rules if rule.op == "Erf" and not rule.accepts)
+    rules = (refusal.model_copy(update={"verdict": "falls-back"}),)
+    for fallback, level in ((("Erf",), "cpu-fallback"), (("ArgMax",), "unsupported"), (False, "unsupported")):
+        given = htp.model_copy(update={"rules": rules, "fallback": fallback})
+        assert only(check(read(text, tmp_path), table=given, precision="w8a8")).level == level

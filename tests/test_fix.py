@@ -15,9 +15,8 @@ from mosaic_deploy import fix as fixing
 from mosaic_deploy.check import check
 from mosaic_deploy.errors import ModelError, ToolError
 from mosaic_deploy.fix import FixReport, Recheck, fix, fixable
-from mosaic_deploy.ops import OpTable, load_table
+from mosaic_deploy.ops import OpTable, Precision, load_table
 from mosaic_deploy.passes import PASSES, Pass, Site, ordered
-from mosaic_deploy.rules import Precision
 from tests.passes.agreement import image, number, random
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import onnx
@@ -11,6 +13,7 @@ from mosaic_deploy.constraints import CONSTRAINTS
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.ops import Limit, OpTable, Range, allows, load_table
 from mosaic_deploy.schema import read_toml
+from mosaic_deploy.specs import spec_root
 
 HEAD = """
 schema = 1
@@ -116,7 +119,6 @@ def htp() -> OpTable:
 
 
 def test_qnn_htp_speaks_of_the_operators_of_segmentation_networks(htp: OpTable) -> None:
-    assert len(htp.ops) >= 110
     accepted = {rule.op for rule in htp.rules if rule.accepts}
     assert accepted >= {
         "Add", "ArgMax", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv",
@@ -131,21 +133,51 @@ def test_qnn_htp_knows_what_is_silently_wrong(htp: OpTable) -> None:
     assert wrong >= {"AveragePool", "Cast", "MatMul", "Pad", "Resize", "Swish", "Log"}
 
 
-def test_qnn_htp_names_only_operators_versions_and_attributes_that_exist(htp: OpTable) -> None:
-    for rule in htp.rules:
+TABLES = sorted(path.stem for path in (spec_root() / "targets" / "ops").glob("*.toml"))
+DOCUMENTED = ("edgetpu",)
+"""Tables of compilers that are not to be had."""
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_speak_of_the_operators_of_segmentation_networks(name: str) -> None:
+    assert len(load_table(name).ops) >= 110
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_name_only_operators_versions_and_attributes_that_exist(name: str) -> None:
+    everything = defaultdict(list)
+    for schema in onnx.defs.get_all_schemas_with_history():
+        everything[schema.domain, schema.name].append(schema)
+    for rule in load_table(name).rules:
         if rule.op == "*" or rule.domain:
             continue
-        schemas = [s for s in onnx.defs.get_all_schemas_with_history() if s.name == rule.op and not s.domain]
+        schemas = everything["", rule.op]
         assert schemas, rule.op
         assert set(rule.versions) <= {schema.since_version for schema in schemas}, rule.id
         known = {name for schema in schemas for name in schema.attributes}
         assert set(rule.attributes) <= known, rule.id
 
 
-def test_qnn_htp_rests_on_trials_alone(htp: OpTable) -> None:
-    assert all(rule.evidence.cases > 0 for rule in htp.rules)
+@pytest.mark.parametrize("name", sorted({*TABLES} - {*DOCUMENTED}))
+def test_rules_rest_on_trials(name: str) -> None:
+    assert all(rule.evidence.cases > 0 for rule in load_table(name).rules)
 
 
-def test_qnn_htp_uses_every_constraint(htp: OpTable) -> None:
-    used = {name for rule in htp.rules for name in (*rule.constraints, *rule.breaks)}
-    assert used == set(CONSTRAINTS)
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_rules_that_nothing_could_be_tried_for_cite_their_source(name: str) -> None:
+    assert all(rule.evidence.source for rule in load_table(name).rules)
+
+
+def test_every_constraint_is_used() -> None:
+    rules = [rule for name in TABLES for rule in load_table(name).rules]
+    assert {name for rule in rules for name in (*rule.constraints, *rule.breaks)} == set(CONSTRAINTS)
+
+
+def test_a_table_says_what_floats_become_and_what_may_fall_back(tmp_path: Path) -> None:
+    found = table(tmp_path, RELU)
+    assert [found.made_of(precision) for precision in ("float", "w8a8", "w8a16")] == ["", "uint8", "uint16"]
+    assert not found.may_fall_back("ArgMax")
+    head = HEAD.replace("fallback = false", 'fallback = ["ArgMax"]\nintegers = { w8a8 = "int8" }')
+    other = OpTable.model_validate(tomllib.loads(head + RELU))
+    assert other.made_of("w8a8") == "int8"
+    assert [other.may_fall_back(op) for op in ("ArgMax", "Cast")] == [True, False]

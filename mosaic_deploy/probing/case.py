@@ -11,9 +11,9 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaic_deploy.ops import Precision
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.sketch import Sketch, UnfitError, Value, opset_of
-from mosaic_deploy.rules import Precision
 
 if TYPE_CHECKING:
     import onnx

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from mosaic_deploy.errors import UsageError
+from mosaic_deploy.ops import Precision
 from mosaic_deploy.probing.outcome import Outcome
-from mosaic_deploy.rules import Precision
 from mosaic_deploy.schema import nearest
 
 COMPILERS: Mapping[str, str] = {
@@ -21,7 +21,7 @@ COMPILERS: Mapping[str, str] = {
     "openvino-cpu": "openvino_cpu",
     "ort-mobile": "ort_mobile",
 }
-"""Op tables whose compiler can be run, and the module here that runs it."""
+"""Op tables whose compiler can be run, and the module that runs it: one here, or a full name with dots."""
 
 
 class Compiler(Protocol):
@@ -64,11 +64,17 @@ class Compiler(Protocol):
         """
 
 
-def load_compiler(table: str) -> Compiler:
-    """Find the compiler of an op table; raises ``UsageError`` for a table that has none here."""
+def module_of(table: str) -> str:
+    """Full name of the module that runs a table's compiler; raises ``UsageError`` where none does."""
     if table not in COMPILERS:
         known = ", ".join(COMPILERS)
         raise UsageError(f"no compiler can be run for '{table}'{nearest(table, COMPILERS)}; known: {known}")
-    module: Any = importlib.import_module(f"mosaic_deploy.probing.compilers.{COMPILERS[table]}")
+    name = COMPILERS[table]
+    return name if "." in name else f"{__name__}.{name}"
+
+
+def load_compiler(table: str) -> Compiler:
+    """Find the compiler of an op table; raises ``UsageError`` for a table that has none here."""
+    module: Any = importlib.import_module(module_of(table))
     compiler: Compiler = module
     return compiler
