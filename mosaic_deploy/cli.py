@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from mosaic_deploy import cli_check, cli_deploy, cli_models
+from mosaic_deploy import cli_check, cli_deploy, cli_models, cli_probe
 
 app = typer.Typer(
     name="mosaic-deploy",
@@ -31,6 +31,7 @@ app.command(rich_help_panel=_DEPLOY)(cli_deploy.run)
 app.command(rich_help_panel=_DEPLOY)(cli_deploy.bench)
 app.command(rich_help_panel=_DEPLOY)(cli_deploy.doctor)
 app.command(rich_help_panel=_DEPLOY)(cli_check.targets)
+app.command(rich_help_panel=_DEPLOY)(cli_probe.probe)
 app.command("import-mlperf", rich_help_panel=_MODELS)(cli_models.import_mlperf)
 app.command(rich_help_panel=_MODELS)(cli_models.train)
 app.command("render-streets", rich_help_panel=_MODELS)(cli_models.render_streets)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from mosaic_deploy.cli_output import give
+
 
 def check(
     models: Annotated[
@@ -36,9 +38,29 @@ def check(
     config: Annotated[
         Path | None, typer.Option(help="Project config; by default mosaic-deploy.toml here or above.")
     ] = None,
+    fix: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.onnx", help="Rewrite what targets refuse, prove each step, write it, and check that."
+        ),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Also compile and run on each target's own tools; slower.")
+    ] = False,
+    save: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the smallest part that a compiler refuses.")
+    ] = Path(),
+    input_: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--input", metavar="X.npy", help="Real input for that proof; by default embedded photographs."
+        ),
+    ] = None,
 ) -> None:
     """Say whether each target takes each model's operators, and what to change where it does not."""
+    from mosaic_deploy.bars import Bars
     from mosaic_deploy.formats import find_format
+    from mosaic_deploy.gate_fixes import by_passes
     from mosaic_deploy.gate_run import GateRequest, run_gate, share
     from mosaic_deploy.repository import find_repository
 
@@ -50,10 +72,15 @@ def check(
         max_fallback_macs=share(max_fallback_macs, "--max-fallback-macs"),
         config=config,
         base=diff,
+        fix_to=fix,
+        inputs=tuple(input_ or ()),
+        verify=verify,
+        save=save,
     )
     repository = find_repository(Path())
-    report = run_gate(request, repository=repository)
-    _give(render(report, repository), output)
+    with Bars(quiet=fix is None and not verify) as bars:
+        report = run_gate(request, repository=repository, fixer=by_passes, tick=bars)
+    give(render(report, repository), output)
     for judged in report.models:
         if judged.error:
             print(f"mosaic-deploy: {judged.error}", file=sys.stderr)
@@ -72,20 +99,3 @@ def targets(
 
     text = describe_target(name, markdown=markdown) if name else overview(markdown=markdown)
     print(text.rstrip("\n"))
-
-
-def _give(text: str, output: Path | None) -> None:
-    """Print, or write beside the file and move into its place."""
-    from mosaic_deploy.errors import UsageError
-
-    if output is None:
-        if text:
-            print(text)
-        return
-    beside = output.with_name(f".{output.name}.new")
-    try:
-        beside.write_text(f"{text}\n" if text else "", encoding="utf-8")
-        beside.replace(output)
-    except OSError as err:
-        beside.unlink(missing_ok=True)
-        raise UsageError(f"--output {output}: cannot be written ({err.strerror})") from err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,3 +36,20 @@ def bars(*, quiet: bool) -> Bars:
     from mosaic_deploy.bars import Bars
 
     return Bars(quiet=quiet)
+
+
+def give(text: str, output: Path | None) -> None:
+    """Print, or write beside the file and move into its place."""
+    from mosaic_deploy.errors import UsageError
+
+    if output is None:
+        if text:
+            print(text)
+        return
+    beside = output.with_name(f".{output.name}.new")
+    try:
+        beside.write_text(f"{text}\n" if text else "", encoding="utf-8")
+        beside.replace(output)
+    except OSError as err:
+        beside.unlink(missing_ok=True)
+        raise UsageError(f"--output {output}: cannot be written ({err.strerror})") from err

@@ -33,6 +33,7 @@ class Constraint:
 
 
 _UNKNOWN = Breach("an unknown shape", certain=False)
+_UNKNOWN_AXES = Breach("axes that are not stored", certain=False)
 
 
 def _shapes_are_static(node: Node) -> Breach | None:
@@ -132,6 +133,67 @@ def _opset_is_21_at_least(node: Node) -> Breach | None:
     return None if node.opset >= 21 else Breach(f"opset {node.opset}")
 
 
+def _batch_is_kept(node: Node) -> Breach | None:
+    before, after = _shape(node), node.outputs[0].shape
+    if before is None or after is None:
+        return _UNKNOWN
+    return None if before[:1] == after[:1] else Breach(f"{list(before)} to {list(after)}")
+
+
+def _parts_are_equal(node: Node) -> Breach | None:
+    shapes = [tensor.shape for tensor in node.outputs]
+    if None in shapes:
+        return _UNKNOWN
+    return None if len(set(shapes)) == 1 else Breach(f"parts {[list(shape or ()) for shape in shapes]}")
+
+
+def _steps_are_positive(node: Node) -> Breach | None:
+    return _stored_are_at_least(node, 4, 1)
+
+
+def _pads_are_not_negative(node: Node) -> Breach | None:
+    stated = _numbers(node, "pads")
+    if stated:
+        return Breach(f"pads {list(stated)}") if min(stated) < 0 else None
+    return _stored_are_at_least(node, 1, 0)
+
+
+def _indices_are_not_negative(node: Node) -> Breach | None:
+    return _stored_are_at_least(node, 1, 0)
+
+
+def _stored_are_at_least(node: Node, place: int, least: int) -> Breach | None:
+    """Whether an input's stored numbers are that large; a missing input always is."""
+    tensor = node.inputs[place] if len(node.inputs) > place else None
+    if tensor is None:
+        return None
+    if tensor.value is None:
+        return Breach(f"'{tensor.name}', whose values are not stored", certain=False)
+    low = tensor.value.min(initial=least)
+    return Breach(f"{low} in '{tensor.name}'") if low < least else None
+
+
+def _indices_form_a_list(node: Node) -> Breach | None:
+    indices = node.inputs[1] if len(node.inputs) > 1 else None
+    if indices is None or indices.shape is None:
+        return _UNKNOWN
+    return None if indices.rank == 1 else Breach(f"indices of rank {indices.rank}")
+
+
+def _scale_is_one_number(node: Node) -> Breach | None:
+    scale = node.inputs[1] if len(node.inputs) > 1 else None
+    if scale is None or scale.shape is None:
+        return _UNKNOWN
+    return None if math.prod(scale.shape) == 1 else Breach(f"{math.prod(scale.shape)} scales")
+
+
+def _ranks_are_four_at_most(node: Node) -> Breach | None:
+    for tensor in (*node.inputs, *node.outputs):
+        if tensor is not None and tensor.rank > 4:
+            return Breach(f"'{tensor.name}' has rank {tensor.rank}")
+    return None
+
+
 def _shape(node: Node) -> tuple[int, ...] | None:
     data: Tensor | None = node.inputs[0] if node.inputs else None
     return data.shape if data is not None else None
@@ -140,6 +202,168 @@ def _shape(node: Node) -> tuple[int, ...] | None:
 def _numbers(node: Node, name: str) -> tuple[int, ...]:
     value = node.attributes.get(name, ())
     return tuple(v for v in value if isinstance(v, int)) if isinstance(value, tuple) else ()
+
+
+def _first_input_is_computed(node: Node) -> Breach | None:
+    first = node.inputs[0] if node.inputs else None
+    return Breach(f"'{first.name}' is a constant") if first is not None and first.constant else None
+
+
+def _inputs_are_computed(node: Node) -> Breach | None:
+    found = next((tensor for tensor in node.inputs if tensor is not None and tensor.constant), None)
+    return Breach(f"'{found.name}' is a constant") if found else None
+
+
+def _inputs_share_a_shape(node: Node) -> Breach | None:
+    shapes = [tensor.shape for tensor in node.inputs if tensor is not None]
+    known = [shape for shape in shapes if shape is not None]
+    if len({*known}) > 1:
+        return Breach(" and ".join(str(list(shape)) for shape in known))
+    return None if len(known) == len(shapes) else _UNKNOWN
+
+
+def _inputs_share_a_rank(node: Node) -> Breach | None:
+    shapes = [tensor.shape for tensor in node.inputs if tensor is not None]
+    ranks = [len(shape) for shape in shapes if shape is not None]
+    if len({*ranks}) > 1:
+        return Breach("ranks " + " and ".join(map(str, ranks)))
+    return None if len(ranks) == len(shapes) else _UNKNOWN
+
+
+def _first_input_has_the_output_shape(node: Node) -> Breach | None:
+    before, after = _shape(node), node.outputs[0].shape
+    if before is None or after is None:
+        return _UNKNOWN
+    return None if before == after else Breach(f"{list(before)} to {list(after)}")
+
+
+def _second_input_is_one_number(node: Node) -> Breach | None:
+    second = node.inputs[1] if len(node.inputs) > 1 else None
+    if second is None or second.shape is None:
+        return _UNKNOWN
+    return None if math.prod(second.shape) == 1 else Breach(f"a second input of shape {list(second.shape)}")
+
+
+def _second_input_is_one_per_channel(node: Node) -> Breach | None:
+    second, data = node.inputs[1] if len(node.inputs) > 1 else None, _shape(node)
+    if second is None or second.shape is None or data is None:
+        return _UNKNOWN
+    full = (1,) * (len(data) - second.rank) + second.shape
+    fits = len(full) == len(data) > 1 and full[1] == data[1] and math.prod(full) == full[1]
+    return None if fits else Breach(f"{list(second.shape)} for data of shape {list(data)}")
+
+
+def _inputs_are_two(node: Node) -> Breach | None:
+    count = len([tensor for tensor in node.inputs if tensor is not None])
+    return None if count == 2 else Breach(f"{count} inputs")
+
+
+def _only_last_axis_is_reduced(node: Node) -> Breach | None:
+    return _reduces(node, first=-1, last=-1)
+
+
+def _only_channels_are_reduced(node: Node) -> Breach | None:
+    return _reduces(node, first=1, last=1)
+
+
+def _only_height_and_width_are_reduced(node: Node) -> Breach | None:
+    return _reduces(node, first=2, last=-1)
+
+
+def _batch_is_not_reduced(node: Node) -> Breach | None:
+    axes, shape = _reduced(node), _shape(node)
+    if axes is None or shape is None:
+        return _UNKNOWN_AXES
+    return Breach(f"axes {list(axes)}") if 0 in axes else None
+
+
+def _reduces(node: Node, *, first: int, last: int) -> Breach | None:
+    axes, shape = _reduced(node), _shape(node)
+    if axes is None or shape is None:
+        return _UNKNOWN_AXES
+    rank = len(shape)
+    wanted = (
+        range(first % rank if first < 0 else first, (last % rank if last < 0 else last) + 1) if rank else ()
+    )
+    return None if axes == tuple(wanted) else Breach(f"axes {list(axes)} of {rank}")
+
+
+def _reduced(node: Node) -> tuple[int, ...] | None:
+    """Axes that a reduction works along, counted from the front; None where the graph does not tell."""
+    shape = _shape(node)
+    given = node.inputs[1] if len(node.inputs) > 1 else None
+    if shape is None or (given is not None and given.value is None):
+        return None
+    stated = _numbers(node, "axes") if given is None else tuple(int(a) for a in _flat(given))
+    if not stated and node.attributes.get("noop_with_empty_axes", 0):
+        return ()
+    return tuple(sorted(axis % max(len(shape), 1) for axis in stated)) or tuple(range(len(shape)))
+
+
+def _axis_input_is_last(node: Node) -> Breach | None:
+    given, shape = node.inputs[1] if len(node.inputs) > 1 else None, _shape(node)
+    if given is None or given.value is None or shape is None or given.value.size != 1:
+        return _UNKNOWN_AXES
+    axis = int(_flat(given)[0])
+    return None if axis in (-1, len(shape) - 1) else Breach(f"axis {axis} of {len(shape)}")
+
+
+def _flat(tensor: Tensor) -> tuple[int, ...]:
+    return () if tensor.value is None else tuple(int(number) for number in tensor.value.reshape(-1))
+
+
+def _groups_are_channels(node: Node) -> Breach | None:
+    image, group = _shape(node), node.attributes.get("group", 1)
+    if image is None or len(image) < 2:
+        return _UNKNOWN
+    return None if group == image[1] else Breach(f"{group} groups of {image[1]} channels")
+
+
+def _groups_hold_several_channels(node: Node) -> Breach | None:
+    image, group = _shape(node), node.attributes.get("group", 1)
+    if image is None or len(image) < 2 or not isinstance(group, int):
+        return _UNKNOWN
+    return None if image[1] > group else Breach(f"{group} groups of {image[1]} channels")
+
+
+def _pads_are_symmetric(node: Node) -> Breach | None:
+    pads = _numbers(node, "pads")
+    half = len(pads) // 2
+    return None if pads[:half] == pads[half:] else Breach(f"pads {list(pads)}")
+
+
+def _sizes_shrink_by_whole_factors(node: Node) -> Breach | None:
+    before, after = _shape(node), node.outputs[0].shape
+    if before is None or after is None:
+        return _UNKNOWN
+    if any(b % a if a else b for b, a in zip(before, after, strict=False)):
+        return Breach(f"{list(before)} to {list(after)}")
+    return None
+
+
+def _scales_are_exact(node: Node) -> Breach | None:
+    before, after = _shape(node), node.outputs[0].shape
+    place = 1 if node.version == 10 else 2
+    given = node.inputs[place] if len(node.inputs) > place else None
+    if given is None or given.shape == (0,):
+        return None  # sizes are given, which make their own scales
+    if before is None or after is None or given.value is None or given.value.size != len(before):
+        return Breach("scales that are not stored", certain=False)
+    scales = [float(scale) for scale in given.value.reshape(-1)]
+    exact = all(
+        math.isclose(b * scale, a, rel_tol=1e-5) for b, scale, a in zip(before, scales, after, strict=True)
+    )
+    return (
+        None if exact else Breach(f"{list(before)} to {list(after)} by scales {[f'{x:g}' for x in scales]}")
+    )
+
+
+def _batches_are_equal(node: Node) -> Breach | None:
+    shapes = [tensor.shape for tensor in node.inputs[:2] if tensor is not None]
+    left, right = (*shapes, None, None)[:2]
+    if left is None or right is None:
+        return _UNKNOWN
+    return None if left[:-2] == right[:-2] else Breach(f"{list(left)} times {list(right)}")
 
 
 _ALL = (
@@ -198,6 +422,141 @@ _ALL = (
         "opset_is_21_at_least",
         "The model's opset is 21 or later, whose own QuantizeLinear takes 16 bits.",
         _opset_is_21_at_least,
+    ),
+    Constraint(
+        "batch_is_kept",
+        "The output's first axis is as long as the input's.",
+        _batch_is_kept,
+    ),
+    Constraint(
+        "parts_are_equal",
+        "Every output has the same shape.",
+        _parts_are_equal,
+    ),
+    Constraint(
+        "steps_are_positive",
+        "No axis is sliced backwards.",
+        _steps_are_positive,
+    ),
+    Constraint(
+        "pads_are_not_negative",
+        "Nothing is cut off by negative pads.",
+        _pads_are_not_negative,
+    ),
+    Constraint(
+        "indices_are_not_negative",
+        "The indices are stored, and none counts from the end.",
+        _indices_are_not_negative,
+    ),
+    Constraint(
+        "indices_form_a_list",
+        "The indices have one dimension.",
+        _indices_form_a_list,
+    ),
+    Constraint(
+        "scale_is_one_number",
+        "There is one scale for the whole tensor.",
+        _scale_is_one_number,
+    ),
+    Constraint(
+        "ranks_are_four_at_most",
+        "Tensors have at most four dimensions.",
+        _ranks_are_four_at_most,
+    ),
+    Constraint(
+        "first_input_is_computed",
+        "The first input is no constant.",
+        _first_input_is_computed,
+    ),
+    Constraint(
+        "inputs_are_computed",
+        "No input is a constant.",
+        _inputs_are_computed,
+    ),
+    Constraint(
+        "inputs_share_a_shape",
+        "All inputs have the same shape.",
+        _inputs_share_a_shape,
+    ),
+    Constraint(
+        "inputs_share_a_rank",
+        "All inputs have the same number of dimensions.",
+        _inputs_share_a_rank,
+    ),
+    Constraint(
+        "first_input_has_the_output_shape",
+        "The first input has the shape of the output: only others are broadcast.",
+        _first_input_has_the_output_shape,
+    ),
+    Constraint(
+        "second_input_is_one_number",
+        "The second input holds one number.",
+        _second_input_is_one_number,
+    ),
+    Constraint(
+        "second_input_is_one_per_channel",
+        "The second input holds one number per channel of the first.",
+        _second_input_is_one_per_channel,
+    ),
+    Constraint(
+        "inputs_are_two",
+        "The operator has two inputs.",
+        _inputs_are_two,
+    ),
+    Constraint(
+        "only_last_axis_is_reduced",
+        "The last axis is reduced, and no other.",
+        _only_last_axis_is_reduced,
+    ),
+    Constraint(
+        "only_channels_are_reduced",
+        "The channels are reduced, and no other axis.",
+        _only_channels_are_reduced,
+    ),
+    Constraint(
+        "only_height_and_width_are_reduced",
+        "All axes behind the channels are reduced, and no others.",
+        _only_height_and_width_are_reduced,
+    ),
+    Constraint(
+        "batch_is_not_reduced",
+        "The first axis is not reduced.",
+        _batch_is_not_reduced,
+    ),
+    Constraint(
+        "axis_input_is_last",
+        "The axis that the second input names is a stored one, the last.",
+        _axis_input_is_last,
+    ),
+    Constraint(
+        "groups_are_channels",
+        "Each input channel is a group of its own.",
+        _groups_are_channels,
+    ),
+    Constraint(
+        "groups_hold_several_channels",
+        "Each group has two input channels or more.",
+        _groups_hold_several_channels,
+    ),
+    Constraint(
+        "pads_are_symmetric",
+        "The image is padded as much at its end as at its beginning.",
+        _pads_are_symmetric,
+    ),
+    Constraint(
+        "sizes_shrink_by_whole_factors",
+        "Each side of the input is a whole multiple of the output's.",
+        _sizes_shrink_by_whole_factors,
+    ),
+    Constraint(
+        "scales_are_exact",
+        "The sides after are exactly those before times the scales, or sizes are given instead.",
+        _scales_are_exact,
+    ),
+    Constraint(
+        "batches_are_equal",
+        "Both matrices have the same sides but for the last two.",
+        _batches_are_equal,
     ),
 )
 

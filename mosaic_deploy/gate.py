@@ -39,11 +39,13 @@ class Subject:
     devices: tuple[str, ...]
 
 
-Fixer = Callable[["onnx.ModelProto", Subject], Callable[[Violation], bool]]
+Fixer = Callable[["onnx.ModelProto", Subject, Precision], Callable[[Violation], bool]]
 """Makes, for a model on a target, the test whether some pass would do away with a violation."""
 
 
-def no_fixes(_model: onnx.ModelProto, _subject: Subject) -> Callable[[Violation], bool]:
+def no_fixes(
+    _model: onnx.ModelProto, _subject: Subject, _precision: Precision
+) -> Callable[[Violation], bool]:
     """Fix nothing."""
     return lambda _: False
 
@@ -180,6 +182,12 @@ def judge_model(
     return tuple(_judge(model, described, subject, path, terms) for subject in subjects)
 
 
+def decisive(described: Sequence[Node], subject: Subject) -> Precision:
+    """Say what a model is judged as: a quantised one as it is, any other as the recipe will leave it."""
+    quantised = any(node.op == "QuantizeLinear" and not node.folded for node in described)
+    return "float" if quantised else subject.recipe.precision
+
+
 def mark_known(verdict: Verdict, base: Verdict) -> Verdict:
     """Mark what an earlier version of the model had too.
 
@@ -219,8 +227,7 @@ def _judge(
 ) -> Verdict:
     if subject.table is None:
         return Verdict(subject.name, subject.recipe.name, "")
-    quantised = any(node.op == "QuantizeLinear" and not node.folded for node in described)
-    precision = "float" if quantised else subject.recipe.precision
+    precision = decisive(described, subject)
 
     def judge(precision: Precision) -> CheckReport:
         assert subject.table is not None
@@ -230,7 +237,7 @@ def _judge(
 
     final = judge(precision)
     before = final if precision == "float" else judge("float")
-    fixable = terms.fixer(model, subject)
+    fixable = terms.fixer(model, subject, precision)
     waivers = [waiver for waiver in terms.waivers if waiver.applies(subject.name, path)]
     return Verdict(
         target=subject.name,

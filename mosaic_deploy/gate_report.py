@@ -4,11 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
 
 from mosaic_deploy.gate import Item, Verdict
 from mosaic_deploy.project_config import Waiver
 
+if TYPE_CHECKING:
+    from mosaic_deploy.fix import FixReport
+
 SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What was done to a model for one target."""
+
+    target: str
+    report: FixReport
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """The smallest part of a model that a compiler refuses."""
+
+    file: str
+    """Its ``.onnx``."""
+    nodes: tuple[str, ...]
+    """The model's nodes that it stands for."""
+    ops: tuple[str, ...]
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a target's own compiler said of a model."""
+
+    target: str
+    tool: str
+    """With the version that was asked; empty where none can be."""
+    said: Literal["compiles", "refused", "no compiler"]
+    note: str = ""
+    culprits: tuple[Culprit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +56,10 @@ class Judged:
     verdicts: tuple[Verdict, ...]
     error: str = ""
     """Why the file cannot be used, in one line."""
+    fixed: tuple[Fixed, ...] = ()
+    """What was done to it before it was judged, if that was asked for."""
+    verified: tuple[Verified, ...] = ()
+    """What compilers said of it, if they were asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +83,13 @@ class GateReport:
 
     @property
     def exit_code(self) -> int:
-        """1 where the gate says no; else 2 where a model or a target cannot be judged; else 0."""
+        """1 where the gate or a compiler says no; else 2 where something cannot be judged; else 0."""
         verdicts = [verdict for _, verdict in self.verdicts()]
-        if self.expired or any(v.table and not v.passed for v in verdicts):
+        heard = [verified.said for judged in self.models for verified in judged.verified]
+        if self.expired or any(v.table and not v.passed for v in verdicts) or "refused" in heard:
             return 1
-        return 2 if any(judged.error for judged in self.models) or not all(v.table for v in verdicts) else 0
+        judged = all(v.table for v in verdicts) and "no compiler" not in heard
+        return 2 if any(judged.error for judged in self.models) or not judged else 0
 
     def verdicts(self) -> Iterator[tuple[Judged, Verdict]]:
         """Every verdict with its model."""
@@ -64,7 +106,12 @@ class GateReport:
             "config": self.config or None,
             "base": self.base or None,
             "models": [
-                {"model": judged.model, "verdicts": [_verdict(verdict) for verdict in judged.verdicts]}
+                {
+                    "model": judged.model,
+                    "verdicts": [_verdict(verdict) for verdict in judged.verdicts],
+                    "fixed": [_fixed(one) for one in judged.fixed],
+                    "verified": [asdict(one) for one in judged.verified],
+                }
                 for judged in self.models
                 if not judged.error
             ],
@@ -72,6 +119,16 @@ class GateReport:
             "expired_waivers": [_waiver(waiver) for waiver in self.expired],
             "idle_waivers": [_waiver(waiver) for waiver in self.idle],
         }
+
+
+def _fixed(fixed: Fixed) -> dict[str, object]:
+    report = fixed.report
+    return {
+        "target": fixed.target,
+        "exact": report.exact,
+        "steps": [{**asdict(step), "changes": step.changes} for step in report.steps],
+        "withdrawn": list(report.withdrawn),
+    }
 
 
 def _verdict(verdict: Verdict) -> dict[str, object]:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mosaic_deploy import specs
 from mosaic_deploy.errors import ModelError, UsageError
-from mosaic_deploy.gate import Fixer, Subject, Terms, Verdict, find_subject, judge_model, mark_known, no_fixes
-from mosaic_deploy.gate_report import GateReport, Judged
+from mosaic_deploy.gate import Fixer, Subject, Terms, find_subject, judge_model, mark_known, no_fixes
+from mosaic_deploy.gate_report import Fixed, GateReport, Judged, Verified
 from mosaic_deploy.model import read_model
 from mosaic_deploy.project_config import ProjectConfig, find_config, read_config
 from mosaic_deploy.repository import Repository
 from mosaic_deploy.specs import TargetSpec
 
+Tick = Callable[[str, float, str], None]
+"""Stage, share done in [0, 1], note."""
+
 _ALL = "all"  # as in plan.py, whose imports are too heavy for a check
+
+
+def silent(_stage: str, _share: float, _note: str) -> None:
+    """Show no progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,14 @@ class GateRequest:
     """The model's earlier version; or a folder that has it at the same path from the repository's top."""
     folder: Path = Path()
     """Where the person stands."""
+    fix_to: Path | None = None
+    """File for the fixed model, which is judged in place of the one named; then only one may be named."""
+    verify: bool = False
+    """Whether the targets' compilers are asked too."""
+    save: Path = Path()
+    """Folder for the smallest parts of a model that a compiler refuses."""
+    inputs: tuple[Path, ...] = ()
+    """Real inputs for the re-check of what was fixed, ``.npy``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,8 @@ class _Setting:
     config: Path | None
     base: Path | None
     repository: Repository
+    request: GateRequest
+    tick: Tick
 
     def known_as(self, model: Path) -> str:
         """The path that waivers know a model by."""
@@ -60,7 +78,9 @@ class _Setting:
         return earlier if earlier is not None and earlier.is_file() else None
 
 
-def run_gate(request: GateRequest, *, repository: Repository, fixer: Fixer = no_fixes) -> GateReport:
+def run_gate(
+    request: GateRequest, *, repository: Repository, fixer: Fixer = no_fixes, tick: Tick = silent
+) -> GateReport:
     """Judge every model on every target.
 
     A model that cannot be read has an error in the report in place of verdicts, so that the others have
@@ -68,7 +88,7 @@ def run_gate(request: GateRequest, *, repository: Repository, fixer: Fixer = no_
 
     Raises ``UsageError`` (or a child of it) for what is wrong with the request, the config or the base.
     """
-    setting = _settle(request, repository, fixer)
+    setting = _settle(request, repository, fixer, tick)
     waivers = setting.terms.waivers
     models = tuple(_judge(path, setting) for path in setting.models)
     used = {
@@ -88,7 +108,7 @@ def run_gate(request: GateRequest, *, repository: Repository, fixer: Fixer = no_
     )
 
 
-def _settle(request: GateRequest, repository: Repository, fixer: Fixer) -> _Setting:
+def _settle(request: GateRequest, repository: Repository, fixer: Fixer, tick: Tick) -> _Setting:
     path = request.config or find_config(request.folder)
     config = read_config(path) if path else ProjectConfig(schema=1)
     models = request.models or (config.find_models(path.parent) if path else ())
@@ -104,9 +124,15 @@ def _settle(request: GateRequest, repository: Repository, fixer: Fixer) -> _Sett
         raise UsageError(f"name a target with --target; known: {known}, or all of them: {_ALL}")
     wanted = specs.names(TargetSpec) if _ALL in names else names
     given = (request.max_fallback_macs, config.max_fallback_macs)
+    models = tuple(dict.fromkeys(models))
+    if request.fix_to is not None and len(models) > 1:
+        raise UsageError(f"--fix {request.fix_to}: one file for {len(models)} models; name one model")
+    if request.inputs and request.fix_to is None:
+        raise UsageError("--input is for the re-check of --fix; name its file too")
+    subjects = tuple(find_subject(name, request.recipe) for name in dict.fromkeys(wanted))
     return _Setting(
-        models=tuple(dict.fromkeys(models)),
-        subjects=tuple(find_subject(name, request.recipe) for name in dict.fromkeys(wanted)),
+        models=models,
+        subjects=subjects,
         terms=Terms(
             today=datetime.now(UTC).date(),
             waivers=config.waiver,
@@ -116,29 +142,48 @@ def _settle(request: GateRequest, repository: Repository, fixer: Fixer) -> _Sett
         config=path,
         base=request.base,
         repository=repository,
+        request=request,
+        tick=tick,
     )
 
 
 def _judge(path: Path, setting: _Setting) -> Judged:
     name = setting.repository.name(path)
     try:
-        verdicts = _verdicts(path, setting)
+        judged = _judge_one(path, setting)
     except ModelError as err:
         return Judged(name, (), str(err))
     earlier = setting.base_of(path)
     if earlier is None:
-        return Judged(name, verdicts)
-    plain = replace(setting, terms=replace(setting.terms, waivers=(), fixer=no_fixes))
+        return judged
+    terms = replace(setting.terms, waivers=(), fixer=no_fixes)
     try:
-        before = _verdicts(earlier, plain)
+        before = judge_model(
+            read_model(earlier), setting.subjects, path=setting.known_as(earlier), terms=terms
+        )
     except ModelError as err:
         raise UsageError(f"--diff: {err}") from err
-    return Judged(name, tuple(mark_known(v, b) for v, b in zip(verdicts, before, strict=True)))
+    verdicts = tuple(mark_known(v, b) for v, b in zip(judged.verdicts, before, strict=True))
+    return replace(judged, verdicts=verdicts)
 
 
-def _verdicts(path: Path, setting: _Setting) -> tuple[Verdict, ...]:
-    model = read_model(path)
-    return judge_model(model, setting.subjects, path=setting.known_as(path), terms=setting.terms)
+def _judge_one(path: Path, setting: _Setting) -> Judged:
+    """Fix the model, judge it and ask the compilers, as far as each is wanted."""
+    name, request, tick = setting.repository.name(path), setting.request, setting.tick
+    known = [subject for subject in setting.subjects if subject.table is not None]
+    fixed: tuple[Fixed, ...] = ()
+    if request.fix_to is not None:
+        from mosaic_deploy.gate_fix import fix_file
+
+        fixed = fix_file(path, request.fix_to, known, inputs=request.inputs, tick=tick)
+    model = read_model(request.fix_to or path)
+    verdicts = judge_model(model, setting.subjects, path=setting.known_as(path), terms=setting.terms)
+    verified: tuple[Verified, ...] = ()
+    if request.verify:
+        from mosaic_deploy.gate_verify import verify
+
+        verified = tuple(verify(model, s, stem=path.stem, save=request.save, tick=tick) for s in known)
+    return Judged(name, verdicts, fixed=fixed, verified=verified)
 
 
 def share(text: str | None, option: str) -> float | None:

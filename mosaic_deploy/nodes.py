@@ -102,6 +102,18 @@ def nodes(model: onnx.ModelProto) -> tuple[Node, ...]:
     return tuple(found)
 
 
+def inputs_of(model: onnx.ModelProto) -> tuple[Tensor, ...]:
+    """Describe the model's own inputs, those left out that an initializer fills."""
+    stored = {constant.name for constant in model.graph.initializer}
+    known = _stated(model.graph)
+    return tuple(known[value.name] for value in model.graph.input if value.name not in stored)
+
+
+def title(node: onnx.NodeProto) -> str:
+    """Call a node by its own name, or by its first output's where it has none."""
+    return node.name or next(filter(None, node.output))
+
+
 def _grids(graph: onnx.GraphProto, constants: Mapping[str, Tensor]) -> dict[str, Grid]:
     """Map each float tensor beside a Q or DQ node to the integers it stands for."""
     grids = {}
@@ -171,7 +183,7 @@ def _describe(
         stated = known.get(name, _unknown(name))
         outputs.append(replace(stated, constant=folded, value=value, grid=grids.get(name)))
     return Node(
-        name=proto.name or next(filter(None, proto.output)),
+        name=title(proto),
         op=proto.op_type,
         domain=domain,
         version=version,

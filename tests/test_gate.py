@@ -78,10 +78,14 @@ def test_a_quantised_model_is_judged_as_it_is(tmp_path: Path) -> None:
 def test_fixable_violations_still_fail_but_are_told_apart(tmp_path: Path) -> None:
     path = write(tmp_path / "m.onnx", ERF)
     made = subject(rule("Relu"), rule("Erf", "fails-to-compile"))
-    terms = Terms(TODAY, fixer=lambda model, on: lambda found: on.name == "acme" and found.op == "Erf")
+    terms = Terms(
+        TODAY, fixer=lambda model, on, precision: lambda found: on.name == "acme" and found.op == "Erf"
+    )
     answer = judge(path, made, terms)
     assert (answer.kind, answer.passed) == ("supported after fixes", False)
-    other = judge(path, made, Terms(TODAY, fixer=lambda model, on: lambda found: found.op == "Mish"))
+    other = judge(
+        path, made, Terms(TODAY, fixer=lambda model, on, precision: lambda found: found.op == "Mish")
+    )
     assert other.kind == "unsupported"
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from mosaic_deploy.check import Level
-from mosaic_deploy.formats.words import compiled, notes, percent, printable, standing, summary
+from mosaic_deploy.formats.words import compiled, fixes, heard, notes, percent, printable, standing, summary
 from mosaic_deploy.gate import Item
 from mosaic_deploy.gate_report import GateReport
 from mosaic_deploy.repository import Repository
@@ -22,9 +22,11 @@ def render(report: GateReport, repository: Repository) -> str:  # noqa: ARG001  
         if judged.error:
             continue
         lines.append(judged.model)
+        lines += [f"  {line}" for fixed in judged.fixed for line in fixes(fixed)]
         for verdict in judged.verdicts:
             lines.append(f"  {verdict.target} ({compiled(verdict)}): {summary(verdict)}")
             lines += _violations(verdict.items)
+        lines += [f"  {line}" for verified in judged.verified for line in heard(verified)]
     lines += [f"waiver {note}" for note in notes(report)]
     return "\n".join(printable(line) for line in lines)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from mosaic_deploy.gate import Item, Verdict
-from mosaic_deploy.gate_report import GateReport
+from mosaic_deploy.gate_report import Fixed, GateReport, Verified
 
 Severity = Literal["error", "warning", "note"]
+
+_NAMED = 4
 
 NO_TABLE = "nothing is known of this target's compiler yet, so nothing was checked: build the model and see"
 
@@ -90,6 +92,33 @@ def notes(report: GateReport) -> list[str]:
         *(f"expired on {w.expires}: {w}: renew or remove it" for w in report.expired),
         *(f"covers nothing here: {w}" for w in report.idle),
     ]
+
+
+def fixes(fixed: Fixed) -> list[str]:
+    """One line per pass that was applied for a target, and per one that was withdrawn."""
+    if not fixed.report.steps and not fixed.report.withdrawn:
+        return [f"fixed for {fixed.target}: nothing to do"]
+    lines = []
+    for step in fixed.report.steps:
+        kind = "exact" if step.exact else "lossy"
+        error = f", outputs differ by {step.output_error:.1g} of their range" if step.output_error else ""
+        named = ", ".join(step.nodes[:_NAMED]) + (" ..." if len(step.nodes) > _NAMED else "")
+        lines.append(f"fixed for {fixed.target}: {step.name} ({kind}{error}): {nodes(step.changes)}: {named}")
+    return [*lines, *(f"withdrawn for {fixed.target}: {reason}" for reason in fixed.report.withdrawn)]
+
+
+def heard(verified: Verified) -> list[str]:
+    """What a compiler said, and the smallest part that it refuses."""
+    if verified.said == "no compiler":
+        return [f"not verified for {verified.target}: {verified.note} cannot be run here"]
+    note = f": {verified.note}" if verified.note else ""
+    lines = [f"{verified.target}: {verified.tool}: {verified.said}{note}"]
+    for culprit in verified.culprits:
+        named = ", ".join(culprit.nodes[:_NAMED]) + (" ..." if len(culprit.nodes) > _NAMED else "")
+        lines.append(f"  refused alone: {named} ({', '.join(culprit.ops)}): {culprit.error}: {culprit.file}")
+    if verified.said == "refused" and not verified.culprits:
+        lines.append("  no part of it is refused alone")
+    return lines
 
 
 def nodes(count: int) -> str:

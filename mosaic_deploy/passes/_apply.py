@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mosaic_deploy.passes._graph import Graph, title
+from mosaic_deploy.nodes import title
+from mosaic_deploy.passes._graph import Graph
 from mosaic_deploy.passes._pass import Pass
 from mosaic_deploy.passes._site import Site
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.model_names import graphs
+from mosaic_deploy.nodes import title
 
 if TYPE_CHECKING:
     import onnx
@@ -137,8 +138,3 @@ def _fixed(graph: onnx.GraphProto) -> Iterator[str]:
                 yield from node.input
             for value in body.output:
                 yield value.name
-
-
-def title(node: onnx.NodeProto) -> str:
-    """Call a node as the check does: by its name, or by its first output where it has none."""
-    return node.name or next(filter(None, node.output))

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     import onnx
 
 USUAL_OPSET = 18
-"""The full grid is tried in the version that this opset means; others with a case per type and rank."""
+"""The full grid is tried in the version that this opset means; others with a case per type."""
+
+USUAL_RANK = 4
+"""That of images: what other versions are tried at, where the form has it."""
 
 Sort = Literal["grid", "version", "random", "chain"]
 
@@ -51,11 +54,15 @@ def grid_cases(form: Form, precisions: Sequence[Precision]) -> Iterator[Case]:
     usual = _usual(form)
     for version in form.versions:
         grid = form.grid() if version == usual else form.grid()[:1]
-        for rank in form.ranks:
+        for rank in form.ranks if version == usual else (_plain_rank(form),):
             for dtype in form.dtypes:
                 for values in grid:
                     sort: Sort = "grid" if version == usual else "version"
                     yield from _tried(form, version, dtype, rank, values, precisions, sort)
+
+
+def _plain_rank(form: Form) -> int:
+    return USUAL_RANK if USUAL_RANK in form.ranks else form.ranks[-1]
 
 
 def _usual(form: Form) -> int:

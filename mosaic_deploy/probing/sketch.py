@@ -32,6 +32,9 @@ STANDARD: Mapping[int, tuple[int, ...]] = {
 }
 """Shape of the data on the grid, by rank; images are N, C, H, W."""
 
+_KEEPS_SHAPE = {"GroupNormalization"}
+"""Operators that ONNX infers no shape for, though it is their first input's."""
+
 _OPSETS = range(7, 25)
 """Opsets that a case may be written in: ONNX Runtime has kernels for them."""
 
@@ -79,6 +82,7 @@ class Sketch:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
+        self._told: list[onnx.ValueInfoProto] = []
         self._wire: Wire | None = None
         self._last: tuple[Wire, ...] = ()
         self._count = 0
@@ -94,6 +98,17 @@ class Sketch:
         import onnx
 
         return int(onnx.defs.get_schema(op, self.opset, "").since_version)
+
+    @property
+    def chained(self) -> bool:
+        """Whether the data is there already, so that its shape is given and its values are not known."""
+        return self._wire is not None
+
+    def place(self, axis: int) -> int:
+        """An axis of the data, counted from the front; raises ``UnfitError`` where it has no such axis."""
+        if not -self.rank <= axis < self.rank:
+            raise UnfitError(f"axis {axis} of {self.rank}")
+        return axis % self.rank
 
     def shape(self) -> tuple[int, ...]:
         """A shape of the sketch's rank: the standard one, or a random one of at most 20,000 elements."""
@@ -151,7 +166,7 @@ class Sketch:
         self.feeds[wire.name] = array
         return wire
 
-    def constant(self, array: NDArray[Any] | Sequence[Any], dtype: str | None = None) -> Wire:
+    def constant(self, array: NDArray[Any] | Sequence[Any] | float, dtype: str | None = None) -> Wire:
         """An initializer, by default of the sketch's type."""
         import onnx
 
@@ -183,6 +198,12 @@ class Sketch:
             domain=domain, **given,
         )  # fmt: skip
         self._nodes.append(node)
+        if op in _KEEPS_SHAPE and inputs[0] is not None:
+            self._told.append(
+                onnx.helper.make_tensor_value_info(
+                    names[0], onnx.helper.np_dtype_to_tensor_dtype(np.dtype(inputs[0].dtype)), inputs[0].shape
+                )
+            )
         self._last = tuple(self._inferred(name) for name in names)
         return self._last
 
@@ -223,13 +244,16 @@ class Sketch:
         import onnx
 
         graph = onnx.helper.make_graph(self._nodes, "probe", self._inputs, outputs, self._constants)
+        ends = {output.name for output in outputs}
+        graph.value_info.extend(value for value in self._told if value.name not in ends)
         opset = onnx.helper.make_opsetid("", self.opset)
         return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
 
     def _inferred(self, name: str) -> Wire:
         import onnx
 
-        model = self._assembled([onnx.ValueInfoProto(name=name)])
+        told = [value for value in self._told if value.name == name]
+        model = self._assembled(told or [onnx.ValueInfoProto(name=name)])
         try:
             model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
         except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as err:

@@ -5,9 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mosaic_deploy.probing.form import Form
-from mosaic_deploy.probing.forms import activation
+from mosaic_deploy.probing.forms import (
+    activation,
+    arithmetic,
+    convolution,
+    indexing,
+    logic,
+    matrix,
+    movement,
+    normalisation,
+    pooling,
+    quantise,
+    reduction,
+    resize,
+)
 
-_ALL: tuple[tuple[Form, ...], ...] = (activation.FORMS,)
+_ALL: tuple[tuple[Form, ...], ...] = (
+    activation.FORMS,
+    arithmetic.FORMS,
+    logic.FORMS,
+    reduction.FORMS,
+    convolution.FORMS,
+    pooling.FORMS,
+    resize.FORMS,
+    normalisation.FORMS,
+    matrix.FORMS,
+    movement.FORMS,
+    indexing.FORMS,
+    quantise.FORMS,
+)
 
 
 def _by_op() -> dict[str, tuple[Form, ...]]:

@@ -1,0 +1,161 @@
+"""What is right: ONNX Runtime's CPU kernels without optimisation, and how far from them an answer may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = tuple[NDArray[Any], ...]
+
+_WORST = 1e9
+"""The difference where one answer is finite and the other is not, or where shapes differ."""
+_LENGTH = 160
+
+
+class NoReferenceError(Exception):
+    """ONNX Runtime itself does not run the model. Not an error to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far floats may be off: the largest of three allowances."""
+
+    share: float
+    """Of the reference's range."""
+    steps: float = 0.0
+    """Of the output's grid, where it is quantised."""
+    rounding: float = 0.0
+    """Of the largest input: what merely storing the inputs costs, which small sums of large terms show."""
+
+
+IN_HALF = Tolerance(0.01, rounding=2.0**-10)
+"""For runtimes that compute floats in float16."""
+IN_SINGLE = Tolerance(0.001, rounding=2.0**-20)
+"""For runtimes that compute floats in float32."""
+EIGHT_BITS = Tolerance(2 / 255, steps=2.0)
+"""For networks of 8-bit activations."""
+SIXTEEN_BITS = Tolerance(0.005, steps=2.0)
+"""For networks of 16-bit activations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """How an answer compares with the reference."""
+
+    right: bool
+    difference: float
+    """The largest of all outputs, as a share of the reference's range; of integers, the share that is off."""
+    error: str = ""
+    """What is wrong, where it is."""
+
+
+def reference(model: bytes, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Run a model on ONNX Runtime's CPU kernels, nothing optimised.
+
+    Raises ``NoReferenceError`` where ONNX Runtime refuses or fails.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return tuple(np.asarray(values) for values in session.run(None, dict(feeds)))
+    except Exception as err:
+        if not from_tool(err):
+            raise
+        raise NoReferenceError(said(err)) from err
+
+
+def weigh(
+    expected: Sequence[NDArray[Any]],
+    actual: Sequence[NDArray[Any]],
+    *,
+    tolerance: Tolerance,
+    feeds: Mapping[str, NDArray[Any]] | None = None,
+    scales: Sequence[float | None] = (),
+) -> Weighed:
+    """Compare an answer with the reference, output by output.
+
+    Args:
+        expected: the reference.
+        actual: the answer, quantised floats dequantised.
+        tolerance: for floats; integers and bools, class ids among them, have to be equal.
+        feeds: what went in, for the tolerance's ``rounding``.
+        scales: of the outputs' grids, for its ``steps``; None where an output has none.
+    """
+    if len(expected) != len(actual):
+        return Weighed(False, _WORST, f"{len(actual)} outputs instead of {len(expected)}")  # noqa: FBT003
+    magnitude = max((_largest(values) for values in (feeds or {}).values()), default=0.0)
+    worst = Weighed(right=True, difference=0.0)
+    for index, (wanted, given) in enumerate(zip(expected, actual, strict=True)):
+        scale = scales[index] if index < len(scales) else None
+        spare = max(tolerance.rounding * magnitude, tolerance.steps * (scale or 0.0))
+        one = _weigh_one(wanted, given, tolerance.share, spare)
+        if (one.right, -one.difference) < (worst.right, -worst.difference):
+            worst = one
+    return worst
+
+
+def from_tool(err: Exception) -> bool:
+    """Whether an exception is ONNX Runtime's, or what C++ throws through it, and none of ours."""
+    return type(err).__module__.startswith("onnxruntime") or type(err) in (
+        RuntimeError, ValueError, NotImplementedError, IndexError,
+    )  # fmt: skip
+
+
+def said(err: object) -> str:
+    """What a tool said, in one short line without paths, addresses and times, so that it stays the same."""
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    text = lines[0] if lines else type(err).__name__
+    for pattern, instead in _NOISE:
+        text = pattern.sub(instead, text)
+    text = " ".join(text.split())
+    return text if len(text) <= _LENGTH else text[: _LENGTH - 3].rstrip() + "..."
+
+
+_NOISE = (
+    (re.compile(r"\x1b\[[0-9;]*m"), ""),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]*Z?"), ""),
+    (re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ :"), ""),
+    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "ADDRESS"),
+    (re.compile(r"(?<![\w<])/(?:[\w.+@-]+/)+(?P<name>[\w.+@-]*)(?::\d+)?"), r"\g<name>"),
+)
+"""What differs from run to run, or tells of the machine; a path keeps its last part."""
+
+
+def _weigh_one(wanted: NDArray[Any], given: NDArray[Any], share: float, spare: float) -> Weighed:
+    if wanted.shape != given.shape:
+        return Weighed(False, _WORST, f"shape {list(given.shape)} instead of {list(wanted.shape)}")  # noqa: FBT003
+    if not wanted.size:
+        return Weighed(right=True, difference=0.0)
+    if wanted.dtype.kind not in "fc" and wanted.dtype.name != "bfloat16":
+        unequal = float(np.mean(wanted != given))
+        return Weighed(unequal == 0, unequal, f"{unequal:.2%} of the integers differ" if unequal else "")
+    left, right = wanted.astype(np.float64), given.astype(np.float64)
+    finite = np.isfinite(left)
+    if (finite != np.isfinite(right)).any() or not np.array_equal(
+        left[~finite], right[~finite], equal_nan=True
+    ):
+        return Weighed(False, _WORST, "NaN or infinity where the reference has none, or the reverse")  # noqa: FBT003
+    left, right = left[finite], right[finite]
+    if not left.size:
+        return Weighed(right=True, difference=0.0)
+    span = max(float(np.ptp(left)), _largest(left)) or 1.0
+    off = float(np.abs(left - right).max())
+    if off <= max(share * span, spare):
+        return Weighed(right=True, difference=off / span)
+    return Weighed(right=False, difference=off / span, error=f"off by {off / span:.1%} of the range")
+
+
+def _largest(values: NDArray[Any]) -> float:
+    if values.dtype.kind not in "fiu" or not values.size:
+        return 0.0
+    return float(np.abs(values.astype(np.float64)).max())

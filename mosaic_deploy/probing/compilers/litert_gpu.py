@@ -1,0 +1,266 @@
+"""Probing LiteRT's GPU accelerator, for the table ``litert-gpu``: what ``build --target gpu`` makes of a case.
+
+    fp32  onnx2tf, tidied              computed in float32, against ONNX Runtime
+    fp16  the same, weights in float16  computed in float16, against ONNX Runtime
+
+A case runs where both do. Asked for the GPU alone, LiteRT refuses a graph of which it would leave anything to
+the CPU, and says on standard error what that is: then the case falls back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaic_deploy.backends import _litert as interface
+from mosaic_deploy.backends import _tflite_file as tflite
+from mosaic_deploy.backends import _tflite_gpu as gpu
+from mosaic_deploy.backends import _tflite_quantise as quantisation
+from mosaic_deploy.errors import MosaicError, ToolError
+from mosaic_deploy.ops import Precision
+from mosaic_deploy.probing.compilers import _litert as litert
+from mosaic_deploy.probing.compilers._compare import (
+    IN_HALF,
+    IN_SINGLE,
+    Arrays,
+    NoReferenceError,
+    Tolerance,
+    reference,
+    said,
+)
+from mosaic_deploy.probing.outcome import Found, Outcome
+from mosaic_deploy.tools import GIB
+
+PRECISIONS: tuple[Precision, ...] = ("float",)
+SECONDS = 60.0
+MEMORY_BYTES = 6 * GIB
+_DEVICE = "vulkan"
+_WAYS: tuple[tuple[str, Tolerance], ...] = (("float32", IN_SINGLE), ("float16", IN_HALF))
+_Handle = ctypes.c_void_p
+_NAMED = re.compile(r'(?:Tensor )?"\S+" (?=has )|\. \S+(?=\)$)')
+"""The tensor in one of the accelerator's reasons, whose name says nothing of another network."""
+
+
+def devices(*, everywhere: bool) -> tuple[str, ...]:  # noqa: ARG001  # the protocol's
+    """One: the accelerator decides, not the driver under it."""
+    return (_DEVICE,)
+
+
+def missing() -> str:
+    """What has to be installed, as a line to run, or empty."""
+    return litert.missing() or gpu.missing() or ""
+
+
+def version() -> str:
+    """LiteRT's, with onnx2tf's."""
+    return litert.version()
+
+
+@cache
+def environment() -> Mapping[str, str]:
+    """Quiet, and the driver's."""
+    # The folder has to be there as long as children are; it holds a link at most.
+    folder = Path(tempfile.mkdtemp(prefix="mosaic-deploy-vulkan-"))
+    return {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "TQDM_DISABLE": "1"} | gpu.environment(folder)
+
+
+def begin() -> None:
+    """Import onnx2tf and LiteRT, and open the accelerator."""
+    litert.begin()
+    _environment()
+
+
+def attempt(
+    name: str,
+    model: bytes,
+    feeds: Mapping[str, NDArray[Any]],
+    precision: Precision,  # noqa: ARG001  # there is one
+    devices: tuple[str, ...],
+    scratch: Path,
+) -> tuple[Outcome, ...]:
+    """Convert, run on the accelerator in float32 and in float16, and compare."""
+    found = _tried(model, feeds, scratch)
+    return tuple(Outcome(name, device, *found) for device in devices)
+
+
+_Answer = tuple[Found, str, float | None]
+
+
+def _tried(model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path) -> _Answer:
+    try:
+        expected = reference(model, feeds)
+    except NoReferenceError as err:
+        return "no-reference", str(err), None
+    try:
+        path = litert.convert(model, scratch)
+        values = litert.fed(path, feeds)
+    except (litert.NotMadeError, MosaicError) as err:
+        return "fails-to-compile", said(err), None
+    answer: _Answer = "runs", "", None
+    for asked, tolerance in _WAYS:
+        answer = _on_gpu(path, asked, values, expected, feeds, tolerance)
+        if answer[0] != "runs":
+            break
+    return answer
+
+
+def _on_gpu(
+    path: Path,
+    asked: str,
+    values: Arrays,
+    expected: Arrays,
+    feeds: Mapping[str, NDArray[Any]],
+    tolerance: Tolerance,
+) -> _Answer:
+    log = path.with_suffix(f".{asked}.log")
+    try:
+        if asked == "float16":
+            path = _halved(path)
+        with _logged(log):
+            network = _Network(path, asked)
+            given = network.run(values)
+    except MosaicError as err:
+        return "fails-to-compile", said(err), None
+    except interface.StatusError as err:
+        return _refused(log, err)
+    found = litert.compared(expected, given, tolerance=tolerance, feeds=feeds)
+    if found.right:
+        return "runs", "", found.difference
+    return "wrong", f"{asked}: {found.error}", found.difference
+
+
+def _halved(path: Path) -> Path:
+    made = path.with_name("half.tflite")
+    request = {"model": str(path), "out": str(made), "description": {}, "key": "probe"}
+    quantisation.halves(request, lambda _share, _text: None)
+    return made
+
+
+@contextlib.contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Have native code write its errors into a file."""
+    before = os.dup(2)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(file, 2)
+    os.close(file)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+
+
+def _refused(log: Path, err: Exception) -> _Answer:
+    lines = log.read_text(errors="replace").splitlines()
+    left = sorted({_NAMED.sub("", text) for text in gpu._left(lines)})
+    if left:
+        return "falls-back", said(f"the accelerator leaves {', '.join(left)}"), None
+    unprepared = [match[1] for line in lines if (match := gpu._PREPARE.search(line))]
+    kind = f"{unprepared[0]}: " if unprepared else ""
+    return "fails-to-compile", said(f"{kind}{gpu._because(lines, err)}"), None
+
+
+@cache
+def _environment() -> tuple[ctypes.CDLL, _Handle]:
+    library = interface._load()
+    folder = str(interface._folder()).encode()
+    option = interface._Option(interface._RUNTIME_FOLDER, interface._Any(interface._STRING, folder))
+    made = _Handle()
+    status = library["LiteRtCreateEnvironment"](1, ctypes.byref(option), ctypes.byref(made))
+    if status:
+        raise ToolError(f"LiteRT's environment cannot be made: status {status}")
+    return library, made
+
+
+@final
+class _Network:
+    """A file compiled for the accelerator alone, with as many inputs and outputs as it has."""
+
+    def __init__(self, path: Path, precision: str) -> None:
+        model = tflite.load(path)
+        graph = model.subgraphs[0]
+        self._sources = [tflite.describe(model, index) for index in graph.inputs]
+        self._results = [tflite.describe(model, index) for index in graph.outputs]
+        self._library, self._environment = _environment()
+        self._graph = self._made("LiteRtCreateModelFromFile", str(path).encode())
+        options, wishes = self._made("LiteRtCreateOptions"), self._made("LiteRtCreateGpuOptions")
+        self._call("LiteRtSetOptionsHardwareAccelerators", options, interface.ACCELERATORS)
+        number = interface.PRECISIONS[precision]
+        self._call("LiteRtSetGpuAcceleratorCompilationOptionsPrecision", wishes, number)
+        self._call("LiteRtAddOpaqueOptions", options, wishes)
+        self._model = self._made("LiteRtCreateCompiledModel", self._environment, self._graph, options)
+        whole = ctypes.c_bool()
+        self._call("LiteRtCompiledModelIsFullyAccelerated", self._model, ctypes.byref(whole))
+        if not whole.value:
+            raise interface.StatusError("it is not fully accelerated")
+
+    def run(self, values: Sequence[NDArray[Any]]) -> Arrays:
+        """Copy the inputs in, run, and copy the outputs out."""
+        inputs = [self._buffer("Input", i, tensor) for i, tensor in enumerate(self._sources)]
+        outputs = [self._buffer("Output", i, tensor) for i, tensor in enumerate(self._results)]
+        for buffer, tensor, array in zip(inputs, self._sources, values, strict=True):
+            data = np.ascontiguousarray(array, np.dtype(str(tensor["dtype"])))
+            place = self._lock(buffer, interface._WRITE)
+            ctypes.memmove(place, data.ctypes.data, data.nbytes)
+            self._call("LiteRtUnlockTensorBuffer", buffer)
+        self._call(
+            "LiteRtRunCompiledModel", self._model, ctypes.c_size_t(0),
+            ctypes.c_size_t(len(inputs)), (_Handle * len(inputs))(*inputs),
+            ctypes.c_size_t(len(outputs)), (_Handle * len(outputs))(*outputs),
+        )  # fmt: skip
+        found = []
+        for buffer, tensor in zip(outputs, self._results, strict=True):
+            array = np.empty(tensor["shape"], np.dtype(str(tensor["dtype"])))
+            place = self._lock(buffer, interface._READ)
+            ctypes.memmove(array.ctypes.data, place, array.nbytes)
+            self._call("LiteRtUnlockTensorBuffer", buffer)
+            found.append(array)
+        for buffer in (*inputs, *outputs):
+            self._library["LiteRtDestroyTensorBuffer"](buffer)
+        return tuple(found)
+
+    def _buffer(self, role: str, index: int, tensor: Mapping[str, Any]) -> _Handle:
+        first, place = ctypes.c_size_t(0), ctypes.c_size_t(index)
+        needs = self._made(f"LiteRtGetCompiledModel{role}BufferRequirements", self._model, first, place)
+        dtype = str(tensor["dtype"])
+        if dtype not in interface._TYPES:
+            raise interface.StatusError(f"no buffers of {dtype}")
+        kind = interface._TensorType(interface._TYPES[dtype], len(tensor["shape"]))
+        kind.dimensions[: len(tensor["shape"])] = [int(side) for side in tensor["shape"]]
+        create = "LiteRtCreateManagedTensorBufferFromRequirements"
+        buffer = self._made(create, self._environment, ctypes.byref(kind), needs)
+        size = ctypes.c_size_t()
+        self._call("LiteRtGetTensorBufferSize", buffer, ctypes.byref(size))
+        expected = int(np.prod(tensor["shape"])) * np.dtype(dtype).itemsize
+        if size.value < expected:
+            raise interface.StatusError(f"a buffer holds {size.value} bytes, {expected} are expected")
+        return buffer
+
+    def _lock(self, buffer: _Handle, mode: int) -> int:
+        place = _Handle()
+        self._call("LiteRtLockTensorBuffer", buffer, ctypes.byref(place), mode)
+        if not place.value:
+            raise interface.StatusError("LiteRtLockTensorBuffer gave no memory")
+        return place.value
+
+    def _made(self, function: str, *arguments: Any) -> _Handle:
+        made = _Handle()
+        self._call(function, *arguments, ctypes.byref(made))
+        return made
+
+    def _call(self, function: str, *arguments: Any) -> None:
+        status = self._library[function](*arguments)
+        if status:
+            describe = self._library["LiteRtGetStatusString"]
+            describe.restype = ctypes.c_char_p
+            raise interface.StatusError(f"{function}: {bytes(describe(status) or b'').decode()}")

@@ -1,0 +1,149 @@
+"""ONNX Runtime on a phone's CPU: a case becomes an ``.ort`` file for ARM, and that very file is run here.
+
+Quantising and converting are the backend's own functions, with what they refuse: kernels of x86 alone, and
+convolutions or matrix products that a quantised file would compute in float. Other operators stay in float
+there, silently and correctly, and count as run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaic_deploy.errors import MosaicError
+from mosaic_deploy.ops import Precision
+from mosaic_deploy.probing.compilers import _compare, _qdq
+from mosaic_deploy.probing.outcome import Found, Outcome
+from mosaic_deploy.tools import GIB
+
+PRECISIONS: tuple[Precision, ...] = ("float", "w8a8")
+SECONDS = 30.0
+MEMORY_BYTES = 4 * GIB
+
+_TOOL = "onnxruntime"
+_DEVICE = "cpu"
+_ROUGHLY = _compare.Tolerance(0.1, steps=2.0)
+"""How far a quantised answer may be from the float reference: what eight bits cost at worst."""
+
+
+def devices(*, everywhere: bool) -> tuple[str, ...]:  # noqa: ARG001  # the protocol's
+    """The CPU: files and kernels are the same for every processor."""
+    return (_DEVICE,)
+
+
+def missing() -> str:
+    """Say how to install ONNX Runtime, or nothing."""
+    return "" if importlib.util.find_spec(_TOOL) else "pip install onnxruntime"
+
+
+def version() -> str:
+    """ONNX Runtime's."""
+    return importlib.metadata.version(_TOOL)
+
+
+def environment() -> Mapping[str, str]:
+    """None."""
+    return {}
+
+
+def begin() -> None:
+    """Import ONNX Runtime and its converter."""
+    import onnxruntime as ort
+
+    from mosaic_deploy.backends._ort_tools import tool
+
+    ort.set_default_logger_severity(4)
+    tool("convert_onnx_models_to_ort")
+    tool("mobile_helpers.usability_checker")
+
+
+def attempt(
+    name: str,
+    model: bytes,
+    feeds: Mapping[str, NDArray[Any]],
+    precision: Precision,
+    devices: tuple[str, ...],
+    scratch: Path,
+) -> tuple[Outcome, ...]:
+    """Make the ``.ort`` file, run it, and compare with the same graph unoptimised."""
+    try:
+        weighed = (
+            _float(model, feeds, scratch)
+            if precision == "float"
+            else _quantised(model, feeds, scratch, precision)
+        )
+        found: Found = "runs" if weighed.right else "wrong"
+        outcome = Outcome(name, _DEVICE, found, weighed.error, weighed.difference)
+    except _compare.NoReferenceError as err:
+        outcome = Outcome(name, _DEVICE, "no-reference", str(err))
+    except MosaicError as err:
+        outcome = Outcome(name, _DEVICE, "fails-to-compile", _compare.said(err))
+    return (outcome,) if _DEVICE in devices else ()
+
+
+def _float(model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path) -> _compare.Weighed:
+    expected = _compare.reference(model, feeds)
+    answer = _run(model, feeds, scratch, integers=False)
+    return _compare.weigh(expected, answer, tolerance=_compare.IN_SINGLE, feeds=feeds)
+
+
+def _quantised(
+    model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path, precision: Precision
+) -> _compare.Weighed:
+    """Hold the integer kernels to the Q/DQ graph computed in float; and, roughly, to the float graph."""
+    from mosaic_deploy.backends._ort_quantise import _insert, _named
+
+    floats = _compare.reference(model, feeds)
+    made = _qdq.quantise(
+        model,
+        feeds,
+        prepare=_named,
+        insert=_insert,
+        recipe=_qdq.recipe_of(precision),
+        scratch=scratch / "qdq",
+    )
+    answer = made.floats(_run(made.model, made.feeds, scratch, integers=True))
+    expected = made.floats(_compare.reference(made.model, made.feeds))
+    exactly = _compare.weigh(expected, answer, tolerance=_compare.EIGHT_BITS, scales=made.scales)
+    if not exactly.right:
+        return exactly
+    real = [i for i, values in enumerate(floats) if values.dtype.kind == "f"]
+    return _compare.weigh(
+        [floats[i] for i in real],
+        [answer[i] for i in real],
+        tolerance=_ROUGHLY,
+        scales=[made.scales[i] for i in real],
+    )
+
+
+def _run(
+    model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path, *, integers: bool
+) -> tuple[NDArray[Any], ...]:
+    """Convert as ``build`` does, and run the file; raises ``MosaicError`` where either is refused."""
+    from mosaic_deploy.backends._ort_convert import to_ort
+    from mosaic_deploy.backends._ort_run import _failed, _open
+
+    work = scratch / "work"
+    work.mkdir(parents=True)
+    with contextlib.chdir(work):
+        source, file = Path("case.onnx"), Path("case.ort")
+        source.write_bytes(model)
+        request = {"onnx": str(source), "out": str(file), "config": "case.config", "integers": integers}
+        to_ort(request, lambda _share, _text: None)
+        session = _open(file, 1, spin=False)
+        try:
+            return tuple(
+                np.asarray(values)
+                for values in session.run(None, {name: np.asarray(v) for name, v in feeds.items()})
+            )
+        except Exception as err:
+            if not _compare.from_tool(err):
+                raise
+            raise _failed(source.stem, "is not taken", err) from err

@@ -1,0 +1,163 @@
+"""Qualcomm's Hexagon compiler (HTP) and its simulator, through ONNX Runtime's QNN provider.
+
+A case is compiled whole, nothing left to the CPU. Devices whose results the simulator computes are also run;
+of the others only the compiler's word is heard: there ``runs`` means that it compiled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaic_deploy.backends._ort_tools import tool
+from mosaic_deploy.backends._qnn_quantise import _fuse, _insert
+from mosaic_deploy.errors import ModelError
+from mosaic_deploy.ops import Precision
+from mosaic_deploy.probing.compilers._compare import (
+    EIGHT_BITS,
+    IN_HALF,
+    SIXTEEN_BITS,
+    Arrays,
+    NoReferenceError,
+    Tolerance,
+    from_tool,
+    reference,
+    said,
+    weigh,
+)
+from mosaic_deploy.probing.compilers._qdq import Quantised, quantise, recipe_of
+from mosaic_deploy.probing.outcome import Outcome
+from mosaic_deploy.tools import GIB
+
+PRECISIONS: tuple[Precision, ...] = ("float", "w8a8", "w8a16")
+SECONDS = 120.0
+MEMORY_BYTES = 6 * GIB
+
+_CHIPS: Mapping[str, str] = {"v68": "30", "v69": "36", "v73": "43", "v75": "57", "v79": "69", "v81": "87"}
+"""Each architecture with a chip that has it (SM8350 to SM8850), by QNN's number. Without a chip the compiler
+supposes one that no device is: it computes floats in float32, and takes for v68 what a v68 has not."""
+_SIMULATED = ("v68", "v75")
+"""The oldest and the newest that the target builds for; what they give differs, the others follow v75."""
+_TOOL = "onnxruntime-qnn"
+_EP = "QNNExecutionProvider"
+_FALLBACK = "fallback to CPU EP has been explicitly disabled"
+_TOLERANCES: Mapping[Precision, Tolerance] = {
+    "float": IN_HALF,
+    "w8a8": EIGHT_BITS,
+    "w8a16": SIXTEEN_BITS,
+}
+
+
+def devices(*, everywhere: bool) -> tuple[str, ...]:
+    """The architectures of the table, or the two that are simulated."""
+    return tuple(_CHIPS) if everywhere else _SIMULATED
+
+
+def missing() -> str:
+    """How to install the compiler, where it is not."""
+    if importlib.util.find_spec("onnxruntime_qnn") is None:
+        return "pip install onnxruntime-qnn==2.7.0"
+    return ""
+
+
+def version() -> str:
+    """Of the provider, and of the QNN libraries in it."""
+    from onnxruntime_qnn.build_and_package_info import qnn_version
+
+    return f"{importlib.metadata.version(_TOOL)} (QNN {qnn_version.rpartition('.')[0]})"
+
+
+def environment() -> Mapping[str, str]:
+    """One thread: cases are small, and several children run at a time."""
+    return {"OMP_NUM_THREADS": "1"}
+
+
+def begin() -> None:
+    """Import the runtimes and register the provider."""
+    import onnxruntime as ort
+    import onnxruntime_qnn
+
+    tool("onnx_model_utils")  # before the quantiser, which would load PyTorch with it
+    importlib.import_module("onnxruntime.quantization.execution_providers.qnn")
+
+    ort.set_default_logger_severity(4)
+    if not any(device.ep_name == _EP for device in ort.get_ep_devices()):
+        ort.register_execution_provider_library(_EP, onnxruntime_qnn.get_library_path())
+
+
+def attempt(
+    name: str,
+    model: bytes,
+    feeds: Mapping[str, NDArray[Any]],
+    precision: Precision,
+    devices: tuple[str, ...],
+    scratch: Path,
+) -> tuple[Outcome, ...]:
+    """Compile for each device, run it on the simulated ones, and compare with ONNX Runtime's CPU kernels."""
+    case = Quantised(model, _rounded(feeds), ())
+    try:
+        expected = reference(case.model, case.feeds)
+    except NoReferenceError as err:
+        return tuple(Outcome(name, device, "no-reference", said(err)) for device in devices)
+    if precision != "float":
+        try:
+            case = quantise(
+                model, feeds, prepare=_fuse, insert=_insert, recipe=recipe_of(precision), scratch=scratch
+            )
+            expected = case.floats(reference(case.model, case.feeds))
+        except (ModelError, NoReferenceError) as err:  # what cannot be quantised cannot be built
+            return tuple(Outcome(name, device, "fails-to-compile", said(err)) for device in devices)
+    return tuple(_tried(name, device, case, expected, precision) for device in devices)
+
+
+def _tried(name: str, device: str, case: Quantised, expected: Arrays, precision: Precision) -> Outcome:
+    try:
+        session = _session(case.model, device)
+        if device not in _SIMULATED:
+            return Outcome(name, device, "runs")
+        answer = session.run(None, dict(case.feeds))
+    except Exception as err:
+        if not from_tool(err):
+            raise
+        refused = _FALLBACK in str(err)
+        return Outcome(
+            name, device, "falls-back" if refused else "fails-to-compile", "" if refused else said(err)
+        )
+    actual = case.floats(answer) if case.outputs else tuple(answer)
+    found = weigh(expected, actual, tolerance=_TOLERANCES[precision], feeds=case.feeds, scales=case.scales)
+    return Outcome(name, device, "runs" if found.right else "wrong", found.error, found.difference)
+
+
+def _session(model: bytes, device: str) -> Any:
+    """Compile a model for a device, nothing left to the CPU."""
+    import onnxruntime as ort
+    import onnxruntime_qnn
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    provider = {
+        "backend_path": onnxruntime_qnn.get_qnn_htp_path(),
+        "htp_arch": device.removeprefix("v"),
+        "htp_graph_finalization_optimization_mode": "3",
+        "soc_model": _CHIPS[device],
+    }
+    found = [each for each in ort.get_ep_devices() if each.ep_name == _EP]
+    options.add_provider_for_devices(found[:1], provider)
+    return ort.InferenceSession(model, options, disable_fallback=True)
+
+
+def _rounded(feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Floats that float16 holds: HTP computes in it, and comparisons would else hang on the rounding."""
+    return {
+        name: values.astype(np.float16).astype(np.float32) if values.dtype == np.float32 else values
+        for name, values in feeds.items()
+    }

@@ -1,0 +1,118 @@
+"""Names and advice for rules that were made from results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from mosaic_deploy.constraints import CONSTRAINTS
+from mosaic_deploy.ops import Limit, OpRule, Range
+
+_SUFFIX = {"runs": "", "wrong": "-wrong", "falls-back": "-refused", "fails-to-compile": "-fails"}
+_LONGEST = 70  # leaves room for a number
+_NOTHING = "write it with other operators"
+
+
+def identifier(rule: OpRule, form: str, *, several: bool, used: Collection[str]) -> str:
+    """A free id: the operator, the form where the operator has several, the verdict, a number if needed."""
+    words = rule.op if not several or form == "plain" else f"{rule.op}-{form}"
+    suffix = _SUFFIX.get(rule.verdict, "-refused")
+    stem = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:_LONGEST].rstrip("-") + suffix
+    if stem not in used:
+        return stem
+    number = 2
+    while f"{stem}-{number}" in used:
+        number += 1
+    return f"{stem}-{number}"
+
+
+def fix(rule: OpRule, accepting: Sequence[OpRule]) -> str:
+    """Say in a few words how to come to the nearest rule that accepts; ``rule`` refuses."""
+    devices = set(rule.evidence.devices)
+    near = [
+        other
+        for other in accepting
+        if not other.evidence.devices or not devices or devices & set(other.evidence.devices)
+    ]
+    steps = sorted((_steps(rule, other) for other in near), key=len)
+    return _sentence(steps[0]) if steps and steps[0] else _NOTHING
+
+
+def _sentence(steps: Sequence[str]) -> str:
+    return ", and ".join(steps)
+
+
+def _steps(rule: OpRule, other: OpRule) -> list[str]:
+    found = []
+    kinds = {(t, False) for t in rule.dtypes} | {(t, True) for t in rule.grids}
+    if kinds and not kinds & ({(t, False) for t in other.dtypes} | {(t, True) for t in other.grids}):
+        found.append(_types(rule, other))
+    if rule.ranks and not set(rule.ranks) & set(other.ranks):
+        found.append(_ranks(other.ranks))
+    if rule.versions and not set(rule.versions) & set(other.versions):
+        found.append(f"use version {_either(other.versions)} of the operator")
+    for name, limit in rule.attributes.items():
+        allowed = other.attributes.get(name)
+        if allowed is None:
+            found.append(f"leave out {name}")
+        elif allowed != "any" and not _meet(limit, allowed):
+            found.append(f"use {name} {_allowed(allowed, limit)}")
+    wanted = [name for name in rule.breaks if name in other.constraints]
+    if not wanted and not found:
+        wanted = [name for name in other.constraints if name not in rule.constraints][:1]
+    sentences = [CONSTRAINTS[name].sentence for name in wanted]
+    return [*found, *(f"see that {text[0].lower()}{text[1:].rstrip('.')}" for text in sentences)]
+
+
+def _types(rule: OpRule, other: OpRule) -> str:
+    if rule.grids and not rule.dtypes and other.dtypes:
+        return f"keep it in {_either(other.dtypes)}"
+    if other.grids and not other.dtypes:
+        return f"quantise it to {_either(other.grids)}"
+    return f"use {_either([*other.dtypes, *(f'quantised {grid}' for grid in other.grids)])}"
+
+
+def _ranks(ranks: Sequence[int]) -> str:
+    if len(ranks) == 1:
+        return f"use rank {ranks[0]}"
+    if len(ranks) > 2 and list(ranks) == list(range(ranks[0], ranks[-1] + 1)):
+        return f"use ranks {ranks[0]} to {ranks[-1]}"
+    return f"use rank {_either(ranks)}"
+
+
+def _either(values: Sequence[object]) -> str:
+    words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _meet(a: Limit, b: Limit) -> bool:
+    """Whether some value keeps to both limits."""
+    if a == "any" or b == "any":
+        return True
+    if isinstance(a, Range) and isinstance(b, Range):
+        return _low(a) <= _high(b) and _low(b) <= _high(a)
+    if isinstance(b, Range):
+        return _meet(b, a)
+    if isinstance(a, Range):
+        return any(not isinstance(value, str) and a.holds(value) for value in b)
+    return bool({*a} & {*b})
+
+
+def _low(limit: Range) -> float:
+    return -float("inf") if limit.min is None else limit.min
+
+
+def _high(limit: Range) -> float:
+    return float("inf") if limit.max is None else limit.max
+
+
+def _allowed(limit: Limit, refused: Limit) -> str:
+    """Words for what is allowed, as seen from what is refused."""
+    if isinstance(limit, Range):
+        refusals = [refused.min] if isinstance(refused, Range) else list(refused)
+        if all(isinstance(value, int | float) and value > _high(limit) for value in refusals):
+            return f"up to {limit.max:g}"
+        if all(isinstance(value, int | float) and value < _low(limit) for value in refusals):
+            return f"from {limit.min:g}"
+        return f"from {limit.min:g} to {limit.max:g}"
+    return limit if isinstance(limit, str) else _either(limit)

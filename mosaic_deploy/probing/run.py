@@ -1,0 +1,210 @@
+"""From a person's request to a probe's report: cases are drawn, tried, kept, and held against the table."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from mosaic_deploy import specs
+from mosaic_deploy.errors import SpecError, ToolError, UsageError
+from mosaic_deploy.ops import OpTable, load_table
+from mosaic_deploy.probing import compilers
+from mosaic_deploy.probing.agreement import WRONG, Agreement, weigh
+from mosaic_deploy.probing.case import Case, grid_cases
+from mosaic_deploy.probing.compilers import Compiler, load_compiler
+from mosaic_deploy.probing.fleet import Tried, try_all
+from mosaic_deploy.probing.form import Form
+from mosaic_deploy.probing.forms import FORMS
+from mosaic_deploy.probing.outcome import Outcome
+from mosaic_deploy.probing.random_cases import random_cases
+from mosaic_deploy.probing.record import Record
+from mosaic_deploy.probing.report import ProbeReport, Use
+from mosaic_deploy.probing.synthesis import make_table
+from mosaic_deploy.probing.table_text import table_text
+from mosaic_deploy.schema import nearest
+from mosaic_deploy.specs import TargetSpec
+from mosaic_deploy.worker import Tick
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRequest:
+    """What is asked."""
+
+    target: str
+    """A target's name, or an op table's."""
+    use: Use = "make"
+    ops: tuple[str, ...] = ()
+    """Operators to try; by default all that there are forms of, and to ``verify`` those of the table."""
+    jobs: int | None = None
+    """Children at a time; by default as many as there are cores."""
+    count: int = 0
+    """Random cases: all that ``random`` tries; ``make`` tries them beside the grid."""
+    seed: int = 0
+    record: Path | None = None
+    """File that outcomes are kept in; those that are there are not tried again."""
+    save: Path | None = None
+    """Folder for the cases on which table and tool disagree."""
+
+
+def probe(request: ProbeRequest, tick: Tick) -> ProbeReport:
+    """Draw cases, try them on the real tool, and make or judge the table.
+
+    Raises:
+        UsageError: an unknown target or operator, a target whose compiler cannot be run, a record of
+            something else, some operators only for a table of another version of the tool.
+        ToolError: the compiler is not installed, or a child failed in a way that says nothing of a case.
+    """
+    begun = time.monotonic()
+    name = table_of(request.target)
+    compiler, table = load_compiler(name), load_table(name)
+    forms = _forms(request, table)
+    if missing := compiler.missing():
+        raise ToolError(f"{name}: its tool is missing: {missing}")
+    version = compiler.version()
+    if request.use == "make":
+        _require_whole(request, table, forms, version)
+    cases = tuple(_cases(request, compiler, forms))
+    tried = _try(request, name, version, cases, tick)
+    judged, notes, text = table, _untried(request, table, forms), ""
+    if request.use == "make":
+        made = make_table(table, tried, version=version)
+        judged, notes, text = made.table, (*notes, *made.notes), _text(made.table)
+    weighed = tuple(weigh(case, outcomes, judged) for case, outcomes in tried)
+    agreement = Agreement(table.name, f"{table.tool} {version}", weighed)
+    if request.save is not None:
+        _save(request.save, agreement, cases)
+    return ProbeReport(
+        use=request.use,
+        table=table.name,
+        tool=table.tool,
+        version=version,
+        evidence=table.version,
+        seed=request.seed if request.count else None,
+        seconds=time.monotonic() - begun,
+        agreement=agreement,
+        text=text,
+        notes=notes,
+    )
+
+
+def table_of(target: str) -> str:
+    """The op table of a target, or of that name; raises ``UsageError`` where its compiler cannot be run."""
+    tables = compilers.COMPILERS
+    if target in tables:
+        return target
+    targets = specs.names(TargetSpec)
+    if target not in targets and not target.endswith(".toml"):
+        known = sorted({*targets, *tables})
+        raise SpecError(f"no target or table '{target}'{nearest(target, known)}; known: {', '.join(known)}")
+    ops = specs.load(TargetSpec, target).ops
+    if ops is None:
+        raise UsageError(
+            f"target '{target}' names no op table; tables that can be probed: {', '.join(tables)}"
+        )
+    if ops not in tables:
+        raise UsageError(
+            f"target '{target}': the compiler behind its op table '{ops}' cannot be run: "
+            "the table rests on documentation"
+        )
+    return ops
+
+
+def _forms(request: ProbeRequest, table: OpTable) -> Mapping[str, tuple[Form, ...]]:
+    for op in request.ops:
+        if op not in FORMS:
+            raise UsageError(f"--op {op}: there is no form of it{nearest(op, FORMS)}")
+    wanted = request.ops or (table.ops if request.use == "verify" else FORMS)
+    return {op: forms for op, forms in FORMS.items() if op in wanted}
+
+
+def _require_whole(
+    request: ProbeRequest, table: OpTable, forms: Mapping[str, tuple[Form, ...]], version: str
+) -> None:
+    """A table's evidence is all of one version, so some operators alone cannot be made by another."""
+    others = [op for op in table.ops if op not in forms and op in FORMS]
+    if request.ops and others and version != table.version:
+        raise UsageError(
+            f"--op: the table is of {table.tool} {table.version}, and {version} is here: make all of it "
+            "anew, or --verify these operators"
+        )
+
+
+def _untried(request: ProbeRequest, table: OpTable, forms: Mapping[str, tuple[Form, ...]]) -> tuple[str, ...]:
+    """A line on operators that stay as they are in the table, as nobody drew a form of them."""
+    ops = [op for op in table.ops if op not in forms]
+    if request.ops or request.use == "random" or not ops:
+        return ()
+    return (f"no form, so not tried: {', '.join(ops)}",)
+
+
+def _cases(
+    request: ProbeRequest, compiler: Compiler, forms: Mapping[str, tuple[Form, ...]]
+) -> Iterator[Case]:
+    if request.use != "random":
+        for form in (form for family in forms.values() for form in family):
+            yield from grid_cases(form, compiler.PRECISIONS)
+    if request.count:
+        yield from islice(random_cases(request.seed, compiler.PRECISIONS, forms=forms), request.count)
+
+
+def _try(
+    request: ProbeRequest, name: str, version: str, cases: Sequence[Case], tick: Tick
+) -> tuple[Tried, ...]:
+    """Every case with its outcomes, in the cases' order."""
+    found: dict[str, tuple[Outcome, ...]] = {}
+    opened = Record(request.record, table=name, version=version) if request.record else nullcontext()
+    with opened as record, _folder() as folder:
+        known = dict(record.known) if record else {}
+        results = try_all(
+            name,
+            record.current(cases, known) if record else cases,
+            jobs=request.jobs or len(os.sched_getaffinity(0)),
+            everywhere=request.use != "random",
+            folder=folder,
+            known=known,
+        )
+        for count, (case, outcomes) in enumerate(results, 1):
+            found[case.name] = outcomes
+            if record:
+                record.add(case, outcomes)
+            tick(count / len(cases), f"{count} of {len(cases)}: {case.name}")
+    return tuple((case, found[case.name]) for case in cases)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for the children; it stays where a tool failed, as the log is in it."""
+    folder = Path(tempfile.mkdtemp(prefix="mosaic-probe-"))
+    try:
+        yield folder
+    except ToolError:
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _text(made: OpTable) -> str:
+    path = specs.spec_root() / "targets" / "ops" / f"{made.name}.toml"
+    return table_text(made, before=path.read_text(encoding="utf-8") if path.exists() else "")
+
+
+def _save(folder: Path, agreement: Agreement, cases: Sequence[Case]) -> None:
+    """Write each case that disagrees, as ``.onnx`` and its inputs as ``.npz``."""
+    by_name = {case.name: case for case in cases}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, item in enumerate(agreement.of(*WRONG)):
+            words = re.sub(r"[^A-Za-z0-9.=]+", "-", f"{item.kind} {item.case}")
+            by_name[item.case].write(folder, f"{number:03}-{words[:120].strip('-.')}")
+    except OSError as err:
+        raise UsageError(f"--save {folder}: cannot be written ({err.strerror})") from err
