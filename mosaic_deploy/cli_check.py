@@ -58,7 +58,6 @@ def check(
     ] = None,
 ) -> None:
     """Say whether each target takes each model's operators, and what to change where it does not."""
-    from mosaic_deploy.bars import Bars
     from mosaic_deploy.formats import find_format
     from mosaic_deploy.gate_fixes import by_passes
     from mosaic_deploy.gate_run import GateRequest, run_gate, share
@@ -78,8 +77,13 @@ def check(
         save=save,
     )
     repository = find_repository(Path())
-    with Bars(quiet=fix is None and not verify) as bars:
-        report = run_gate(request, repository=repository, fixer=by_passes, tick=bars)
+    if fix is None and not verify:  # at once, so without a bar
+        report = run_gate(request, repository=repository, fixer=by_passes)
+    else:
+        from mosaic_deploy.bars import Bars
+
+        with Bars(quiet=False) as bars:
+            report = run_gate(request, repository=repository, fixer=by_passes, tick=bars)
     give(render(report, repository), output)
     for judged in report.models:
         if judged.error:

@@ -52,8 +52,9 @@ class Range(_Spec):
     max: float | None = None
 
     def holds(self, value: float) -> bool:
-        """Tell whether a number lies inside."""
-        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
+        """Tell whether a number lies inside; at the ends as exactly as float32 keeps them."""
+        above = self.min is None or value >= self.min or _near(value, self.min)
+        return above and (self.max is None or value <= self.max or _near(value, self.max))
 
 
 Limit = Range | Literal["any"] | tuple[int | float | str, ...]
@@ -204,4 +205,8 @@ def _allows_one(limit: Limit, element: int | float | str) -> bool:
 def _equal(known: int | float | str, element: int | float | str) -> bool:
     if isinstance(known, str) or isinstance(element, str):
         return known == element
-    return abs(known - element) <= 1e-6 * max(1.0, abs(known))
+    return _near(known, element)
+
+
+def _near(known: float, value: float) -> bool:
+    return abs(known - value) <= 1e-6 * abs(known)

@@ -6,6 +6,7 @@ import tomllib
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -105,6 +106,8 @@ def test_an_unknown_table_is_answered_with_the_nearest() -> None:
         pytest.param((1,), "1", False, id="word-for-number"),
         pytest.param(Range(min=1, max=3), (1, 3), True, id="in-range"),
         pytest.param(Range(min=1, max=3), (0, 3), False, id="below"),
+        pytest.param(Range(min=0.01, max=0.2), float(np.float32(0.01)), True, id="float32-end"),
+        pytest.param((0.0,), 1e-6, False, id="small-is-not-zero"),
         pytest.param(Range(max=3), -5, True, id="open-end"),
         pytest.param(Range(), "word", False, id="range-of-words"),
     ],

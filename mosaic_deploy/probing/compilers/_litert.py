@@ -123,9 +123,8 @@ def _ended_in_ids(graph: onnx.GraphProto, index: int) -> str:
 
 def _converted(graph: onnx.ModelProto, names: Sequence[str], scratch: Path) -> Any:
     """The file as an object, its outputs in the model's order; None where it has not all of them."""
-    import onnx2tf
-
     import onnx
+    import onnx2tf
 
     onnx.save(graph, scratch / "net.onnx")
     kept = [i.name for i in graph.graph.input if len(i.type.tensor_type.shape.dim) != _IMAGE]
@@ -209,12 +208,19 @@ def compared(
     laid = [_alike(wanted, given) for wanted, given in zip(expected, actual, strict=True)]
     best = [
         min(
-            (weigh([wanted], [values], tolerance=tolerance, feeds=feeds, scales=scales[i : i + 1]) for values in ways),
+            (
+                weigh([wanted], [values], tolerance=tolerance, feeds=feeds, scales=scales[i : i + 1])
+                for values in ways
+            ),
             key=lambda found: (not found.right, found.difference),
         )
         for i, (wanted, ways) in enumerate(zip(expected, laid, strict=True))
     ]
-    return max(best, key=lambda found: (not found.right, found.difference), default=Weighed(True, 0.0))
+    return max(
+        best,
+        key=lambda found: (not found.right, found.difference),
+        default=Weighed(right=True, difference=0.0),
+    )
 
 
 def _alike(wanted: NDArray[Any], given: NDArray[Any]) -> list[NDArray[Any]]:

@@ -1,6 +1,6 @@
-"""Probing LiteRT's GPU accelerator, for the table ``litert-gpu``: what ``build --target gpu`` makes of a case.
+"""Probing LiteRT's GPU accelerator, for the table ``litert-gpu``: a case as ``build --target gpu`` makes it.
 
-    fp32  onnx2tf, tidied              computed in float32, against ONNX Runtime
+    fp32  onnx2tf, tidied               computed in float32, against ONNX Runtime
     fp16  the same, weights in float16  computed in float16, against ONNX Runtime
 
 A case runs where both do. Asked for the GPU alone, LiteRT refuses a graph of which it would leave anything to
@@ -9,10 +9,12 @@ the CPU, and says on standard error what that is: then the case falls back.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -69,9 +71,11 @@ def version() -> str:
 @cache
 def environment() -> Mapping[str, str]:
     """Quiet, and the driver's."""
-    # The folder has to be there as long as children are; it holds a link at most.
     folder = Path(tempfile.mkdtemp(prefix="mosaic-deploy-vulkan-"))
-    return {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "TQDM_DISABLE": "1"} | gpu.environment(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # children need it until the end
+    return {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "TQDM_DISABLE": "1"} | gpu.environment(
+        folder
+    )
 
 
 def begin() -> None:

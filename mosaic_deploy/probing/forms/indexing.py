@@ -188,6 +188,9 @@ def _max_unpool(s: Sketch) -> None:
 
 
 _STORED = ("parameters_are_constant", "indices_are_not_negative", "indices_form_a_list", "axis_is_last")
+_ADDRESSED = ("parameters_are_constant", "indices_are_not_negative")
+_ALONG = (*_ADDRESSED, "axis_is_last")
+_SCATTERED = ("indices_are_not_negative", "axis_is_last")
 _HOLDING = ("constant", "computed")
 
 FORMS: tuple[Form, ...] = (
@@ -208,25 +211,25 @@ FORMS: tuple[Form, ...] = (
          axes={"rows": (16,)}, more={"rows": (1, 1000)}, tells=_STORED),
     Form("GatherElements", "along", _gather_elements, (2, 3, 4),
          axes={"axis": (1, -1), "length": ("fewer",), "indices": _HOLDING},
-         more={"axis": (0, 2, -2), "length": ("same", "more")}, tells=_STORED),
+         more={"axis": (0, 2, -2), "length": ("same", "more")}, tells=_ALONG),
     Form("GatherND", "tuples", _gather_nd, (2, 3, 4),
          axes={"depth": (2, 1, 3), "shape": ("list",), "indices": _HOLDING},
          more={"depth": (4,), "shape": ("matrix",)},
-         tells=_STORED),
+         tells=_ADDRESSED),
     Form("GatherND", "batched", _gather_nd_batched, (3, 4), axes={"batch": (1,), "indices": _HOLDING},
-         more={"batch": (2,)}, tells=_STORED, least=12),
+         more={"batch": (2,)}, tells=_ADDRESSED, least=12),
     Form("ScatterElements", "along", _scatter_elements, (2, 3, 4),
          axes={"axis": (1, -1), "indices": _HOLDING, "updates": ("computed",)},
-         more={"axis": (0, 2, -2), "updates": ("constant",)}, tells=_STORED),
+         more={"axis": (0, 2, -2), "updates": ("constant",)}, tells=_SCATTERED),
     Form("ScatterElements", "reduced", _scatter_elements,
          axes={"axis": (1,), "indices": ("constant",), "reduction": ("add", "mul", "max", "min")},
-         more={"axis": (2, -1), "indices": ("computed",)}, tells=_STORED, least=16),
+         more={"axis": (2, -1), "indices": ("computed",)}, tells=_SCATTERED, least=16),
     Form("ScatterND", "tuples", _scatter_nd, (2, 3, 4),
          axes={"depth": (2, 1, 3), "indices": _HOLDING, "updates": ("computed",)},
-         more={"depth": (4,), "updates": ("constant",)}, tells=_STORED),
+         more={"depth": (4,), "updates": ("constant",)}, tells=("indices_are_not_negative",)),
     Form("ScatterND", "reduced", _scatter_nd, (3,),
          axes={"depth": (2,), "indices": ("constant",), "reduction": ("add", "mul", "max", "min")},
-         more={"depth": (1, 3), "indices": ("computed",)}, tells=_STORED, least=16),
+         more={"depth": (1, 3), "indices": ("computed",)}, tells=("indices_are_not_negative",), least=16),
     Form("OneHot", "classes", _one_hot, (1, 2, 3), dtypes=("int64", "int32"), quantised=False,
          axes={"axis": (-1, 1), "depth": (16,), "to": ("float32",)},
          more={"axis": (0, 2), "depth": (1, 5)}, tells=("axis_is_last",)),

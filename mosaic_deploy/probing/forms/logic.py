@@ -58,13 +58,17 @@ def _comparison(op: str) -> tuple[Form, ...]:
 # -- logic --------------------------------------------------------------------------------------------
 
 
+_SHAPES = ("inputs_share_a_shape", "inputs_share_a_rank", "first_input_has_the_output_shape")
+
+
 def _logic(op: str) -> Form:
     def draw(s: Sketch) -> None:
         x = s.data()
         s.node(op, [x, s.input(partner(x.shape, s["other"]))])
 
     return Form(op, "computed", draw, (2, 3, 4, 5), ("bool",), axes={"other": ("same", "row")},
-                more={"other": ("one", "channel", "pixel", "short-row")}, tells=BROADCAST)  # fmt: skip
+                more={"other": ("one", "channel", "pixel", "short-row")},
+                tells=_SHAPES)  # fmt: skip
 
 
 def _not(s: Sketch) -> None:
