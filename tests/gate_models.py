@@ -10,7 +10,7 @@ import onnx.parser
 
 from mosaic_deploy.check import Violation
 from mosaic_deploy.gate import Item, Subject, Verdict
-from mosaic_deploy.gate_report import GateReport, Judged
+from mosaic_deploy.gate_report import Culprit, GateReport, Judged, Verified
 from mosaic_deploy.ops import OpTable
 from mosaic_deploy.project_config import Waiver
 from mosaic_deploy.repository import Repository
@@ -102,8 +102,11 @@ def hostile() -> GateReport:
         Item(violation("unknown", node="three", rule=""), deployed=True, fixable=True),
         Item(violation("silent-wrong", node="four"), deployed=False, expired=waiver(until="2025-01-01")),
     )
+    culprit = Culprit(f"out/{evil}.onnx", (evil, "five"), (evil,), evil)
+    refused = Verified("dsp", "tool 1", "refused", evil, (culprit,))
     models = (
         Judged("nets/a b,c:d.onnx", (verdict(*items, limit=0.1), Verdict("gpu", "fp16", ""))),
+        Judged("nets/c.onnx", (), verified=(refused, Verified("gpu", "", "no compiler", evil))),
         Judged("nets/bad.onnx", (), f"nets/bad.onnx: not an ONNX file {evil}"),
     )
     return GateReport(

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from mosaic_deploy.formats.words import (
     NO_TABLE,
     Severity,
+    heard,
     notes,
     printable,
     sentence,
@@ -33,6 +34,7 @@ def render(report: GateReport, repository: Repository) -> str:
     found = [*_failures(report), *_waivers(report)]
     for judged, verdict in report.verdicts():
         found += _verdict(judged, verdict, repository)
+    found += [found for judged in report.models for found in _heard(judged)]
     found.sort(key=lambda pair: _ORDER.index(pair[0]))
     log = [f"{judged.model} on {verdict.target}: {summary(verdict)}" for judged, verdict in report.verdicts()]
     return "\n".join([*(line for _, line in found), *(f"mosaic-deploy: {_harmless(line)}" for line in log)])
@@ -84,6 +86,13 @@ def _verdict(judged: Judged, verdict: Verdict, repository: Repository) -> Iterat
         place = {"file": line.path, "line": str(line.number)} if line else {"file": judged.model}
         title = f"{found.level} on {verdict.target}: {found.op}"
         yield _command(_level(same[0]), {**place, "title": title}, _message(judged, same))
+
+
+def _heard(judged: Judged) -> Iterator[tuple[Severity, str]]:
+    for verified in judged.verified:
+        level: Severity = "note" if verified.said == "compiles" else "error"
+        title = f"compiler of {verified.target}"
+        yield _command(level, {"file": judged.model, "title": title}, "; ".join(heard(verified)))
 
 
 def _level(item: Item) -> Severity:

@@ -6,9 +6,9 @@ import html
 import re
 from collections.abc import Iterable
 
-from mosaic_deploy.formats.words import NO_TABLE, nodes, notes, sentence, standing, summary
+from mosaic_deploy.formats.words import NO_TABLE, heard, nodes, notes, sentence, standing, summary
 from mosaic_deploy.gate import Item, Verdict
-from mosaic_deploy.gate_report import GateReport, Judged
+from mosaic_deploy.gate_report import GateReport, Judged, Verified
 from mosaic_deploy.repository import Repository
 
 # What XML 1.0 has no way to write, not even as a reference.
@@ -24,6 +24,11 @@ def render(report: GateReport, repository: Repository) -> str:  # noqa: ARG001  
         )
         for judged in report.models
         if judged.error
+    ]
+    suites += [
+        _element("testsuite", f"{judged.model} compiled", [_heard(judged, one) for one in judged.verified])
+        for judged in report.models
+        if judged.verified
     ]
     if report.expired or report.idle:
         expired = len(report.expired)
@@ -58,6 +63,13 @@ def _violation(place: str, item: Item) -> str:
     text = sentence(item) + (f" ({found.source})" if found.source else "")
     title = f"{found.level}: {found.found}" + (f" [{state}]" if state else "")
     return _case(place, name, "failure" if item.fails else "skipped", title, text)
+
+
+def _heard(judged: Judged, verified: Verified) -> str:
+    outcome = {"compiles": "", "refused": "failure", "no compiler": "error"}[verified.said]
+    return _case(
+        f"{judged.model} on {verified.target}", "compiles", outcome, verified.said, "; ".join(heard(verified))
+    )
 
 
 def _case(place: str, name: str, outcome: str = "", title: str = "", text: str = "") -> str:

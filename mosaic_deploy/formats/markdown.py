@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from mosaic_deploy.formats.words import compiled, notes, percent, printable, standing, summary
+from mosaic_deploy.formats.words import compiled, fixes, heard, notes, percent, printable, standing, summary
 from mosaic_deploy.gate import Item
-from mosaic_deploy.gate_report import GateReport
+from mosaic_deploy.gate_report import GateReport, Judged
 from mosaic_deploy.repository import Repository
 
 _ROWS = 200  # a comment has 65,536 characters
@@ -31,6 +31,9 @@ def render(report: GateReport, repository: Repository) -> str:  # noqa: ARG001  
             mark = "yes" if verdict.passed else "no"
             about = f"{_cell(verdict.target)} ({_cell(compiled(verdict))})"
             lines.append(f"| {_cell(judged.model)} | {about} | **{mark}**: {_cell(summary(verdict))} |")
+    lines += [
+        f"\n- {_cell(judged.model)}: {_cell(said)}" for judged in report.models for said in _said(judged)
+    ]
     rows = list(_rows(report))
     if rows:
         lines += [
@@ -43,6 +46,13 @@ def render(report: GateReport, repository: Repository) -> str:  # noqa: ARG001  
             lines += ["", f"{len(rows) - _ROWS} more rows are left out."]
     lines += [f"\n- waiver {_cell(note)}" for note in notes(report)]
     return "\n".join(lines)
+
+
+def _said(judged: Judged) -> Iterator[str]:
+    for fixed in judged.fixed:
+        yield from fixes(fixed)
+    for verified in judged.verified:
+        yield "; ".join(heard(verified))
 
 
 def _rows(report: GateReport) -> Iterator[str]:

@@ -15,9 +15,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mosaic_deploy import __version__
-from mosaic_deploy.formats.words import NO_TABLE, notes, sentence, severity, standing, summary
+from mosaic_deploy.formats.words import NO_TABLE, heard, notes, sentence, severity, standing, summary
 from mosaic_deploy.gate import Item, Verdict
-from mosaic_deploy.gate_report import GateReport, Judged
+from mosaic_deploy.gate_report import GateReport, Judged, Verified
 from mosaic_deploy.repository import Repository
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -47,6 +47,8 @@ class _Log:
                 self._plain("model/unusable", "A model file that cannot be read", judged.model, judged.error)
             for verdict in judged.verdicts:
                 self._verdict(judged, verdict)
+            for verified in judged.verified:
+                self._heard(judged, verified)
         for note in notes(report)[: len(report.expired)]:
             self._plain("waiver/expired", "A waiver whose last day is over", report.config, note)
 
@@ -85,6 +87,17 @@ class _Log:
             )
         for item in verdict.items:
             self._violation(judged, verdict, item)
+
+    def _heard(self, judged: Judged, verified: Verified) -> None:
+        said = "; ".join(heard(verified))
+        if verified.said == "refused":
+            self._plain(
+                "target/refused", "A model that the compiler refuses", judged.model, said, verified.target
+            )
+        if verified.said == "no compiler":
+            self._plain(
+                "target/no-compiler", "A target that nobody can ask", judged.model, said, verified.target
+            )
 
     def _violation(self, judged: Judged, verdict: Verdict, item: Item) -> None:
         found, state = item.violation, standing(item)

@@ -12,7 +12,7 @@ import pytest
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.formats import FORMATS, find_format
 from mosaic_deploy.gate import Item
-from mosaic_deploy.gate_report import GateReport, Judged
+from mosaic_deploy.gate_report import Culprit, GateReport, Judged, Verified
 from tests.gate_models import here, hostile, verdict, violation, waiver
 
 
@@ -115,7 +115,8 @@ def test_junit_parses_and_counts(tmp_path: Path) -> None:
         ):  # fmt: skip
             assert int(element.attrib[attribute]) == len(list(element.iter(tag))), (element.tag, tag)
     assert [s.attrib["name"] for s in root] == [
-        "nets/a b,c:d.onnx on dsp", "nets/a b,c:d.onnx on gpu", "nets/bad.onnx", "waivers",
+        "nets/a b,c:d.onnx on dsp", "nets/a b,c:d.onnx on gpu", "nets/bad.onnx",
+        "nets/c.onnx compiled", "waivers",
     ]  # fmt: skip
     assert {child.tag for case in root.iter("testcase") for child in case} == {"failure", "error", "skipped"}
 
@@ -183,3 +184,12 @@ def test_markdown_tables_hold_together(tmp_path: Path) -> None:
 def test_markdown_says_the_gate_first(tmp_path: Path) -> None:
     assert render("markdown", of(REFUSED), tmp_path).startswith("### mosaic-deploy check failed\n")
     assert render("markdown", of(), tmp_path).startswith("### mosaic-deploy check passed\n")
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_every_format_says_what_the_compiler_refuses(name: str, tmp_path: Path) -> None:
+    culprit = Culprit("part.onnx", ("neck.act",), ("Mish",), "dies at finalise")
+    heard = Verified("dsp", "tool 1", "refused", "fails-to-compile on v68", (culprit,))
+    report = GateReport((Judged("net.onnx", (), verified=(heard,)),))
+    text = find_format(name)(report, here(tmp_path))
+    assert all(word in text for word in ("neck.act", "part.onnx", "dies at finalise", "v68"))

@@ -184,7 +184,13 @@ def test_the_check_says_no(way: tuple[str | int, ...], value: object, tmp_path: 
 def test_results_lie_at_the_source_line_or_at_the_model(tmp_path: Path) -> None:
     results = render(hostile(), tmp_path)["runs"][0]["results"]
     places = {r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]: r for r in results}
-    assert set(places) == {"nets/a%20b%2Cc%3Ad.onnx", "model.py", "nets/bad.onnx", "mosaic-deploy.toml"}
+    assert set(places) == {
+        "nets/a%20b%2Cc%3Ad.onnx",
+        "model.py",
+        "nets/bad.onnx",
+        "nets/c.onnx",
+        "mosaic-deploy.toml",
+    }
     source = places["model.py"]["locations"][0]
     assert source["physicalLocation"]["region"] == {"startLine": 3}
     assert source["logicalLocations"][0]["name"] == "blk/erf"
@@ -192,6 +198,13 @@ def test_results_lie_at_the_source_line_or_at_the_model(tmp_path: Path) -> None:
         r for r in results if r["locations"][0].get("logicalLocations", [{}])[0].get("name") == "two"
     )
     assert "region" not in model["locations"][0]["physicalLocation"]
+
+
+def test_a_compilers_no_is_a_result(tmp_path: Path) -> None:
+    results = render(hostile(), tmp_path)["runs"][0]["results"]
+    heard = {r["ruleId"]: r["message"]["text"] for r in results if r["ruleId"].startswith("target/")}
+    assert "five" in heard["target/refused"]
+    assert "gpu" in heard["target/no-compiler"]
 
 
 def test_waivers_are_suppressions_and_known_ones_unchanged(tmp_path: Path) -> None:
