@@ -194,6 +194,14 @@ def _ranks_are_four_at_most(node: Node) -> Breach | None:
     return None
 
 
+def _padding_is_counted(node: Node) -> Breach | None:
+    pads = _numbers(node, "pads")
+    same = str(node.attributes.get("auto_pad", "NOTSET")).startswith("SAME")
+    if node.attributes.get("count_include_pad", 0) == 1 or not (any(pads) or same):
+        return None
+    return Breach(f"pads {list(pads)} that do not count" if any(pads) else "padding that does not count")
+
+
 def _shape(node: Node) -> tuple[int, ...] | None:
     data: Tensor | None = node.inputs[0] if node.inputs else None
     return data.shape if data is not None else None
@@ -364,6 +372,193 @@ def _batches_are_equal(node: Node) -> Breach | None:
     if left is None or right is None:
         return _UNKNOWN
     return None if left[:-2] == right[:-2] else Breach(f"{list(left)} times {list(right)}")
+
+
+def _bounds_are_those_of_relu(node: Node) -> Breach | None:
+    ends = []
+    for place, name in ((1, "min"), (2, "max")):
+        stated: object = node.attributes.get(name)
+        tensor = node.inputs[place] if len(node.inputs) > place else None
+        if tensor is not None:
+            if tensor.value is None or tensor.value.size != 1:
+                return Breach(f"'{tensor.name}' is computed", certain=not tensor.constant)
+            stated = float(tensor.value.reshape(())[()])
+        ends.append(stated if isinstance(stated, float) and abs(stated) < 1e38 else None)
+    return None if ends in ([0.0, None], [0.0, 6.0]) else Breach(f"bounds {ends[0]} and {ends[1]}")
+
+
+def _opset_is_10_at_least(node: Node) -> Breach | None:
+    return None if node.opset >= 10 else Breach(f"opset {node.opset}")
+
+
+def _opset_is_13_at_least(node: Node) -> Breach | None:
+    return None if node.opset >= 13 else Breach(f"opset {node.opset}")
+
+
+def _second_input_is_a_matrix(node: Node) -> Breach | None:
+    second = node.inputs[1] if len(node.inputs) > 1 else None
+    if second is None or second.shape is None:
+        return _UNKNOWN
+    return None if second.rank == 2 else Breach(f"'{second.name}' has rank {second.rank}")
+
+
+def _stored_matrix_is_no_batch(node: Node) -> Breach | None:
+    second = node.inputs[1] if len(node.inputs) > 1 else None
+    if second is None or not second.constant:
+        return None
+    return Breach(f"'{second.name}' is stored and has rank {second.rank}") if second.rank > 2 else None
+
+
+def _bias_is_a_row(node: Node) -> Breach | None:
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if bias is None:
+        return None
+    columns = (node.outputs[0].shape or (None,))[-1:]
+    if not bias.constant or bias.shape is None or columns == (None,):
+        return Breach(f"'{bias.name}' is no stored list", certain=False)
+    return None if bias.shape == columns else Breach(f"'{bias.name}' of {list(bias.shape)}")
+
+
+def _padding_is_zero(node: Node) -> Breach | None:
+    stated: object = node.attributes.get("value", 0.0)
+    value = node.inputs[2] if len(node.inputs) > 2 else None
+    if value is not None:
+        if value.value is None or value.value.size != 1:
+            return Breach(f"'{value.name}' is no stored number", certain=not value.constant)
+        stated = float(value.value.reshape(())[()])
+    return None if stated == 0.0 else Breach(f"padding with {stated}")
+
+
+def _every_axis_has_pads(node: Node) -> Breach | None:
+    axes = node.inputs[3] if len(node.inputs) > 3 else None
+    return Breach(f"axes in '{axes.name}'") if axes is not None else None
+
+
+def _exponent_is_two_or_three(node: Node) -> Breach | None:
+    exponent = node.inputs[1] if len(node.inputs) > 1 else None
+    if exponent is None or not exponent.constant:
+        return Breach("a computed exponent")
+    if exponent.value is None:
+        return Breach(f"'{exponent.name}' is not stored", certain=False)
+    found = {float(number) for number in exponent.value.reshape(-1)}
+    return None if found in ({2.0}, {3.0}) else Breach(f"exponents {sorted(found)[:4]}")
+
+
+def _no_image_is_reshaped(node: Node) -> Breach | None:
+    before, after = _shape(node), node.outputs[0].shape
+    if before is None or after is None:
+        return _UNKNOWN
+    return Breach(f"{list(before)} to {list(after)}") if 4 in (len(before), len(after)) else None
+
+
+def _steps_are_one(node: Node) -> Breach | None:
+    steps = node.inputs[4] if len(node.inputs) > 4 else None
+    if steps is None:
+        return None
+    if steps.value is None:
+        return Breach(f"'{steps.name}' is not stored", certain=False)
+    return (
+        None
+        if (steps.value == 1).all()
+        else Breach(f"steps {[int(step) for step in steps.value.reshape(-1)]}")
+    )
+
+
+def _output_is_one_row(node: Node) -> Breach | None:
+    shape = node.outputs[0].shape
+    if shape is None:
+        return _UNKNOWN
+    return None if sum(side > 1 for side in shape) <= 1 else Breach(f"an output of {list(shape)}")
+
+
+def _output_has_16000_numbers_at_most(node: Node) -> Breach | None:
+    shape = node.outputs[0].shape
+    if shape is None:
+        return _UNKNOWN
+    count = math.prod(shape)
+    return None if count <= 16_000 else Breach(f"an output of {count} numbers")
+
+
+def _padding_is_that_of_tflite(node: Node) -> Breach | None:
+    pads = _numbers(node, "pads")
+    if not any(pads) or node.attributes.get("auto_pad", "NOTSET") != "NOTSET":
+        return None
+    same = _same_pads(node)
+    if same is None:
+        return _UNKNOWN
+    return None if pads == same else Breach(f"pads {list(pads)}, where TFLite pads {list(same)}")
+
+
+def _windows_are_not_padded(node: Node) -> Breach | None:
+    automatic = node.attributes.get("auto_pad", "NOTSET")
+    pads = _numbers(node, "pads") if automatic == "NOTSET" else ()
+    if str(automatic).startswith("SAME"):
+        same = _same_pads(node)
+        if same is None:
+            return _UNKNOWN
+        pads = same
+    return Breach(f"pads {list(pads)}") if any(pads) else None
+
+
+def _same_pads(node: Node) -> tuple[int, ...] | None:
+    """What ``SAME_UPPER`` means: the pads that give ceil(side / stride) windows, an odd one at the end."""
+    image, kernel = _shape(node), _numbers(node, "kernel_shape")
+    if image is None or not kernel:
+        return None
+    strides = _numbers(node, "strides") or (1,) * len(kernel)
+    dilations = _numbers(node, "dilations") or (1,) * len(kernel)
+    totals = [
+        max((-(-side // stride) - 1) * stride + (size - 1) * step + 1 - side, 0)
+        for side, size, stride, step in zip(image[2:], kernel, strides, dilations, strict=False)
+    ]
+    return (*(total // 2 for total in totals), *(total - total // 2 for total in totals))
+
+
+def _strides_are_within_windows(node: Node) -> Breach | None:
+    kernel, strides = _numbers(node, "kernel_shape"), _numbers(node, "strides")
+    if any(stride > side for side, stride in zip(kernel, strides, strict=False)):
+        return Breach(f"strides {list(strides)} of windows {list(kernel)}")
+    return None
+
+
+def _inputs_are_matrices(node: Node) -> Breach | None:
+    for tensor in node.inputs:
+        if tensor is not None and tensor.shape is None:
+            return _UNKNOWN
+        if tensor is not None and tensor.rank < 2:
+            return Breach(f"'{tensor.name}' has rank {tensor.rank}")
+    return None
+
+
+def _bounds_are_not_zero_and_one(node: Node) -> Breach | None:
+    ends: list[object] = []
+    for place, name in ((1, "min"), (2, "max")):
+        tensor = node.inputs[place] if len(node.inputs) > place else None
+        if tensor is None:
+            ends.append(node.attributes.get(name))
+        elif tensor.value is None or tensor.value.size != 1:
+            return Breach(f"'{tensor.name}' is not stored", certain=False) if tensor.constant else None
+        else:
+            ends.append(float(tensor.value.reshape(())[()]))
+    return Breach("bounds 0 and 1") if ends == [0.0, 1.0] else None
+
+
+def _axis_has_several_numbers(node: Node) -> Breach | None:
+    axis, shape = node.attributes.get("axis", -1), _shape(node)
+    if shape is None or not isinstance(axis, int):
+        return _UNKNOWN
+    return Breach(f"axis {axis} of {list(shape)}") if shape and shape[axis] < 2 else None
+
+
+def _only_first_output_is_asked_for(node: Node) -> Breach | None:
+    return None if len(node.outputs) == 1 else Breach(f"{len(node.outputs)} outputs")
+
+
+def _channels_and_length_differ(node: Node) -> Breach | None:
+    shape = _shape(node)
+    if shape is None:
+        return _UNKNOWN
+    return Breach(f"{shape[1]} of each") if len(shape) == 3 and shape[1] == shape[2] else None
 
 
 _ALL = (
@@ -557,6 +752,116 @@ _ALL = (
         "batches_are_equal",
         "Both matrices have the same sides but for the last two.",
         _batches_are_equal,
+    ),
+    Constraint(
+        "bounds_are_those_of_relu",
+        "The bounds are stored: 0 and 6, or 0 and none.",
+        _bounds_are_those_of_relu,
+    ),
+    Constraint(
+        "opset_is_10_at_least",
+        "The model's opset is 10 or later, which has DequantizeLinear.",
+        _opset_is_10_at_least,
+    ),
+    Constraint(
+        "opset_is_13_at_least",
+        "The model's opset is 13 or later, whose DequantizeLinear takes a scale per channel.",
+        _opset_is_13_at_least,
+    ),
+    Constraint(
+        "second_input_is_a_matrix",
+        "The second input has two dimensions.",
+        _second_input_is_a_matrix,
+    ),
+    Constraint(
+        "stored_matrix_is_no_batch",
+        "A second input that is stored has two dimensions at most.",
+        _stored_matrix_is_no_batch,
+    ),
+    Constraint(
+        "bias_is_a_row",
+        "The third input is left out, or a stored list with one number per column of the output.",
+        _bias_is_a_row,
+    ),
+    Constraint(
+        "padding_is_zero",
+        "Pads with zeros: the third input is left out, or a stored 0.",
+        _padding_is_zero,
+    ),
+    Constraint(
+        "every_axis_has_pads",
+        "Every axis has its pads: the fourth input is left out.",
+        _every_axis_has_pads,
+    ),
+    Constraint(
+        "exponent_is_two_or_three",
+        "The exponent is stored, and is 2 or 3.",
+        _exponent_is_two_or_three,
+    ),
+    Constraint(
+        "no_image_is_reshaped",
+        "Neither input nor output has four dimensions.",
+        _no_image_is_reshaped,
+    ),
+    Constraint(
+        "steps_are_one",
+        "Every step is 1.",
+        _steps_are_one,
+    ),
+    Constraint(
+        "padding_is_counted",
+        "An average pool that pads counts its padding (count_include_pad 1).",
+        _padding_is_counted,
+    ),
+    Constraint(
+        "output_is_one_row",
+        "All sides of the output but one are 1.",
+        _output_is_one_row,
+    ),
+    Constraint(
+        "output_has_16000_numbers_at_most",
+        "The output has at most 16,000 numbers.",
+        _output_has_16000_numbers_at_most,
+    ),
+    Constraint(
+        "padding_is_that_of_tflite",
+        "The image is padded not at all, or as TFLite's SAME pads it: evenly, an odd pixel at its end.",
+        _padding_is_that_of_tflite,
+    ),
+    Constraint(
+        "windows_are_not_padded",
+        "No window reaches over the image's edge.",
+        _windows_are_not_padded,
+    ),
+    Constraint(
+        "strides_are_within_windows",
+        "No stride is longer than the window's side.",
+        _strides_are_within_windows,
+    ),
+    Constraint(
+        "inputs_are_matrices",
+        "Every input has two dimensions or more.",
+        _inputs_are_matrices,
+    ),
+    Constraint(
+        "bounds_are_not_zero_and_one",
+        "The bounds are not 0 and 1.",
+        _bounds_are_not_zero_and_one,
+    ),
+    Constraint(
+        "axis_has_several_numbers",
+        "The axis that the operator works along is longer than 1.",
+        _axis_has_several_numbers,
+    ),
+    Constraint(
+        "only_first_output_is_asked_for",
+        "Only the first output is asked for.",
+        _only_first_output_is_asked_for,
+    ),
+    Constraint(
+        "channels_and_length_differ",
+        "Of three dimensions, the second and third are not as long as each other.",
+        _channels_and_length_differ,
     ),
 )
 

@@ -133,6 +133,14 @@ def test_windows_are_whole(found: Callable[[], Node], fine: bool) -> None:
         assert "overshoot" in breach("windows_are_whole", found())
 
 
+def test_padding_is_counted() -> None:
+    assert holds("padding_is_counted", pool(3, 8, stride=1, ceil=0))
+    assert "do not count" in breach("padding_is_counted", pool(3, 8, stride=1, ceil=0, pads=1))
+    counted = """g (float[1,2,8,8] x) => (float[] y) {
+        y = AveragePool <kernel_shape = [3, 3], pads = [1, 1, 1, 1], count_include_pad = 1> (x) }"""
+    assert holds("padding_is_counted", node(counted, op="AveragePool"))
+
+
 @pytest.mark.parametrize(
     ("kernel", "side", "scale", "fine"),
     [
@@ -212,3 +220,120 @@ def test_a_constraint_says_when_it_cannot_tell() -> None:
     broken = CONSTRAINTS["sizes_grow_by_whole_factors"].breach(node(text, op="Resize"))
     assert broken is not None
     assert not broken.certain
+
+
+def test_batch_is_kept() -> None:
+    assert holds("batch_is_kept", node("g (float[2,4] x) => (float[] y) { y = Neg(x) }", op="Neg"))
+    text = "g (float[2,4] x) => (float[] y) <int64[2] s = {4, 2}> { y = Reshape(x, s) }"
+    assert breach("batch_is_kept", node(text, op="Reshape")) == "[2, 4] to [4, 2]"
+
+
+@pytest.mark.parametrize(("sizes", "fine"), [("2, 2", True), ("1, 3", False)], ids=["equal", "uneven"])
+def test_parts_are_equal(sizes: str, fine: bool) -> None:
+    text = f"g (float[4] x) => (float[] a, float[] b) <int64[2] s = {{{sizes}}}> {{ a, b = Split(x, s) }}"
+    found = node(text, op="Split")
+    if fine:
+        assert holds("parts_are_equal", found)
+    else:
+        assert breach("parts_are_equal", found) == "parts [[1], [3]]"
+
+
+def test_steps_are_positive() -> None:
+    text = """g (float[4] x) => (float[] y)
+        <int64[1] a = {3}, int64[1] b = {-9}, int64[1] c = {0}, int64[1] d = {%d}>
+        { y = Slice(x, a, b, c, d) }"""
+    assert holds("steps_are_positive", node(text % 2, op="Slice"))
+    assert breach("steps_are_positive", node(text % -1, op="Slice")) == "-1 in 'd'"
+
+
+def test_pads_are_not_negative() -> None:
+    assert holds("pads_are_not_negative", pad("0,1"))
+    assert breach("pads_are_not_negative", pad("0,-1")) == "-1 in 'p'"
+    stated = "g (float[4] x) => (float[] y) { y = Pad <pads = [0, -2]> (x) }"
+    assert breach("pads_are_not_negative", node(stated, op="Pad", opset=10)) == "pads [0, -2]"
+
+
+def gather(indices: str, dims: str) -> Node:
+    text = f"g (float[4] x) => (float[] y) <int64{dims} i = {{{indices}}}> {{ y = Gather(x, i) }}"
+    return node(text, op="Gather")
+
+
+def test_indices_are_not_negative() -> None:
+    assert holds("indices_are_not_negative", gather("0, 3", "[2]"))
+    assert breach("indices_are_not_negative", gather("0, -1", "[2]")) == "-1 in 'i'"
+    computed = CONSTRAINTS["indices_are_not_negative"].breach(
+        node("g (float[4] x, int64[2] i) => (float[] y) { y = Gather(x, i) }", op="Gather")
+    )
+    assert computed is not None
+    assert not computed.certain
+
+
+def test_indices_form_a_list() -> None:
+    assert holds("indices_form_a_list", gather("0, 3", "[2]"))
+    assert breach("indices_form_a_list", gather("0, 3", "[1,2]")) == "indices of rank 2"
+
+
+def test_scale_is_one_number() -> None:
+    text = "g (float[2,4] x) => (int8[] y) <float%s s = {%s}> { y = QuantizeLinear <axis = 0> (x, s) }"
+    assert holds("scale_is_one_number", node(text % ("", "0.5"), op="QuantizeLinear"))
+    assert breach("scale_is_one_number", node(text % ("[2]", "0.5, 1.0"), op="QuantizeLinear")) == "2 scales"
+
+
+def test_ranks_are_four_at_most() -> None:
+    text = "g (float[1,2,3,4] x) => (float[] y) <int64[%s] s = {%s}> { y = Reshape(x, s) }"
+    assert holds("ranks_are_four_at_most", node(text % (3, "1, 6, 4"), op="Reshape"))
+    found = breach("ranks_are_four_at_most", node(text % (5, "1, 2, 3, 2, 2"), op="Reshape"))
+    assert found == "'y' has rank 5"
+
+
+def conv(*, channels: int, group: int, pads: str = "1, 1, 1, 1") -> Node:
+    return node(
+        f"""g (float[1,{channels},8,8] x, float[{channels},{channels // group},3,3] w) => (float[] y) {{
+            y = Conv <kernel_shape = [3, 3], pads = [{pads}], group = {group}> (x, w) }}""",
+        op="Conv",
+    )
+
+
+def test_groups_are_channels() -> None:
+    assert holds("groups_are_channels", conv(channels=8, group=8))
+    assert breach("groups_are_channels", conv(channels=8, group=4)) == "4 groups of 8 channels"
+
+
+def test_groups_hold_several_channels() -> None:
+    assert holds("groups_hold_several_channels", conv(channels=8, group=4))
+    assert breach("groups_hold_several_channels", conv(channels=8, group=8)) == "8 groups of 8 channels"
+
+
+def test_pads_are_symmetric() -> None:
+    assert holds("pads_are_symmetric", conv(channels=8, group=1))
+    assert breach("pads_are_symmetric", conv(channels=8, group=1, pads="0, 0, 1, 1")) == "pads [0, 0, 1, 1]"
+
+
+def scaled(scale: float) -> Node:
+    return node(
+        f"""g (float[1,2,10,12] x) => (float[] y) <float[4] scales = {{1, 1, {scale}, {scale}}}> {{
+            y = Resize <mode = "linear"> (x, , scales) }}""",
+        op="Resize",
+    )
+
+
+def test_sizes_shrink_by_whole_factors() -> None:
+    assert holds("sizes_shrink_by_whole_factors", scaled(0.5))
+    assert breach("sizes_shrink_by_whole_factors", scaled(0.6)) == "[1, 2, 10, 12] to [1, 2, 6, 7]"
+
+
+def test_scales_are_exact() -> None:
+    assert holds("scales_are_exact", scaled(1.5))
+    assert (
+        breach("scales_are_exact", scaled(0.6))
+        == "[1, 2, 10, 12] to [1, 2, 6, 7] by scales ['1', '1', '0.6', '0.6']"
+    )
+    sized = """g (float[1,2,10,12] x) => (float[] y) <int64[4] sizes = {1, 2, 6, 7}> {
+        y = Resize <mode = "linear"> (x, , , sizes) }"""
+    assert holds("scales_are_exact", node(sized, op="Resize"))
+
+
+def test_batches_are_equal() -> None:
+    text = "g (float[2,3,4,5] x, float[{}5,6] w) => (float[] y) {{ y = MatMul (x, w) }}"
+    assert holds("batches_are_equal", node(text.format("2,3,"), op="MatMul"))
+    assert breach("batches_are_equal", node(text.format("3,"), op="MatMul")) == "[2, 3, 4, 5] times [3, 5, 6]"

@@ -16,6 +16,7 @@ from mosaic_deploy.probing.compilers import load_compiler, ort_mobile
 from mosaic_deploy.probing.fleet import try_all
 from mosaic_deploy.probing.outcome import Outcome
 from mosaic_deploy.probing.sketch import Sketch
+from tests.test_constraints import breach, holds, node
 
 TABLES = ("ort-mobile", "openvino-cpu")
 
@@ -156,3 +157,15 @@ def test_the_table_is_of_the_version_that_is_here(table: str) -> None:
     assert compiler.missing() == ""
     assert compiler.version() == load_table(table).version
     assert compiler.devices(everywhere=False) == load_table(table).devices
+
+
+def test_opset_is_10_at_least() -> None:
+    text = "g (float[1,2,3,3] x) => (float[1,2,3,3] y) { y = Relu(x) }"
+    assert holds("opset_is_10_at_least", node(text, op="Relu", opset=10))
+    assert breach("opset_is_10_at_least", node(text, op="Relu", opset=9)) == "opset 9"
+
+
+def test_opset_is_13_at_least() -> None:
+    text = "g (float[1,2,3,3] x) => (float[1,2,3,3] y) { y = Relu(x) }"
+    assert holds("opset_is_13_at_least", node(text, op="Relu", opset=13))
+    assert breach("opset_is_13_at_least", node(text, op="Relu", opset=12)) == "opset 12"

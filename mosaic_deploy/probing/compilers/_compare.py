@@ -15,6 +15,8 @@ Arrays = tuple[NDArray[Any], ...]
 _WORST = 1e9
 """The difference where one answer is finite and the other is not, or where shapes differ."""
 _LENGTH = 160
+_SLACK = 1.001
+"""For the rounding of the comparison itself: two steps dequantised are not quite two steps."""
 
 
 class NoReferenceError(Exception):
@@ -150,7 +152,7 @@ def _weigh_one(wanted: NDArray[Any], given: NDArray[Any], share: float, spare: f
         return Weighed(right=True, difference=0.0)
     span = max(float(np.ptp(left)), _largest(left)) or 1.0
     off = float(np.abs(left - right).max())
-    if off <= max(share * span, spare):
+    if off <= max(share * span, spare) * _SLACK:
         return Weighed(right=True, difference=off / span)
     return Weighed(right=False, difference=off / span, error=f"off by {off / span:.1%} of the range")
 

@@ -40,6 +40,7 @@ from mosaic_deploy.probing.compilers._compare import (
     reference,
     said,
 )
+from mosaic_deploy.probing.compilers.litert_xnnpack import plainly
 from mosaic_deploy.probing.outcome import Found, Outcome
 from mosaic_deploy.tools import GIB
 
@@ -140,7 +141,9 @@ def _on_gpu(
     found = litert.compared(expected, given, tolerance=tolerance, feeds=feeds)
     if found.right:
         return "runs", "", found.difference
-    return "wrong", f"{asked}: {found.error}", found.difference
+    plain = litert.compared(expected, plainly(path, values, expected), tolerance=tolerance, feeds=feeds)
+    whose = f"the accelerator, in {asked}" if plain.right else "onnx2tf"
+    return "wrong", f"{whose}: {found.error}", found.difference
 
 
 def _halved(path: Path) -> Path:

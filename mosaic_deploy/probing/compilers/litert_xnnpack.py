@@ -107,7 +107,7 @@ def _as_float(path: Path, values: Arrays, expected: Arrays, feeds: Mapping[str, 
     network = _Network(path)
     found = litert.compared(expected, network.run(values, expected), tolerance=IN_SINGLE, feeds=feeds)
     if not found.right:
-        plain = _plainly(path, values, expected)
+        plain = plainly(path, values, expected)
         same = litert.compared(expected, plain, tolerance=IN_SINGLE, feeds=feeds)
         return "wrong", f"{'XNNPACK' if same.right else 'onnx2tf'}: {found.error}", found.difference
     return *network.verdict(), found.difference
@@ -137,7 +137,7 @@ def _as_integers(path: Path, values: Arrays, expected: Arrays, feeds: Mapping[st
     given = network.run(values, expected)
     scales = network.scales
     found = litert.compared(expected, given, tolerance=_ROUGHLY, feeds=feeds, scales=scales)
-    plain = _plainly(quantised, values, expected)
+    plain = plainly(quantised, values, expected)
     kernels = litert.compared(plain, given, tolerance=EIGHT_BITS, feeds=feeds, scales=scales)
     if not found.right:
         whose = "ai-edge-quantizer" if kernels.right else "XNNPACK"
@@ -180,7 +180,7 @@ def _measured(
     return ranges, found[:ends]
 
 
-def _plainly(path: Path, values: Arrays, expected: Arrays) -> Arrays:
+def plainly(path: Path, values: Arrays, expected: Arrays) -> Arrays:
     """What LiteRT's own kernels make of a file: those for reference, or where they lack one, the usual."""
     try:
         return _Network(path, kernels="BUILTIN_REF").run(values, expected)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from mosaic_deploy.errors import ModelError, MosaicError
 from mosaic_deploy.ops import Precision
 from mosaic_deploy.probing.compilers import _compare, _qdq
+from mosaic_deploy.probing.compilers.ort_mobile import for_chain
 from mosaic_deploy.probing.outcome import Found, Outcome
 from mosaic_deploy.tools import GIB
 
@@ -98,7 +99,7 @@ def attempt(
             answer = _run(xml, feeds, arithmetic="float32")
             weighed = _compare.weigh(expected, answer, tolerance=_compare.IN_SINGLE, feeds=feeds)
         else:
-            weighed = _quantised(xml, feeds, expected, precision)
+            weighed = _quantised(xml, feeds, expected, model)
         found: Found = "runs" if weighed.right else "wrong"
         outcome = Outcome(name, _DEVICE, found, weighed.error, weighed.difference)
     except _compare.NoReferenceError as err:
@@ -127,32 +128,32 @@ def _converted(model: bytes, scratch: Path) -> Path:
 
 
 def _quantised(
-    xml: Path, feeds: Mapping[str, NDArray[Any]], floats: Answer, precision: Precision
+    xml: Path, feeds: Mapping[str, NDArray[Any]], floats: Answer, model: bytes
 ) -> _compare.Weighed:
     from mosaic_deploy.backends._openvino_ir import read, write
 
-    made, place = _by_nncf(read(xml), feeds, precision), xml.with_name("integers.xml")
+    made, place = _by_nncf(read(xml), feeds), xml.with_name("integers.xml")
     write(made, place, description={}, half=False)
     answer = _run(place, feeds, arithmetic="int8")
     expected = _run(place, feeds, arithmetic=None)
-    exactly = _compare.weigh(expected, answer, tolerance=_compare.EIGHT_BITS)
+    exactly = _compare.weigh(expected, answer, tolerance=for_chain(_compare.EIGHT_BITS, model))
     if not exactly.right:
         return exactly
     # A sum of everything has no range to compare with: it may be as small as what rounding costs.
     real = [i for i, values in enumerate(floats) if values.dtype.kind == "f" and values.size > 1]
-    return _compare.weigh([floats[i] for i in real], [answer[i] for i in real], tolerance=_ROUGHLY)
+    return _compare.weigh(
+        [floats[i] for i in real], [answer[i] for i in real], tolerance=for_chain(_ROUGHLY, model)
+    )
 
 
-def _by_nncf(
-    model: openvino.Model, feeds: Mapping[str, NDArray[Any]], precision: Precision
-) -> openvino.Model:
+def _by_nncf(model: openvino.Model, feeds: Mapping[str, NDArray[Any]]) -> openvino.Model:
     """Quantise with the feeds for calibration images; raises ``ModelError`` where NNCF cannot."""
     import nncf
 
     from mosaic_deploy.backends._openvino_quantise import _parameters
 
     images = [_fed(model.inputs, feeds)]
-    recipe = _qdq.recipe_of(precision)
+    recipe = _qdq.recipe_of("w8a8")
     recipe["calibration"]["method"] = "minmax"  # one image has no outliers
     try:
         quantised: openvino.Model = nncf.quantize(
@@ -191,6 +192,7 @@ def _run(xml: Path, feeds: Mapping[str, NDArray[Any]], *, arithmetic: Arithmetic
     return tuple(np.array(made[port]) for port in compiled.outputs)
 
 
-def _fed(ports: Sequence[Any], feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Feeds by a name of each port; one that is handed on unchanged has its output's names too."""
-    return {name: feeds[name] for port in ports for name in port.get_names() & feeds.keys()}
+def _fed(ports: Sequence[Any], feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """Feeds in the order of the inputs; one that is handed on unchanged has its output's name alone."""
+    known = [{port.get_node().get_friendly_name(), *port.get_names()} & feeds.keys() for port in ports]
+    return [feeds[min(names)] if names else next(iter(feeds.values())) for names in known]

@@ -32,7 +32,7 @@ from mosaic_deploy.probing.compilers._compare import (
     said,
     weigh,
 )
-from mosaic_deploy.probing.compilers._qdq import Quantised, quantise, recipe_of
+from mosaic_deploy.probing.compilers._qdq import Ends, Quantised, quantise, recipe_of
 from mosaic_deploy.probing.outcome import Outcome
 from mosaic_deploy.tools import GIB
 
@@ -101,9 +101,10 @@ def attempt(
     scratch: Path,
 ) -> tuple[Outcome, ...]:
     """Compile for each device, run it there, and compare with ONNX Runtime's CPU kernels."""
-    case = Quantised(model, _rounded(feeds), ())
+    model, outputs = _inside(model)
+    case = Quantised(model, _rounded(feeds), outputs)
     try:
-        expected = reference(case.model, case.feeds)
+        expected = case.floats(reference(case.model, case.feeds))
     except NoReferenceError as err:
         return tuple(Outcome(name, device, "no-reference", said(err)) for device in devices)
     if precision != "float":
@@ -128,8 +129,9 @@ def _tried(name: str, device: str, case: Quantised, expected: Arrays, precision:
         return Outcome(
             name, device, "falls-back" if refused else "fails-to-compile", "" if refused else said(err)
         )
-    actual = case.floats(answer) if case.outputs else tuple(answer)
-    found = weigh(expected, actual, tolerance=_TOLERANCES[precision], feeds=case.feeds, scales=case.scales)
+    found = weigh(
+        expected, case.floats(answer), tolerance=_TOLERANCES[precision], feeds=case.feeds, scales=case.scales
+    )
     return Outcome(name, device, "runs" if found.right else "wrong", found.error, found.difference)
 
 
@@ -151,6 +153,36 @@ def _session(model: bytes, device: str) -> Any:
     found = [each for each in ort.get_ep_devices() if each.ep_name == _EP]
     options.add_provider_for_devices(found[:1], provider)
     return ort.InferenceSession(model, options, disable_fallback=True)
+
+
+def _inside(model: bytes) -> tuple[bytes, tuple[Ends, ...]]:
+    """Put an Add between a quantiser and the graph's end, where the provider would leave it to the CPU.
+
+        in -> Q -> out          becomes   in -> Add -> Q -> out
+        in -> DQ -> out         becomes   in -> DQ -> Add -> out
+
+    Returns:
+        The graph, and its outputs: what Q makes counts as floats, for float16 may round to the next integer.
+    """
+    import onnx
+
+    graph = onnx.load_from_string(model)
+    nodes, made, outputs = list(graph.graph.node), set[str](), []
+    for node in nodes:
+        if node.op_type == "QuantizeLinear" and node.input[0] in {v.name for v in graph.graph.input}:
+            source, inner = node.input[0], f"{node.name}/inside"
+            node.input[0] = inner
+            graph.graph.node.insert(0, onnx.helper.make_node("Add", [source, source], [inner], inner))
+        if node.op_type == "DequantizeLinear" and node.output[0] in {v.name for v in graph.graph.output}:
+            result, inner = node.output[0], f"{node.name}/inside"
+            node.output[0] = inner
+            graph.graph.node.append(onnx.helper.make_node("Add", [inner, inner], [result], inner))
+        if node.op_type == "QuantizeLinear":
+            made.add(node.output[0])
+    for value in graph.graph.output:
+        kind = str(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+        outputs.append(Ends(value.name, 1.0 if value.name in made else None, 0, kind))
+    return graph.SerializeToString(), tuple(outputs)
 
 
 def _rounded(feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
