@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
+from mosaic_deploy.constraints import CONSTRAINTS
 from mosaic_deploy.macs import macs
 from mosaic_deploy.nodes import Node, nodes
 from mosaic_deploy.ops import OpRule, OpTable, Precision, Verdict
-from mosaic_deploy.rules import Finding, judge
+from mosaic_deploy.rules import Finding, judge, kind
 
 if TYPE_CHECKING:
     import onnx
@@ -120,11 +121,14 @@ def check(
         by_op[rule.domain, rule.op].append(rule)
     everywhere = by_op.pop(("", "*"), [])
     wanted = tuple(devices) or table.devices
+    described = nodes(model) if described is None else described
+    fused = _fused(described, model, table, precision)
     judged = [
         node
-        for node in (nodes(model) if described is None else described)
+        for node in described
         if not (node.folded and table.folds_constants)
         and not (table.folds_input_cast and precision != "float" and _casts_pixels(node, model))
+        and node.name not in fused
     ]
     total = sum(macs(node) for node in judged)
     violations = []
@@ -144,6 +148,28 @@ def check(
         macs=total,
         violations=tuple(violations),
         operators=tuple(sorted(Counter(_operator(node) for node in judged).items())),
+    )
+
+
+def _fused(
+    described: Sequence[Node], model: onnx.ModelProto, table: OpTable, precision: Precision
+) -> frozenset[str]:
+    """Names of the nodes that the compiler computes within the node before them."""
+    if not any(node.op == fusion.op for node in described for fusion in table.fuses):
+        return frozenset()
+    read = Counter(name for node in model.graph.node for name in node.input)
+    read.update(value.name for value in model.graph.output)
+    makers = {tensor.name: node for node in described for tensor in node.outputs if read[tensor.name] == 1}
+    integers = table.made_of(precision)
+    return frozenset(
+        node.name
+        for node in described
+        if (data := node.data) is not None and (maker := makers.get(data.name)) is not None
+        for fusion in table.fuses
+        if (node.op, node.domain, maker.domain) == (fusion.op, "", "")
+        and maker.op in fusion.after
+        and kind(data, integers) in {(grid, True) for grid in fusion.grids}
+        and not any(CONSTRAINTS[name].breach(node) for name in fusion.constraints)
     )
 
 

@@ -187,7 +187,7 @@ def _describe(
         op=proto.op_type,
         domain=domain,
         version=version,
-        attributes={**defaults, **{a.name: _attribute(a) for a in proto.attribute}},
+        attributes=_meant({**defaults, **{a.name: _attribute(a) for a in proto.attribute}}),
         defaults=defaults,
         inputs=inputs,
         outputs=tuple(outputs),
@@ -195,6 +195,15 @@ def _describe(
         folded=folded,
         source=_source(proto),
     )
+
+
+def _meant(stated: dict[str, Attribute]) -> dict[str, Attribute]:
+    """Attributes without those that change nothing: what is counted of a padding that is none."""
+    pads, auto = stated.get("pads"), stated.get("auto_pad", "NOTSET")
+    padded = (isinstance(pads, tuple) and any(pads)) or auto not in ("NOTSET", "VALID")
+    if "count_include_pad" in stated and not padded and not stated.get("ceil_mode"):
+        stated["count_include_pad"] = 0
+    return stated
 
 
 def _unknown(name: str) -> Tensor:

@@ -127,6 +127,19 @@ class Activations(_Spec):
     w8a16: Integers = "uint16"
 
 
+class Fusion(_Spec):
+    """An operator that the compiler computes within the one before it, whatever rules say of it alone."""
+
+    op: str
+    after: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Operators of which it must be the only reader."""
+    grids: tuple[Integers, ...]
+    """Of its input."""
+    constraints: tuple[ConstraintName, ...] = ()
+    """All hold where it is fused."""
+    evidence: Evidence
+
+
 class OpTable(_Spec):
     """What one version of one compiler does with ONNX operators."""
 
@@ -145,6 +158,7 @@ class OpTable(_Spec):
     folds_input_cast: bool = False
     """Whether quantising takes away a Cast from uint8 pixels at the input: the pixels are the integers."""
     integers: Activations = Activations()
+    fuses: tuple[Fusion, ...] = Field(default=(), alias="fusion")
     rules: tuple[OpRule, ...] = Field(alias="rule")
 
     @model_validator(mode="after")
@@ -166,6 +180,13 @@ class OpTable(_Spec):
     def may_fall_back(self, op: str) -> bool:
         """Tell whether the deployed network may run an operator on another processor."""
         return self.fallback if isinstance(self.fallback, bool) else op in self.fallback
+
+    @property
+    def constraint_names(self) -> tuple[str, ...]:
+        """Constraints that some rule or fusion names, in the order in which they are kept."""
+        named = {name for rule in self.rules for name in (*rule.constraints, *rule.breaks)}
+        named.update(name for fusion in self.fuses for name in fusion.constraints)
+        return tuple(name for name in CONSTRAINTS if name in named)
 
     @property
     def ops(self) -> tuple[str, ...]:

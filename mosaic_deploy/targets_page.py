@@ -65,7 +65,7 @@ def page(table: OpTable) -> str:
     ]
     rows = [("operator", "found", "types", "ranks", "attributes and constraints", "cases", "instead")]
     rows += [_row(rule) for rule in _sorted(table.rules)]
-    used = [name for name in CONSTRAINTS if any(name in (*r.constraints, *r.breaks) for r in table.rules)]
+    used = table.constraint_names
     sentences = [("constraint", "meaning"), *((f"`{name}`", CONSTRAINTS[name].sentence) for name in used)]
     tail = ["", "## Constraints", "", *_table(sentences)] if used else []
     return "\n".join([*head, *_table(rows), *tail]) + "\n"
@@ -115,6 +115,12 @@ def _facts(table: OpTable) -> Iterator[str]:
         yield "- nodes that compute constants are gone before the compiler looks"
     if table.folds_input_cast:
         yield "- a Cast from uint8 pixels at the input disappears when the network is quantised"
+    for fusion in table.fuses:
+        yield (
+            f"- quantised {' or '.join(fusion.grids)}, {fusion.op} is computed within "
+            f"{', '.join(fusion.after)} before it, if nothing else reads those"
+            + "".join(f", where {name}" for name in fusion.constraints)
+        )
 
 
 def _text(table: OpTable, target: TargetSpec) -> Iterator[str]:
@@ -131,9 +137,8 @@ def _text(table: OpTable, target: TargetSpec) -> Iterator[str]:
             f"instead: {instead}" if instead else "",
         ]
         yield f"{_operator(rule):<24} {'; '.join(part for part in parts if part)}"
-    for name, constraint in CONSTRAINTS.items():
-        if any(name in (*rule.constraints, *rule.breaks) for rule in table.rules):
-            yield f"{name}: {constraint.sentence}"
+    for name in table.constraint_names:
+        yield f"{name}: {CONSTRAINTS[name].sentence}"
 
 
 def _sorted(rules: Sequence[OpRule]) -> list[OpRule]:

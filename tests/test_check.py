@@ -17,7 +17,7 @@ from mosaic_deploy.check import CheckReport, Violation, check
 from mosaic_deploy.macs import macs
 from mosaic_deploy.model import read_model
 from mosaic_deploy.nodes import nodes
-from mosaic_deploy.ops import Activations, OpTable, Precision, load_table
+from mosaic_deploy.ops import Activations, Evidence, Fusion, OpRule, OpTable, Precision, load_table
 
 
 @pytest.fixture(scope="module")
@@ -370,6 +370,60 @@ def test_the_tables_integers_decide(tmp_path: Path, htp: OpTable) -> None:
     assert check(model, table=htp, precision="w8a8").violations == ()
     signed = htp.model_copy(update={"integers": Activations(w8a8="int16")})
     assert only(check(model, table=signed, precision="w8a8")).found == "quantised int16"
+
+
+FUSED = """g (float[1,8,16,16] image) => (float[] y) <float[8,8,1,1] w = {{ {zeros} }}> {{
+    a = Conv <kernel_shape = [1, 1]> (image, w)
+    b = Relu (a)
+    y = {end} }}""".replace("{zeros}", ",".join(["0"] * 64))
+
+
+@pytest.mark.parametrize(
+    ("end", "precision", "judged"),
+    [
+        pytest.param("Sigmoid (b)", "w8a8", 2, id="fused"),
+        pytest.param("Sigmoid (b)", "float", 3, id="only-where-quantised-so"),
+        pytest.param("Add (a, b)", "w8a8", 3, id="another-reads-what-is-before-it"),
+    ],
+)
+def test_what_is_fused_is_not_judged(
+    tmp_path: Path, htp: OpTable, end: str, precision: Precision, judged: int
+) -> None:
+    fusion = Fusion(op="Relu", after=("Conv",), grids=("uint8",), evidence=Evidence(cases=1))
+    refusal = OpRule(id="no", op="Relu", verdict="wrong", evidence=Evidence(cases=1), fix="leave it out")
+    rules = (refusal, *(rule for rule in htp.rules if rule.op != "Relu"))
+    table = htp.model_copy(update={"fuses": (fusion,), "rules": rules})
+    report = check(read(FUSED.format(end=end), tmp_path), table=table, precision=precision)
+    assert report.nodes == judged
+    assert ("no" in {violation.rule for violation in report.violations}) == (judged == 3)
+
+
+def test_a_fused_activation_keeps_to_its_constraints(tmp_path: Path, htp: OpTable) -> None:
+    fusion = Fusion(
+        op="Relu",
+        after=("Conv",),
+        grids=("uint8",),
+        constraints=("inputs_are_two",),
+        evidence=Evidence(cases=1),
+    )
+    table = htp.model_copy(update={"fuses": (fusion,)})
+    assert check(read(FUSED.format(end="Sigmoid (b)"), tmp_path), table=table, precision="w8a8").nodes == 3
+
+
+@pytest.mark.parametrize(
+    ("stated", "meant"),
+    [
+        pytest.param("", 0, id="no-padding"),
+        pytest.param(", pads = [0, 0, 0, 0]", 0, id="pads-of-zero"),
+        pytest.param(", pads = [1, 1, 1, 1]", 1, id="padded"),
+        pytest.param(', auto_pad = "SAME_UPPER"', 1, id="padded-by-itself"),
+        pytest.param(", ceil_mode = 1", 1, id="perhaps-beyond-the-edge"),
+    ],
+)
+def test_counting_a_padding_that_is_none_means_nothing(tmp_path: Path, stated: str, meant: int) -> None:
+    body = f"y = AveragePool <kernel_shape = [2, 2], count_include_pad = 1{stated}> (image)"
+    (pool,) = nodes(read(image(body), tmp_path))
+    assert pool.attributes["count_include_pad"] == meant
 
 
 def test_some_operators_may_fall_back(tmp_path: Path, htp: OpTable) -> None:

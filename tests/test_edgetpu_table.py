@@ -18,7 +18,7 @@ from mosaic_deploy.ops import OpTable, load_table
 from mosaic_deploy.probing.sketch import versions_of
 from mosaic_deploy.specs import spec_root
 from tests.backends.test_qnn import network
-from tests.test_constraints import breach, holds, node
+from tests.constraints.judging import breach, holds, node
 
 IMAGE = "g (float[1,8,16,16] x) => (float[] y) "
 ROWS = "g (float[1,12,16] x) => (float[] y) "

@@ -30,7 +30,7 @@ class Form:
     more: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     """Further values of the same axes for random cases, inside and outside what tables allow."""
     tells: tuple[str, ...] = ()
-    """Constraints (``constraints.py``) that may decide: rules are told apart by them."""
+    """Constraints (``constraints/``) that may decide: rules are told apart by them."""
     least: int = 1
     """The oldest version of the operator in which the form can be written."""
 

@@ -34,7 +34,9 @@ def fix(rule: OpRule, accepting: Sequence[OpRule]) -> str:
         for other in accepting
         if not other.evidence.devices or not devices or devices & set(other.evidence.devices)
     ]
-    steps = sorted((_steps(rule, other) for other in near), key=len)
+    # Of ways that are equally short, the one in float32: networks have that.
+    by_use = sorted(near, key=lambda other: "float32" not in other.dtypes)
+    steps = sorted((_steps(rule, other) for other in by_use), key=len)
     return _sentence(steps[0]) if steps and steps[0] else _NOTHING
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from mosaic_deploy.ops import OpRule, OpTable
 
@@ -26,11 +27,12 @@ def table_text(table: OpTable, *, before: str) -> str:
         comment.append(line)
     fields = table.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     del fields["rule"]
+    fusions = ["\n".join(["[[fusion]]", *_entries(fusion)]) for fusion in fields.pop("fusion", ())]
     head = [*comment, *(f"{_key(name)} = {_value(value)}" for name, value in fields.items())]
     rules = ["\n".join(["[[rule]]", *_lines(rule)]) for rule in in_order(table.rules)]
     if not rules:
         head.append("rule = []")
-    return "\n\n".join(["\n".join(head), *rules]) + "\n"
+    return "\n\n".join(["\n".join(head), *fusions, *rules]) + "\n"
 
 
 def in_order(rules: tuple[OpRule, ...]) -> tuple[OpRule, ...]:
@@ -39,10 +41,14 @@ def in_order(rules: tuple[OpRule, ...]) -> tuple[OpRule, ...]:
 
 
 def _lines(rule: OpRule) -> list[str]:
-    lines = []
     fields = rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     if "attributes" in fields:
         fields["attributes"] = {name: _limit(limit) for name, limit in fields["attributes"].items()}
+    return _entries(fields)
+
+
+def _entries(fields: Mapping[str, Any]) -> list[str]:
+    lines = []
     for name, value in fields.items():
         line = f"{_key(name)} = {_value(value)}"
         if len(line) > _WIDTH and name in _INLINE:

@@ -16,7 +16,7 @@ from mosaic_deploy.probing.compilers import load_compiler, ort_mobile
 from mosaic_deploy.probing.fleet import try_all
 from mosaic_deploy.probing.outcome import Outcome
 from mosaic_deploy.probing.sketch import Sketch
-from tests.test_constraints import breach, holds, node
+from tests.constraints.judging import breach, holds, node
 
 TABLES = ("ort-mobile", "openvino-cpu")
 

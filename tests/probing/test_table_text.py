@@ -21,6 +21,8 @@ HEAD: dict[str, Any] = {
     "devices": ["a", "b"], "fallback": False, "folds_constants": True,
 }  # fmt: skip
 
+FUSION = {"op": "Relu", "after": ["Conv", "Add"], "grids": ["int8"], "evidence": {"cases": 4}}
+
 
 def made(*rules: dict[str, Any], **fields: Any) -> OpTable:
     return OpTable.model_validate({**HEAD, **fields, "rule": rules})
@@ -104,6 +106,7 @@ def test_long_inline_tables_become_lines(tmp_path: Path) -> None:
         pytest.param({"integers": {"w8a8": "int8", "w8a16": "int16"}}, id="integers"),
         pytest.param({"fallback": ["Resize", "Cast"]}, id="fallback"),
         pytest.param({"fallback": True, "folds_input_cast": True}, id="flags"),
+        pytest.param({"fusion": [FUSION, {**FUSION, "constraints": ["inputs_are_two"]}]}, id="fusions"),
         pytest.param({}, id="no-rules"),
     ],
 )

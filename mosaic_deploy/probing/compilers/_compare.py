@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,14 @@ def reference(model: bytes, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
         if not from_tool(err):
             raise
         raise NoReferenceError(said(err)) from err
+
+
+def for_chain(allowed: Tolerance, model: bytes) -> Tolerance:
+    """What is allowed of one node, for each node of a model: every one of them rounds."""
+    import onnx
+
+    count = len(onnx.load_from_string(model).graph.node)
+    return replace(allowed, share=allowed.share * count, steps=allowed.steps * count)
 
 
 def weigh(

@@ -28,6 +28,7 @@ from mosaic_deploy.probing.compilers._compare import (
     Arrays,
     NoReferenceError,
     Tolerance,
+    for_chain,
     reference,
     said,
 )
@@ -95,25 +96,29 @@ def _tried(model: bytes, feeds: Mapping[str, NDArray[Any]], precision: Precision
         path = litert.convert(model, scratch)
         values = litert.fed(path, feeds)
         if precision == "float":
-            return _as_float(path, values, expected, feeds)
-        return _as_integers(path, values, expected, feeds)
+            return _as_float(path, values, expected, feeds, for_chain(IN_SINGLE, model))
+        return _as_integers(path, values, expected, feeds, for_chain(_ROUGHLY, model))
     except (litert.NotMadeError, MosaicError) as err:
         return "fails-to-compile", said(str(err).partition(", and a float operator")[0]), None
     except (RuntimeError, ValueError) as err:  # LiteRT's own
         return "fails-to-compile", f"LiteRT: {said(err)}", None
 
 
-def _as_float(path: Path, values: Arrays, expected: Arrays, feeds: Mapping[str, NDArray[Any]]) -> _Answer:
+def _as_float(
+    path: Path, values: Arrays, expected: Arrays, feeds: Mapping[str, NDArray[Any]], allowed: Tolerance
+) -> _Answer:
     network = _Network(path)
-    found = litert.compared(expected, network.run(values, expected), tolerance=IN_SINGLE, feeds=feeds)
+    found = litert.compared(expected, network.run(values, expected), tolerance=allowed, feeds=feeds)
     if not found.right:
         plain = plainly(path, values, expected)
-        same = litert.compared(expected, plain, tolerance=IN_SINGLE, feeds=feeds)
+        same = litert.compared(expected, plain, tolerance=allowed, feeds=feeds)
         return "wrong", f"{'XNNPACK' if same.right else 'onnx2tf'}: {found.error}", found.difference
     return *network.verdict(), found.difference
 
 
-def _as_integers(path: Path, values: Arrays, expected: Arrays, feeds: Mapping[str, NDArray[Any]]) -> _Answer:
+def _as_integers(
+    path: Path, values: Arrays, expected: Arrays, feeds: Mapping[str, NDArray[Any]], allowed: Tolerance
+) -> _Answer:
     model = tflite.load(path)
     tidy.pools_as_convolutions(model)
     tflite.save(model, path)
@@ -136,13 +141,13 @@ def _as_integers(path: Path, values: Arrays, expected: Arrays, feeds: Mapping[st
     network = _Network(quantised)
     given = network.run(values, expected)
     scales = network.scales
-    found = litert.compared(expected, given, tolerance=_ROUGHLY, feeds=feeds, scales=scales)
+    found = litert.compared(expected, given, tolerance=allowed, feeds=feeds, scales=scales)
     plain = plainly(quantised, values, expected)
     kernels = litert.compared(plain, given, tolerance=EIGHT_BITS, feeds=feeds, scales=scales)
     if not found.right:
         whose = "ai-edge-quantizer" if kernels.right else "XNNPACK"
         return "wrong", f"{whose}: {found.error}", found.difference
-    trusted = litert.compared(expected, plain, tolerance=_ROUGHLY, feeds=feeds, scales=scales)
+    trusted = litert.compared(expected, plain, tolerance=allowed, feeds=feeds, scales=scales)
     if not kernels.right and trusted.difference < found.difference - EIGHT_BITS.share:
         return "wrong", f"XNNPACK: {kernels.error}", found.difference
     return *network.verdict(), found.difference

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from mosaic_deploy.errors import ModelError, MosaicError
 from mosaic_deploy.ops import Precision
 from mosaic_deploy.probing.compilers import _compare, _qdq
-from mosaic_deploy.probing.compilers.ort_mobile import for_chain
 from mosaic_deploy.probing.outcome import Found, Outcome
 from mosaic_deploy.tools import GIB
 
@@ -136,13 +135,13 @@ def _quantised(
     write(made, place, description={}, half=False)
     answer = _run(place, feeds, arithmetic="int8")
     expected = _run(place, feeds, arithmetic=None)
-    exactly = _compare.weigh(expected, answer, tolerance=for_chain(_compare.EIGHT_BITS, model))
+    exactly = _compare.weigh(expected, answer, tolerance=_compare.for_chain(_compare.EIGHT_BITS, model))
     if not exactly.right:
         return exactly
     # A sum of everything has no range to compare with: it may be as small as what rounding costs.
     real = [i for i, values in enumerate(floats) if values.dtype.kind == "f" and values.size > 1]
     return _compare.weigh(
-        [floats[i] for i in real], [answer[i] for i in real], tolerance=for_chain(_ROUGHLY, model)
+        [floats[i] for i in real], [answer[i] for i in real], tolerance=_compare.for_chain(_ROUGHLY, model)
     )
 
 

@@ -11,7 +11,6 @@ import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +113,7 @@ def _quantised(
     integers = {name: np.asarray(values) for name, values in made.feeds.items()}
     answer = made.floats(_run(made.model, integers, scratch, integers=True))
     expected = made.floats(_compare.reference(made.model, integers))
-    exact, rough = (for_chain(allowed, model) for allowed in (_compare.EIGHT_BITS, _ROUGHLY))
+    exact, rough = (_compare.for_chain(allowed, model) for allowed in (_compare.EIGHT_BITS, _ROUGHLY))
     exactly = _compare.weigh(expected, answer, tolerance=exact, scales=made.scales)
     if not exactly.right:
         return exactly
@@ -126,14 +125,6 @@ def _quantised(
         tolerance=rough,
         scales=[made.scales[i] for i in real],
     )
-
-
-def for_chain(allowed: _compare.Tolerance, model: bytes) -> _compare.Tolerance:
-    """What is allowed of one node, for each node of a model: every one of them rounds."""
-    import onnx
-
-    count = len(onnx.load_from_string(model).graph.node)
-    return replace(allowed, share=allowed.share * count, steps=allowed.steps * count)
 
 
 def _run(

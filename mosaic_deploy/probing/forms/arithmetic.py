@@ -18,6 +18,7 @@ BROADCAST = (
     "inputs_share_a_rank",
     "first_input_has_the_output_shape",
     "second_input_is_one_number",
+    "stored_rows_have_every_axis",
 )
 """What may decide on an operator that broadcasts."""
 
@@ -185,7 +186,7 @@ def _two(op: str, *, least: int = 1, rich: bool = True, first: bool = True) -> t
     """
     many = {"other": ("channel", "scalar", "same") if rich else ("channel", "scalar")}
     few = {"other": ("channel", "pixel", "one") if rich else ("channel", "pixel")}
-    short = {"other": ("short-channel", "short-row") if rich else ("short-channel",)}
+    short = {"other": ("short-channel", "short-row")}
     more = {"other": ("row", "short-channel", "short-row", "one", "pixel", "scalar")}
     forms = [
         Form(op, "same", _same(op), (2, 3, 4, 5) if rich else (3, 4), tells=BROADCAST),
@@ -193,7 +194,7 @@ def _two(op: str, *, least: int = 1, rich: bool = True, first: bool = True) -> t
              tells=BROADCAST, least=least),
         Form(op, "broadcast", _broadcast(op), (4,), axes=few, more=more, tells=BROADCAST,
              least=least),
-        Form(op, "lower-rank", _constant(op), (3,), axes=short, more={"other": ("scalar",)},
+        Form(op, "lower-rank", _constant(op), (3, 4), axes=short, more={"other": ("scalar",)},
              tells=BROADCAST, least=least),
         Form(op, "integers", _constant(op), (1, 4), ("int32", "int64"), axes={"other": ("scalar",)},
              more={"other": ("same", "one", "short-row")}, tells=BROADCAST,
@@ -277,8 +278,8 @@ def _several(op: str) -> Form:
         s.node(op, [x, *(s.input(x.shape) for _ in range(s["count"] - 1))])
 
     return Form(op, "several", draw, (3, 4) if op in ("Sum", "Mean") else (4,),
-                axes={"count": (2, 3) if op in ("Sum", "Mean") else (3,)}, more={"count": (1, 4)},
-                tells=("inputs_are_two",))  # fmt: skip
+                axes={"count": (2, 3, 1) if op in ("Sum", "Mean") else (3, 1)}, more={"count": (4,)},
+                tells=("inputs_are_two", "inputs_are_several"))  # fmt: skip
 
 
 FORMS = (

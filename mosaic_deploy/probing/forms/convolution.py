@@ -236,6 +236,38 @@ FORMS: tuple[Form, ...] = (
         {"kernel": (3, 5, 7), "stride": (1, 2), "dilation": (1, 2, 4), "group": ("depthwise",)},
         halves=True,
     ),
+    _form(
+        "grouped-wide",
+        {"kernel": (3,), "stride": (1, 2), "group": (8, 16, 32), "channels": (64,)},
+        more={"kernel": (1, 5), "channels": (32, 96)},
+    ),
+    _form(
+        "depthwise-wide",
+        {
+            "kernel": (3, 5),
+            "stride": (1, 2),
+            "dilation": (1, 2),
+            "channels": (16, 64, 256, 1024),
+            "group": ("depthwise",),
+        },
+        more={"kernel": (7,), "channels": (24, 40, 96, 576, 960)},
+    ),
+    _form(
+        "depthwise-pads",
+        {
+            "kernel": (3, 5),
+            "stride": (1, 2),
+            "pads": ("none", "end", "uneven"),
+            "channels": (16, 256, 1024),
+            "group": ("depthwise",),
+        },
+        more={"kernel": (7,), "channels": (24, 96, 576), "pads": ("begin", "wide")},
+    ),
+    _form(
+        "depthwise-dilated",
+        {"kernel": (3,), "dilation": (6, 12, 18), "channels": (16, 64, 256), "group": ("depthwise",)},
+        more={"dilation": (9, 24, 36), "channels": (24, 96)},
+    ),
     _form("depthwise-no-bias", {"kernel": (3, 5), "group": ("depthwise",), "bias": (False,)}),
     _form(
         "depthwise-multiplied",

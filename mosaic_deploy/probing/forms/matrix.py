@@ -12,7 +12,11 @@ _Axes = Mapping[str, tuple[Value, ...]]
 
 _BOTH = ("float32", "float16")
 _CONSTANT = ("parameters_are_constant",)
-_BATCHES = ("parameters_are_constant", "batches_are_equal")
+_BIASED = ("parameters_are_constant", "inputs_are_computed", "inputs_are_two", "bias_is_a_row")
+_BATCHES = (
+    "parameters_are_constant", "first_input_is_computed", "inputs_are_computed", "batches_are_equal",
+    "second_input_is_a_matrix", "inputs_are_matrices", "ranks_are_four_at_most", "rank_is_five_at_most",
+)  # fmt: skip
 
 
 def _columns(s: Sketch, usual: int = 20) -> int:
@@ -195,9 +199,16 @@ FORMS: tuple[Form, ...] = (
         _general,
         (2,),
         axes={**_GEMM, "c": ("row", "none", "line", "full", "column")},
-        tells=_CONSTANT,
+        tells=_BIASED,
     ),
-    Form("Gemm", "turned", _general, (2,), axes={"trans_b": (0, 1), "trans_a": (1,), "c": ("row", "none")}),
+    Form(
+        "Gemm",
+        "turned",
+        _general,
+        (2,),
+        axes={"trans_b": (0, 1), "trans_a": (1,), "c": ("row", "none")},
+        tells=_BIASED,
+    ),
     Form(
         "Gemm",
         "scaled",
@@ -205,6 +216,7 @@ FORMS: tuple[Form, ...] = (
         (2,),
         axes={"trans_b": (1,), "trans_a": (0,), "c": ("row",), "alpha": (1.0, 0.5), "beta": (0.5, 1.0, 2.0)},
         more={"alpha": (2.0, -1.0), "beta": (0.0, -1.0)},
+        tells=_BIASED,
     ),
     Form(
         "Gemm",
@@ -212,7 +224,7 @@ FORMS: tuple[Form, ...] = (
         _general,
         (2,),
         axes={**_GEMM, "c": ("row", "none"), "constant": (False,)},
-        tells=_CONSTANT,
+        tells=_BIASED,
     ),
     _equations(
         "rank-3", 3, ("bij,bjk->bik", "bnc,bmc->bnm", "bnc,bnd->bcd", "bij,bkj->bki"), constant=(False, True)

@@ -551,6 +551,10 @@ def _typed(form: Form, *dtypes: str, name: str = "integers", ranks: tuple[int, .
     )  # fmt: skip
 
 
+_PADS = (
+    "padding_is_zero", "every_axis_has_pads", "pads_are_not_negative", "long_rows_begin_with_padding",
+    "batch_is_kept", "only_height_and_width_change", "ranks_are_four_at_most",
+)  # fmt: skip
 _CUTS = ("batch_is_kept", "only_height_and_width_change", "parameters_are_constant", "ranks_are_four_at_most")
 _RESHAPE = Form(
     "Reshape",
@@ -614,7 +618,7 @@ _PAD = Form(
     (3, 4, 5),
     axes={"where": ("even", "uneven", "begin", "end", "height", "width's end", "channels")},
     more={"where": ("width", "batch", "everywhere")},
-    tells=("long_rows_begin_with_padding", *_CUTS),
+    tells=_PADS,
 )
 _EXPAND = Form(
     "Expand",
@@ -648,16 +652,17 @@ FORMS: tuple[Form, ...] = (
     _TRANSPOSE,
     _typed(_TRANSPOSE, "uint8", "int64"),
     _CONCAT,
-    Form("Concat", "several", _concat, axes={"axis": (1, -1), "count": (3, 4)},
-         more={"axis": (2,), "count": (6, 9)},
-         tells=("batch_is_kept",)),
+    Form("Concat", "several", _concat, axes={"axis": (1, -1), "count": (3, 4, 5, 6)},
+         more={"axis": (2,), "count": (9,)},
+         tells=("batch_is_kept", "inputs_are_five_at_most")),
     Form("Concat", "constant", _concat_constant, axes={"axis": (1, -1), "first": (False, True)},
          more={"axis": (0, 2, -2)}),
     Form("Concat", "twice", _concat_twice, axes={"axis": (1, -1), "count": (2,)}, more={"count": (3,)}),
     _typed(_CONCAT, "float16", name="half", ranks=(3, 4)),
     _typed(_CONCAT, *_INTEGERS),
-    Form("Split", "equal", _split_equally, (2, 3, 4), axes={"axis": (1, -1, 2), "parts": (2, 3)},
-         more={"axis": (0, -2, 3), "parts": (4, 5, 8)}, tells=("parts_are_equal", "axis_is_last")),
+    Form("Split", "equal", _split_equally, (2, 3, 4), axes={"axis": (1, -1, 2), "parts": (2, 3, 4, 5)},
+         more={"axis": (0, -2, 3), "parts": (8,)},
+         tells=("parts_are_equal", "axis_is_last", "outputs_are_four_at_most")),
     Form("Split", "sizes", _split_by_sizes,
          axes={"axis": (1, -1), "sizes": ("uneven", "equal", "three")},
          more={"axis": (2, -2), "sizes": ("single", "random")}, tells=("parts_are_equal", "axis_is_last")),
@@ -671,7 +676,7 @@ FORMS: tuple[Form, ...] = (
         (3, 4),
         axes={"axes": ((-2, -1), (1,)), "step": (2, 3, -1, -2), "first": (0,)},
         more={"axes": ((-1,), (2,), (1, 2)), "step": (4, -3, 7), "first": (1, 2)},
-        tells=("steps_are_positive", *_CUTS),
+        tells=("steps_are_one", "steps_are_positive", *_CUTS),
         least=10,
     ),
     Form("Slice", "written", _slice_written,
@@ -680,9 +685,9 @@ FORMS: tuple[Form, ...] = (
     _PAD,
     Form("Pad", "value", _pad, axes={"where": ("even", "end", "channels"), "value": (1.0, 0.0)},
          more={"where": ("begin", "width", "everywhere"), "value": (-1.5, 2.5)},
-         tells=("long_rows_begin_with_padding", "batch_is_kept", "only_height_and_width_change")),
+         tells=_PADS),
     Form("Pad", "negative", _pad, axes={"where": ("cropped", "shifted")},
-         more={"where": ("even", "uneven")}, tells=("pads_are_not_negative",)),
+         more={"where": ("even", "uneven")}, tells=_PADS),
     Form(
         "Pad",
         "mirrored",
@@ -690,13 +695,13 @@ FORMS: tuple[Form, ...] = (
         (3, 4),
         axes={"where": ("uneven", "end", "height", "channels"), "mode": ("reflect", "edge")},
         more={"where": ("even", "begin", "width", "batch", "cropped", "everywhere")},
-        tells=_CUTS,
+        tells=_PADS,
     ),
     Form("Pad", "wrapped", _pad, axes={"where": ("even", "uneven", "width"), "mode": ("wrap",)},
-         more={"where": ("end", "channels")}, least=19),
+         more={"where": ("end", "channels")}, tells=_PADS, least=19),
     Form("Pad", "axes", _pad,
          axes={"where": ("even",), "mode": ("constant", "reflect"), "axes": ("positive", "negative")},
-         more={"where": ("end", "uneven", "height"), "mode": ("edge",)}, least=18),
+         more={"where": ("end", "uneven", "height"), "mode": ("edge",)}, tells=_PADS, least=18),
     _EXPAND,
     Form("Expand", "written", _expand_written, (3, 4), axes={"written": ("ones", "leading", "same")},
          tells=("batch_is_kept", "ranks_are_four_at_most")),

@@ -9,7 +9,11 @@ from mosaic_deploy.probing.sketch import Sketch, UnfitError, Value, Wire
 
 _Axes = Mapping[str, tuple[Value, ...]]
 
-_TELLS = ("dilations_are_one", "windows_are_whole", "halved_windows_share_a_scale", "pads_are_symmetric")
+_TELLS = (
+    "dilations_are_one", "windows_are_whole", "halved_windows_share_a_scale", "pads_are_symmetric",
+    "only_first_output_is_asked_for", "windows_are_not_padded", "padding_is_that_of_tflite",
+    "strides_are_within_windows",
+)  # fmt: skip
 
 _RARE: _Axes = {
     "kernel": (4, 5, 6, 8, 9),
