@@ -42,7 +42,9 @@ class _Trials:
         self._cured: dict[tuple[str, str, str, str], bool] = {}
 
     def cures(self, violation: Violation) -> bool:
-        """Whether the kind of violation goes, and none as bad comes in its place."""
+        """Whether the kind of violation goes, and none as bad comes in its place; never of an unknown."""
+        if violation.level == "unknown":
+            return False
         from mosaic_deploy.fix import fixable  # a model without violations needs no passes
 
         if not fixable(violation.op):

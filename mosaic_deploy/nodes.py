@@ -187,7 +187,9 @@ def _describe(
         op=proto.op_type,
         domain=domain,
         version=version,
-        attributes=_meant({**defaults, **{a.name: _attribute(a) for a in proto.attribute}}),
+        attributes=_meant(
+            proto.op_type, defaults, {**defaults, **{a.name: _attribute(a) for a in proto.attribute}}
+        ),
         defaults=defaults,
         inputs=inputs,
         outputs=tuple(outputs),
@@ -197,13 +199,21 @@ def _describe(
     )
 
 
-def _meant(stated: dict[str, Attribute]) -> dict[str, Attribute]:
-    """Attributes without those that change nothing: what is counted of a padding that is none."""
-    pads, auto = stated.get("pads"), stated.get("auto_pad", "NOTSET")
-    padded = (isinstance(pads, tuple) and any(pads)) or auto not in ("NOTSET", "VALID")
-    if "count_include_pad" in stated and not padded and not stated.get("ceil_mode"):
-        stated["count_include_pad"] = 0
-    return stated
+def _meant(op: str, defaults: Mapping[str, Attribute], stated: dict[str, Attribute]) -> dict[str, Attribute]:
+    """Attributes, with the default for those that change nothing where they are stated."""
+    idle: tuple[str, ...] = ()
+    if op == "AveragePool":
+        pads = stated.get("pads")
+        padded = (isinstance(pads, tuple) and any(pads)) or stated.get("auto_pad") not in ("NOTSET", "VALID")
+        idle = () if padded or stated.get("ceil_mode") else ("count_include_pad",)
+    elif op == "Resize":
+        mode, frame = stated.get("mode"), stated.get("coordinate_transformation_mode")
+        idle = (
+            *(("nearest_mode",) if mode != "nearest" else ()),
+            *(("cubic_coeff_a", "exclude_outside") if mode != "cubic" else ()),
+            *(("extrapolation_value",) if frame != "tf_crop_and_resize" else ()),
+        )
+    return stated | {name: defaults[name] for name in idle if name in stated and name in defaults}
 
 
 def _unknown(name: str) -> Tensor:

@@ -426,6 +426,22 @@ def test_counting_a_padding_that_is_none_means_nothing(tmp_path: Path, stated: s
     assert pool.attributes["count_include_pad"] == meant
 
 
+@pytest.mark.parametrize(
+    ("mode", "idle"),
+    [
+        pytest.param("linear", {"nearest_mode", "cubic_coeff_a", "extrapolation_value"}, id="linear"),
+        pytest.param("nearest", {"cubic_coeff_a", "extrapolation_value"}, id="nearest"),
+        pytest.param("cubic", {"nearest_mode", "extrapolation_value"}, id="cubic"),
+    ],
+)
+def test_what_a_resize_mode_does_not_use_means_nothing(tmp_path: Path, mode: str, idle: set[str]) -> None:
+    stated = {"nearest_mode": '"floor"', "cubic_coeff_a": "-0.5", "extrapolation_value": "3.0"}
+    text = ", ".join(f"{name} = {value}" for name, value in stated.items())
+    body = f'y = Resize <mode = "{mode}", {text}> (image, , s)'
+    (resize,) = nodes(read(image(body, constants="float[4] s = {1, 1, 2, 2}"), tmp_path))
+    assert {name for name in stated if resize.attributes[name] == resize.defaults[name]} == idle
+
+
 def test_some_operators_may_fall_back(tmp_path: Path, htp: OpTable) -> None:
     text = "g (float[1,8,16,16] image) => (float[] y) { y = Erf (image) }"
     refusal = next(rule for rule in htp.rules if rule.op == "Erf" and not rule.accepts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from mosaic_deploy.constraints._constraint import Breach, constraint
 from mosaic_deploy.constraints._reading import (
@@ -39,13 +40,22 @@ def pads_are_not_negative(node: Node) -> Breach | None:
 
 @constraint("Pads with zeros: the third input is left out, or a stored 0.")
 def padding_is_zero(node: Node) -> Breach | None:
+    return _padding(node, lambda value: value == 0)
+
+
+@constraint("Pads with a number that is not negative, and is stored or left out.")
+def padding_is_not_negative(node: Node) -> Breach | None:
+    return _padding(node, lambda value: value >= 0)
+
+
+def _padding(node: Node, fine: Callable[[float], bool]) -> Breach | None:
     stated: object = node.attributes.get("value", 0.0)
     value = given(node, 2)
     if value is not None:
         stated = stored_number(value)
         if stated is None:
             return Breach(f"'{value.name}' is no stored number", certain=not value.constant)
-    return None if stated == 0.0 else Breach(f"padding with {stated}")
+    return None if isinstance(stated, int | float) and fine(stated) else Breach(f"padding with {stated}")
 
 
 @constraint("No axis is sliced backwards.")

@@ -85,6 +85,13 @@ def test_padding_is_zero() -> None:
     assert doubt("padding_is_zero", node(folded, op="Pad")) == "'v' is no stored number"
 
 
+def test_padding_is_not_negative() -> None:
+    assert holds("padding_is_not_negative", pad("0,1"))
+    assert holds("padding_is_not_negative", pad("0,1", value="1.5"))
+    assert breach("padding_is_not_negative", pad("0,1", value="-1.5")) == "padding with -1.5"
+    assert breach("padding_is_not_negative", pad("0,1", value="v")) == "'v' is no stored number"
+
+
 def test_steps_are_positive() -> None:
     assert holds("steps_are_positive", node(STEPS % 2, op="Slice"))
     assert breach("steps_are_positive", node(STEPS % -1, op="Slice")) == "-1 in 'd'"

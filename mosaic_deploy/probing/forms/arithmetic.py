@@ -230,12 +230,12 @@ def _power_computed(s: Sketch) -> None:
 
 
 _POW = (
-    Form("Pow", "whole", _power, (2, 3, 4), axes={"exponent": (2.0, 3.0)}, more={"exponent": (1.0, 4.0)},
-         tells=BROADCAST),
+    Form("Pow", "whole", _power, (2, 3, 4), axes={"exponent": (2.0, 3.0, 1.0)}, more={"exponent": (4.0,)},
+         tells=("exponent_is_two_or_three", *BROADCAST)),
     Form("Pow", "root", _root, (4,), axes={"exponent": (0.5, -0.5)}, more={"exponent": (1.5, -1.0)},
-         tells=BROADCAST),
+         tells=("exponent_is_two_or_three", *BROADCAST)),
     Form("Pow", "computed", _power_computed, (4,), axes={"other": ("same", "channel")},
-         more={"other": ("scalar", "one", "row")}, tells=BROADCAST),
+         more={"other": ("scalar", "one", "row")}, tells=("exponent_is_two_or_three", *BROADCAST)),
 )  # fmt: skip
 
 

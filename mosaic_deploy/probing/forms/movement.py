@@ -552,8 +552,8 @@ def _typed(form: Form, *dtypes: str, name: str = "integers", ranks: tuple[int, .
 
 
 _PADS = (
-    "padding_is_zero", "every_axis_has_pads", "pads_are_not_negative", "long_rows_begin_with_padding",
-    "batch_is_kept", "only_height_and_width_change", "ranks_are_four_at_most",
+    "padding_is_zero", "padding_is_not_negative", "every_axis_has_pads", "pads_are_not_negative",
+    "long_rows_begin_with_padding", "batch_is_kept", "only_height_and_width_change", "ranks_are_four_at_most",
 )  # fmt: skip
 _CUTS = ("batch_is_kept", "only_height_and_width_change", "parameters_are_constant", "ranks_are_four_at_most")
 _RESHAPE = Form(
@@ -660,8 +660,8 @@ FORMS: tuple[Form, ...] = (
     Form("Concat", "twice", _concat_twice, axes={"axis": (1, -1), "count": (2,)}, more={"count": (3,)}),
     _typed(_CONCAT, "float16", name="half", ranks=(3, 4)),
     _typed(_CONCAT, *_INTEGERS),
-    Form("Split", "equal", _split_equally, (2, 3, 4), axes={"axis": (1, -1, 2), "parts": (2, 3, 4, 5)},
-         more={"axis": (0, -2, 3), "parts": (8,)},
+    Form("Split", "equal", _split_equally, (2, 3, 4), axes={"axis": (1, -1, 2, 3), "parts": (2, 3, 4, 5)},
+         more={"axis": (0, -2), "parts": (8,)},
          tells=("parts_are_equal", "axis_is_last", "outputs_are_four_at_most")),
     Form("Split", "sizes", _split_by_sizes,
          axes={"axis": (1, -1), "sizes": ("uneven", "equal", "three")},
@@ -683,8 +683,8 @@ FORMS: tuple[Form, ...] = (
          axes={"written": ("without axes", "axes out of order", "int32")}, least=10),
     _typed(_SLICE, *_INTEGERS),
     _PAD,
-    Form("Pad", "value", _pad, axes={"where": ("even", "end", "channels"), "value": (1.0, 0.0)},
-         more={"where": ("begin", "width", "everywhere"), "value": (-1.5, 2.5)},
+    Form("Pad", "value", _pad, axes={"where": ("even", "end", "channels"), "value": (1.0, 0.0, -1.5)},
+         more={"where": ("begin", "width", "everywhere"), "value": (2.5, -0.1)},
          tells=_PADS),
     Form("Pad", "negative", _pad, axes={"where": ("cropped", "shifted")},
          more={"where": ("even", "uneven")}, tells=_PADS),

@@ -117,7 +117,7 @@ def _index_of(op: str, *, last: bool) -> Callable[[Sketch], None]:
 
 
 def _indices(op: str) -> tuple[Form, ...]:
-    axes = {"axis": (1, -1), "keepdims": (1, 0)}
+    axes = {"axis": (1, -1, 3), "keepdims": (1, 0)}
     more = {"axis": (0, 2, -2, -3)}
     return (
         Form(op, "first", _index_of(op, last=False), (2, 3, 4) if op == "ArgMax" else (4,), axes=axes,
