@@ -122,12 +122,14 @@ def check(
     everywhere = by_op.pop(("", "*"), [])
     wanted = tuple(devices) or table.devices
     described = nodes(model) if described is None else described
+    when = table.folds_input_cast
+    pixels = when == "always" or (when == "quantised" and precision != "float")
     fused = _fused(described, model, table, precision)
     judged = [
         node
         for node in described
         if not (node.folded and table.folds_constants)
-        and not (table.folds_input_cast and precision != "float" and _casts_pixels(node, model))
+        and not (pixels and _casts_pixels(node, model))
         and node.name not in fused
     ]
     total = sum(macs(node) for node in judged)

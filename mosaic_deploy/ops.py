@@ -155,8 +155,8 @@ class OpTable(_Spec):
     """Whether the deployed network may run refused nodes on another processor; or the operators that may."""
     folds_constants: bool
     """Whether nodes that compute constants are gone before the compiler looks."""
-    folds_input_cast: bool = False
-    """Whether quantising takes away a Cast from uint8 pixels at the input: the pixels are the integers."""
+    folds_input_cast: Literal["never", "quantised", "always"] = "never"
+    """When builds take away a Cast from uint8 pixels at the input: quantised, the pixels are the integers."""
     integers: Activations = Activations()
     fuses: tuple[Fusion, ...] = Field(default=(), alias="fusion")
     rules: tuple[OpRule, ...] = Field(alias="rule")

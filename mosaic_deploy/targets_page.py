@@ -113,8 +113,9 @@ def _facts(table: OpTable) -> Iterator[str]:
     yield f"- quantised, tensors are {table.integers.w8a8} at w8a8 and {table.integers.w8a16} at w8a16"
     if table.folds_constants:
         yield "- nodes that compute constants are gone before the compiler looks"
-    if table.folds_input_cast:
-        yield "- a Cast from uint8 pixels at the input disappears when the network is quantised"
+    if table.folds_input_cast != "never":
+        when = " when the network is quantised" if table.folds_input_cast == "quantised" else ""
+        yield f"- a Cast from uint8 pixels at the input disappears{when}"
     for fusion in table.fuses:
         yield (
             f"- quantised {' or '.join(fusion.grids)}, {fusion.op} is computed within "

@@ -361,8 +361,10 @@ def test_a_cast_of_the_raw_pixels_goes_with_quantising(tmp_path: Path, htp: OpTa
     model = read(text, tmp_path)
     assert check(model, table=htp, precision="w8a8").violations == ()
     assert only(check(model, table=htp, precision="float")).level == "silent-wrong"
-    strict = htp.model_copy(update={"folds_input_cast": False})
+    strict = htp.model_copy(update={"folds_input_cast": "never"})
     assert only(check(model, table=strict, precision="w8a8")).level == "silent-wrong"
+    always = htp.model_copy(update={"folds_input_cast": "always"})
+    assert check(model, table=always, precision="float").violations == ()
 
 
 def test_the_tables_integers_decide(tmp_path: Path, htp: OpTable) -> None:

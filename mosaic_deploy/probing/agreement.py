@@ -67,9 +67,11 @@ def _reports(
     case: Case, described: Sequence[Node], outcomes: Sequence[Outcome], table: OpTable
 ) -> list[CheckReport]:
     """One check per device; one for all where it finds nothing."""
+    # A case is no network: nobody folds a Cast at its input.
+    whole = table.model_copy(update={"folds_input_cast": "never"})
 
     def judge(devices: Sequence[str]) -> CheckReport:
-        return check(case.model, table=table, precision=case.precision, devices=devices, described=described)
+        return check(case.model, table=whole, precision=case.precision, devices=devices, described=described)
 
     together = judge([outcome.device for outcome in outcomes])
     if not together.violations or len(outcomes) == 1:

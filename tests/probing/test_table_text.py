@@ -105,7 +105,7 @@ def test_long_inline_tables_become_lines(tmp_path: Path) -> None:
     [
         pytest.param({"integers": {"w8a8": "int8", "w8a16": "int16"}}, id="integers"),
         pytest.param({"fallback": ["Resize", "Cast"]}, id="fallback"),
-        pytest.param({"fallback": True, "folds_input_cast": True}, id="flags"),
+        pytest.param({"fallback": True, "folds_input_cast": "always"}, id="flags"),
         pytest.param({"fusion": [FUSION, {**FUSION, "constraints": ["inputs_are_two"]}]}, id="fusions"),
         pytest.param({}, id="no-rules"),
     ],

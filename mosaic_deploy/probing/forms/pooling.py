@@ -125,7 +125,7 @@ def _usual(op: str) -> tuple[Form, ...]:
         ),
         _pool(op, "oblong", {"kernel": ((1, 3), (3, 1), (2, 4)), "stride": (1, 2), "pads": ("none",)}),
         _pool(op, "large", {"kernel": (7, 9, 11), "stride": (1, "kernel"), "pads": ("same",)}),
-        _pool(op, "tiles", {"kernel": (4, (3, 4), (6, 8)), "stride": ("kernel",)}),
+        _pool(op, "tiles", {"kernel": (4, (3, 4), (6, 8), 8), "stride": ("kernel",)}),
         _pool(op, "whole", {"kernel": ("all",), "stride": (1, "kernel")}, (3, 4, 5)),
         _pool(op, "1d", {"kernel": (2, 3), "stride": (2,), "pads": ("none", "same")}, (3,)),
         _pool(op, "3d", {"kernel": (2, 3), "stride": (2,), "pads": ("none", "same")}, (5,)),
