@@ -14,7 +14,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mosaic_deploy.check import CheckReport, check
     from mosaic_deploy.contract import Contract
     from mosaic_deploy.errors import (
         DataError,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         ToolError,
         UsageError,
     )
+    from mosaic_deploy.op_check import CheckReport, check
     from mosaic_deploy.parity import ParityReport
     from mosaic_deploy.pipeline import deploy
     from mosaic_deploy.plan import Request
@@ -53,7 +53,7 @@ __all__ = [
 
 _HOMES = {
     "BuildReport": "report",
-    "CheckReport": "check",
+    "CheckReport": "op_check",
     "Contract": "contract",
     "DataError": "errors",
     "ModelCard": "specs",
@@ -66,7 +66,7 @@ _HOMES = {
     "TargetSpec": "specs",
     "ToolError": "errors",
     "UsageError": "errors",
-    "check": "check",
+    "check": "op_check",
     "deploy": "pipeline",
 }
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mosaic_deploy.check import CheckReport, Violation, check
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.op_check import CheckReport, Violation, check
 from mosaic_deploy.ops import OpTable, Precision
 from mosaic_deploy.passes import Change, Pass, apply
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from mosaic_deploy import __version__, artifact, shared
 from mosaic_deploy.backends import BuildJob, Built, File, Layout, Run, Space, Step
-from mosaic_deploy.check import CheckReport
 from mosaic_deploy.contract import Contract
 from mosaic_deploy.datasets.samples import FileDataset
+from mosaic_deploy.op_check import CheckReport
 from mosaic_deploy.parity import ParityReport, measure
 from mosaic_deploy.plan import Plan
 from mosaic_deploy.preview import Row, draw

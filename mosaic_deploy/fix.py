@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_deploy._search import Goal, Taken, search
-from mosaic_deploy.check import CheckReport, check
+from mosaic_deploy.op_check import CheckReport, check
 from mosaic_deploy.ops import OpTable, Precision
 from mosaic_deploy.passes import PASSES, Pass
 from mosaic_deploy.tools import GIB, Call, call

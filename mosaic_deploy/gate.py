@@ -15,9 +15,9 @@ from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from mosaic_deploy import backends, specs
-from mosaic_deploy.check import FAILING, CheckReport, Violation, check
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.nodes import Node, nodes
+from mosaic_deploy.op_check import FAILING, CheckReport, Violation, check
 from mosaic_deploy.ops import OpTable, Precision, load_table
 from mosaic_deploy.project_config import Waiver
 from mosaic_deploy.specs import QuantRecipe, TargetSpec
@@ -236,7 +236,8 @@ def _judge(
         )
 
     final = judge(precision)
-    before = final if precision == "float" else judge("float")
+    takes_floats = any(rule.accepts and rule.dtypes for rule in subject.table.rules)
+    before = judge("float") if takes_floats and precision != "float" else final
     fixable = terms.fixer(model, subject, precision)
     waivers = [waiver for waiver in terms.waivers if waiver.applies(subject.name, path)]
     return Verdict(

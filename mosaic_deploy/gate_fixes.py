@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
-from mosaic_deploy.check import Violation
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.gate import Subject
 from mosaic_deploy.nodes import title
+from mosaic_deploy.op_check import Violation
 from mosaic_deploy.ops import OpTable, Precision
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from threading import Event
 
 from mosaic_deploy import artifact, shared, tools
 from mosaic_deploy.build import Common, Order, Progress, build
-from mosaic_deploy.check import check
 from mosaic_deploy.errors import MosaicError
+from mosaic_deploy.op_check import check
 from mosaic_deploy.plan import Plan, Request, Unplanned, plan
 from mosaic_deploy.report import BuildReport, Failure, Result
 from mosaic_deploy.shared import Graph

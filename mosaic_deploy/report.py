@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mosaic_deploy.artifact import Entry, shipped_bytes
 from mosaic_deploy.backends import Step
-from mosaic_deploy.check import CheckReport
+from mosaic_deploy.op_check import CheckReport
 from mosaic_deploy.parity import ParityReport
 from mosaic_deploy.specs import OutputKind
 

@@ -192,8 +192,8 @@ class _Watch:
 
 def _examine(model: Path, reader: Callable[[Path], onnx.ModelProto]) -> tuple[str, str]:
     """Read and check a model at two precisions; returns the outcome and its text."""
-    from mosaic_deploy.check import check
     from mosaic_deploy.errors import ModelError, MosaicError
+    from mosaic_deploy.op_check import check
     from mosaic_deploy.ops import load_table
 
     table = load_table("qnn-htp")

@@ -8,9 +8,9 @@ from pathlib import Path
 import onnx
 import onnx.parser
 
-from mosaic_deploy.check import Violation
 from mosaic_deploy.gate import Item, Subject, Verdict
 from mosaic_deploy.gate_report import Culprit, GateReport, Judged, Verified
+from mosaic_deploy.op_check import Violation
 from mosaic_deploy.ops import OpTable
 from mosaic_deploy.project_config import Waiver
 from mosaic_deploy.repository import Repository

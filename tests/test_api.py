@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,15 @@ def test_the_public_names_are_these_and_all_there() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not loaded & {"torch", "onnxruntime", "onnxruntime_qnn", "tensorflow", "openvino"}
+
+
+def test_a_public_name_is_no_module_of_the_package() -> None:
+    import mosaic_deploy.op_check
+    import mosaic_deploy.pipeline
+
+    assert mosaic_deploy.check is mosaic_deploy.op_check.check
+    folder = Path(mosaic_deploy.__file__).parent
+    assert not [name for name in PUBLIC if (folder / f"{name}.py").exists() or (folder / name).exists()]
 
 
 def test_no_other_name() -> None:

@@ -13,10 +13,10 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
-from mosaic_deploy.check import CheckReport, Violation, check
 from mosaic_deploy.macs import macs
 from mosaic_deploy.model import read_model
 from mosaic_deploy.nodes import nodes
+from mosaic_deploy.op_check import CheckReport, Violation, check
 from mosaic_deploy.ops import Activations, Evidence, Fusion, OpRule, OpTable, Precision, load_table
 
 
@@ -346,7 +346,7 @@ def test_the_report_as_json(htp: OpTable, tmp_path: Path) -> None:
 
 def test_no_runtime_is_loaded() -> None:
     code = (
-        "import sys; import mosaic_deploy.check, mosaic_deploy.model, mosaic_deploy.ops;"
+        "import sys; import mosaic_deploy.op_check, mosaic_deploy.model, mosaic_deploy.ops;"
         "mosaic_deploy.ops.load_table('qnn-htp');"
         "print(*({'torch', 'onnxruntime', 'openvino', 'tensorflow', 'sympy'} & set(sys.modules)))"
     )

@@ -18,7 +18,6 @@ from typer.models import CommandInfo
 from mosaic_deploy import errors
 from mosaic_deploy.artifact import Entry
 from mosaic_deploy.backends import Step
-from mosaic_deploy.check import CheckReport, Violation
 from mosaic_deploy.cli import app
 from mosaic_deploy.contract import Contract
 from mosaic_deploy.datasets import DATASETS
@@ -27,6 +26,7 @@ from mosaic_deploy.datasets.samples import LabelSpace
 from mosaic_deploy.doctor import Finding
 from mosaic_deploy.doctor import to_json as health_json
 from mosaic_deploy.errors import MosaicError
+from mosaic_deploy.op_check import CheckReport, Violation
 from mosaic_deploy.ops import OpTable
 from mosaic_deploy.parity import measure
 from mosaic_deploy.report import BuildReport, Conversion, Failure, to_json

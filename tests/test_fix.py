@@ -12,9 +12,9 @@ import onnx
 import pytest
 
 from mosaic_deploy import fix as fixing
-from mosaic_deploy.check import check
 from mosaic_deploy.errors import ModelError, ToolError
 from mosaic_deploy.fix import FixReport, Recheck, fix, fixable
+from mosaic_deploy.op_check import check
 from mosaic_deploy.ops import OpTable, Precision, load_table
 from mosaic_deploy.passes import PASSES, Pass, Site, ordered
 from tests.awkward_graphs import se_block, unique, vit_block

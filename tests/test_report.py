@@ -7,8 +7,8 @@ import pytest
 
 from mosaic_deploy.artifact import Entry
 from mosaic_deploy.backends import Step
-from mosaic_deploy.check import CheckReport, Violation
 from mosaic_deploy.datasets.samples import LabelSpace
+from mosaic_deploy.op_check import CheckReport, Violation
 from mosaic_deploy.parity import ParityReport, measure
 from mosaic_deploy.report import BuildReport, Conversion, Failure, exit_code, explain, table, to_json
 

@@ -196,3 +196,11 @@ def output_is_wider_than_one(node: Node) -> Breach | None:
     if shape is None:
         return UNKNOWN
     return Breach(f"an output of {list(shape)}") if len(shape) == 4 and shape[3] == 1 else None
+
+
+@constraint("There is one image: the first axis is 1 long.")
+def batch_is_one(node: Node) -> Breach | None:
+    shape = shape_of(node)
+    if shape is None:
+        return UNKNOWN
+    return Breach(f"a batch of {shape[0]}") if shape and shape[0] != 1 else None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from mosaic_deploy.check import Level
 from mosaic_deploy.formats.words import compiled, fixes, heard, notes, percent, printable, standing, summary
 from mosaic_deploy.gate import Item
 from mosaic_deploy.gate_report import GateReport
+from mosaic_deploy.op_check import Level
 from mosaic_deploy.repository import Repository
 
 _SHOWN = 6  # nodes named of one kind of violation; --format json has all

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
-from mosaic_deploy.check import CheckReport, check
 from mosaic_deploy.nodes import Node, nodes
+from mosaic_deploy.op_check import CheckReport, check
 from mosaic_deploy.ops import OpTable, Precision
 from mosaic_deploy.probing.case import Case, Sort
 from mosaic_deploy.probing.outcome import Outcome

@@ -187,3 +187,9 @@ def test_output_is_wider_than_one() -> None:
     assert holds("output_is_wider_than_one", identity("4,1"))
     assert breach("output_is_wider_than_one", identity("1,8,4,1")) == "an output of [1, 8, 4, 1]"
     assert doubt("output_is_wider_than_one", identity("1,8,4,n")) == "an unknown shape"
+
+
+def test_batch_is_one() -> None:
+    assert holds("batch_is_one", identity("1,8,4,4"))
+    assert breach("batch_is_one", identity("2,8,4,4")) == "a batch of 2"
+    assert doubt("batch_is_one", identity("n,8,4,4")) == "an unknown shape"

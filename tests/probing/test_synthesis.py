@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mosaic_deploy.check import check
 from mosaic_deploy.nodes import Node, nodes
+from mosaic_deploy.op_check import check
 from mosaic_deploy.ops import OpRule, OpTable, Precision, Range
 from mosaic_deploy.probing.case import Case, grid_cases
 from mosaic_deploy.probing.form import Form

@@ -133,7 +133,8 @@ def quantise(
     results = tuple(_cut_output(made, value) for value in made.graph.output)
     del made.graph.value_info[:]
     grids = {end.name: end for end in sources}
-    integers = {name: grids[name].quantised(values) for name, values in feeds.items() if name in grids}
+    # numpy makes a number of an array without dimensions.
+    integers = {n: np.asarray(grids[n].quantised(values)) for n, values in feeds.items() if n in grids}
     return Quantised(made.SerializeToString(deterministic=True), integers, results)
 
 

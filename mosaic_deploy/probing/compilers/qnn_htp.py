@@ -27,6 +27,7 @@ from mosaic_deploy.probing.compilers._compare import (
     Arrays,
     NoReferenceError,
     Tolerance,
+    for_chain,
     from_tool,
     reference,
     said,
@@ -101,6 +102,7 @@ def attempt(
     scratch: Path,
 ) -> tuple[Outcome, ...]:
     """Compile for each device, run it there, and compare with ONNX Runtime's CPU kernels."""
+    allowed = for_chain(_TOLERANCES[precision], model)
     model, outputs = _inside(model)
     case = Quantised(model, _rounded(feeds), outputs)
     try:
@@ -115,10 +117,10 @@ def attempt(
             expected = case.floats(reference(case.model, case.feeds))
         except (ModelError, NoReferenceError) as err:  # what cannot be quantised cannot be built
             return tuple(Outcome(name, device, "fails-to-compile", said(err)) for device in devices)
-    return tuple(_tried(name, device, case, expected, precision) for device in devices)
+    return tuple(_tried(name, device, case, expected, allowed) for device in devices)
 
 
-def _tried(name: str, device: str, case: Quantised, expected: Arrays, precision: Precision) -> Outcome:
+def _tried(name: str, device: str, case: Quantised, expected: Arrays, allowed: Tolerance) -> Outcome:
     try:
         session = _session(case.model, device)
         answer = session.run(None, dict(case.feeds))
@@ -129,9 +131,7 @@ def _tried(name: str, device: str, case: Quantised, expected: Arrays, precision:
         return Outcome(
             name, device, "falls-back" if refused else "fails-to-compile", "" if refused else said(err)
         )
-    found = weigh(
-        expected, case.floats(answer), tolerance=_TOLERANCES[precision], feeds=case.feeds, scales=case.scales
-    )
+    found = weigh(expected, case.floats(answer), tolerance=allowed, feeds=case.feeds, scales=case.scales)
     return Outcome(name, device, "runs" if found.right else "wrong", found.error, found.difference)
 
 
