@@ -24,7 +24,8 @@ _MOST_PARTS = 4
 def tidy(model: Any) -> int:
     """All that is good for every runtime."""
     changes = keep_nhwc(model) + fold_pads(model) + chain_pools(model)
-    return changes + fuse_activations(model) + join_slices(model) + narrow_ids(model)
+    changes += activate_before_reshaping(model) + fuse_activations(model)
+    return changes + join_slices(model) + narrow_ids(model)
 
 
 def cut_ids(model: Any) -> None:
@@ -68,6 +69,33 @@ def _is_same(model: Any, pad: Any, convolution: Any, widths: list[list[int]]) ->
         if widths[axis] != [total // 2, total - total // 2]:
             return False
     return True
+
+
+def activate_before_reshaping(model: Any) -> int:
+    """Turn convolution -> RESHAPE -> RELU  into  convolution -> RELU -> RESHAPE, for them to be fused.
+
+    onnx2tf leaves such behind a pooled image, as in squeeze and excite.
+    """
+    graph = model.subgraphs[0]
+    changes = 0
+    for op in list(graph.operators):
+        reshape = _maker(graph, op.inputs[0]) if tflite.kind(model, op) in _ACTIVATIONS else None
+        if reshape is None or tflite.kind(model, reshape) != "RESHAPE":
+            continue
+        source, between = reshape.inputs[0], op.inputs[0]
+        maker = _maker(graph, source)
+        if maker is None or tflite.kind(model, maker) not in _FUSING:
+            continue
+        if any(i in list(graph.outputs) or len(_users(graph, i)) > 1 for i in (source, between)):
+            continue
+        graph.tensors[between].shape = graph.tensors[source].shape
+        graph.tensors[between].shapeSignature = graph.tensors[source].shapeSignature
+        op.inputs, op.outputs, reshape.outputs = [source], [between], op.outputs
+        reshape.inputs = [between, *reshape.inputs[1:]]
+        first, second = graph.operators.index(reshape), graph.operators.index(op)
+        graph.operators[first], graph.operators[second] = op, reshape
+        changes += 1
+    return changes
 
 
 def fuse_activations(model: Any) -> int:

@@ -16,6 +16,7 @@ from mosaic_deploy.probing.compilers._compare import IN_SINGLE
 from mosaic_deploy.probing.fleet import try_all
 from mosaic_deploy.probing.outcome import Outcome
 from mosaic_deploy.probing.sketch import Sketch
+from tests.passes.agreement import image, number, random
 
 pytestmark = pytest.mark.skipif(bool(_litert.missing()), reason=_litert.missing())
 needs_gpu = pytest.mark.skipif(bool(litert_gpu.missing()), reason=litert_gpu.missing())
@@ -147,3 +148,22 @@ def test_each_table_has_one_device() -> None:
     assert litert_xnnpack.version() == litert_gpu.version()
     assert litert_gpu.PRECISIONS == ("float",)
     assert litert_xnnpack.PRECISIONS == ("float", "w8a8")
+
+
+def test_an_activation_is_fused_across_the_reshape_of_a_pooled_image(tmp_path: Path) -> None:
+    """Squeeze and excite: onnx2tf puts a RESHAPE there, and ai-edge-quantizer takes no RELU6 on its own."""
+    excite = "p = GlobalAveragePool(image) e = Conv(p, up) a = Add(e, three) g = Clip(a, zero, six)"
+    model = image(
+        f"{excite} y = Mul(image, g)",
+        up=random(4, 4, 1, 1),
+        three=number(3.0),
+        zero=number(0.0),
+        six=number(6.0),
+    )
+    (value,) = model.graph.input
+    sides = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+    feeds = {value.name: np.random.default_rng(3).normal(size=sides).astype(np.float32)}
+    each: list[Precision] = ["float", "w8a8"]
+    cases = [Case(f"excite {p}", "Conv", "plain", "chain", model, feeds, p) for p in each]
+    found = tried("litert-xnnpack", cases, tmp_path)
+    assert {outcome.found for outcome in found.values()} == {"runs"}
