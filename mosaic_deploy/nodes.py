@@ -6,7 +6,7 @@ Everything the op check asks is answered here once, so that rules and constraint
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 """A node's attribute; tensors, graphs and whatever else there is appear as ``"?"``."""
 
+_WINDOWS: Mapping[str, tuple[str, ...]] = {
+    "Conv": ("dilations", "pads", "strides"),
+    "ConvTranspose": ("dilations", "output_padding", "pads", "strides"),
+    "DeformConv": ("dilations", "pads", "strides"),
+    "AveragePool": ("dilations", "pads", "strides"),
+    "LpPool": ("dilations", "pads", "strides"),
+    "MaxPool": ("dilations", "pads", "strides"),
+}
+"""Operators that slide windows over images, and their attributes that may be left out."""
 _SMALL = 4096  # elements up to which a constant's values are kept
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
@@ -182,14 +191,14 @@ def _describe(
     for name in filter(None, proto.output):
         stated = known.get(name, _unknown(name))
         outputs.append(replace(stated, constant=folded, value=value, grid=grids.get(name)))
+    defaults = defaults | _implied(proto.op_type, inputs)
+    given = {a.name: _attribute(a) for a in proto.attribute}
     return Node(
         name=title(proto),
         op=proto.op_type,
         domain=domain,
         version=version,
-        attributes=_meant(
-            proto.op_type, defaults, {**defaults, **{a.name: _attribute(a) for a in proto.attribute}}
-        ),
+        attributes=_meant(proto.op_type, defaults, defaults | given),
         defaults=defaults,
         inputs=inputs,
         outputs=tuple(outputs),
@@ -197,6 +206,17 @@ def _describe(
         folded=folded,
         source=_source(proto),
     )
+
+
+def _implied(op: str, inputs: Sequence[Tensor | None]) -> dict[str, Attribute]:
+    """Defaults of windows, which ONNX's schemas leave to prose: no padding, and steps of one."""
+    names = _WINDOWS.get(op, ())
+    image = inputs[0] if inputs else None
+    if not names or image is None or image.shape is None or image.rank < 3:
+        return {}
+    sides = image.rank - 2
+    none: dict[str, Attribute] = {"pads": (0,) * (2 * sides), "output_padding": (0,) * sides}
+    return {name: none.get(name, (1,) * sides) for name in names}
 
 
 def _meant(op: str, defaults: Mapping[str, Attribute], stated: dict[str, Attribute]) -> dict[str, Attribute]:
@@ -221,7 +241,7 @@ def _unknown(name: str) -> Tensor:
 
 
 @cache
-def _schema(op: str, domain: str, opset: int) -> tuple[int, Mapping[str, Attribute]]:
+def _schema(op: str, domain: str, opset: int) -> tuple[int, dict[str, Attribute]]:
     """Return the operator's since-version and its attributes' defaults; the opset itself if unknown."""
     import onnx
 

@@ -27,8 +27,8 @@ class Finding:
     rule: OpRule | None
     decided: bool
     gaps: tuple[Gap, ...]
-    """For a refusal, the constraints that it sees broken, if it names some; else the gaps towards the
-    nearest accepting rule."""
+    """For a refusal, what it holds against the node, if it says; else the gaps towards the nearest accepting
+    rule."""
 
 
 def judge(node: Node, rules: Sequence[OpRule], *, integers: str, devices: Sequence[str]) -> Finding:
@@ -129,12 +129,15 @@ def _refuses(node: Node, rule: OpRule, integers: str, devices: Sequence[str]) ->
 
 
 def _objections(node: Node, rule: OpRule) -> tuple[Gap, ...]:
-    """List what a refusal holds against a node: broken constraints, else the attributes that it names."""
+    """List what a refusal holds against a node: attributes other than the default, and broken constraints.
+
+    Attributes with their default are listed only where there is nothing else.
+    """
     broken = [_constraint_gap(name, breach) for name in rule.breaks if (breach := _breach(name, node))]
-    if broken or not rule.attributes:
-        return tuple(broken)
-    stated = ", ".join(f"{name} {_shown(node.attributes[name])}" for name in rule.attributes)
-    return (Gap(stated, ""),)
+    named = [name for name in rule.attributes if node.attributes[name] != node.defaults.get(name)]
+    named = named or ([] if broken else list(rule.attributes))
+    stated = ", ".join(f"{name} {_shown(node.attributes[name])}" for name in named)
+    return (*([Gap(stated, "")] if stated else []), *broken)
 
 
 def _shown(value: Attribute) -> str:

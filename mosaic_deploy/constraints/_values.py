@@ -38,6 +38,17 @@ def pads_are_not_negative(node: Node) -> Breach | None:
     return _below(node, place=1, least=0)
 
 
+@constraint("Rows keep their length: nothing is added before or behind the last axis.")
+def rows_are_not_padded(node: Node) -> Breach | None:
+    stored = given(node, 1)
+    pads = numbers(node, "pads") or (stored_integers(stored) if stored is not None else ())
+    axes = given(node, 3)
+    if not pads or len(pads) % 2 or axes is not None:
+        return Breach("pads that are not stored for every axis", certain=False)
+    ends = pads[len(pads) // 2 - 1], pads[-1]
+    return Breach(f"pads {list(pads)}") if any(ends) else None
+
+
 @constraint("Pads with zeros: the third input is left out, or a stored 0.")
 def padding_is_zero(node: Node) -> Breach | None:
     return _padding(node, lambda value: value == 0)

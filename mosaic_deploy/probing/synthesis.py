@@ -90,6 +90,8 @@ class _Operator:
         self.op, self.table, self.everywhere = op, table, list(everywhere)
         self.forms = {form.name: form for form in forms if form.name in used}
         self.tells = tuple(dict.fromkeys(tell for form in self.forms.values() for tell in form.tells))
+        # Where nothing may fall back, it is all the same whether a node is left or fails.
+        self._refusals = set() if table.may_fall_back(op) else {"falls-back", "fails-to-compile"}
         self.notes: list[str] = []
         points = [self._point(case, outcomes) for case, outcomes in results]
         self.tried = Tried([point for point in points if point is not None])
@@ -185,7 +187,9 @@ class _Operator:
         for _, point in self.tried.each(self._covered(rule)):
             for device in rule.evidence.devices or self.table.devices:
                 found = point.found.get(device, _UNKNOWN)
-                if found in (_UNKNOWN, rule.verdict) or self._refused(point, device, first, rule):
+                if found in (_UNKNOWN, rule.verdict) or {found, rule.verdict} <= self._refusals:
+                    continue
+                if self._refused(point, device, first, rule):
                     continue
                 return f"{point.name} on {device} came out as '{found}'"
         return ""

@@ -73,6 +73,16 @@ def test_pads_are_not_negative() -> None:
     assert breach("pads_are_not_negative", node(stated, op="Pad", opset=10)) == "pads [0, -2]"
 
 
+def test_rows_are_not_padded() -> None:
+    assert holds("rows_are_not_padded", pad("1,0,2,0"))
+    assert breach("rows_are_not_padded", pad("0,0,0,1")) == "pads [0, 0, 0, 1]"
+    assert breach("rows_are_not_padded", pad("0,2,0,0")) == "pads [0, 2, 0, 0]"
+    stated = "g (float[4,4] x) => (float[] y) { y = Pad <pads = [0, 0, 0, 2]> (x) }"
+    assert breach("rows_are_not_padded", node(stated, op="Pad", opset=10)) == "pads [0, 0, 0, 2]"
+    computed = "g (float[4] x, int64[2] p) => (float[] y) { y = Pad(x, p) }"
+    assert "not stored" in doubt("rows_are_not_padded", node(computed, op="Pad"))
+
+
 def test_padding_is_zero() -> None:
     assert holds("padding_is_zero", pad("0,1"))
     assert holds("padding_is_zero", pad("0,1", value="0"))

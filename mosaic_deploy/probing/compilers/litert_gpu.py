@@ -40,6 +40,7 @@ from mosaic_deploy.probing.compilers._compare import (
     for_chain,
     reference,
     said,
+    with_work,
 )
 from mosaic_deploy.probing.compilers.litert_xnnpack import plainly
 from mosaic_deploy.probing.outcome import Found, Outcome
@@ -49,6 +50,8 @@ PRECISIONS: tuple[Precision, ...] = ("float",)
 SECONDS = 60.0
 MEMORY_BYTES = 6 * GIB
 _DEVICE = "vulkan"
+_IDLE = ("Identity", "Dropout")
+"""Alone they leave nothing to compile, and the accelerator answers with whatever lay in memory."""
 _LARGEST = float(np.finfo(np.float16).max)
 _WAYS: tuple[tuple[str, Tolerance], ...] = (("float32", IN_SINGLE), ("float16", IN_HALF))
 _Handle = ctypes.c_void_p
@@ -104,7 +107,7 @@ _Answer = tuple[Found, str, float | None]
 
 
 def _tried(model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path) -> _Answer:
-    model = _with_work(model)
+    model = with_work(model, idle=_IDLE)
     try:
         expected = reference(model, feeds)
         _require_steady(model, feeds, expected)
@@ -121,24 +124,6 @@ def _tried(model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path) -> _A
         if answer[0] != "runs":
             break
     return answer
-
-
-def _with_work(model: bytes) -> bytes:
-    """Put an Add before nodes that only hand on their input.
-
-    Alone they leave nothing to compile, and the accelerator answers with whatever lay in memory.
-    """
-    import onnx
-
-    made = onnx.load_from_string(model)
-    if any(node.op_type not in ("Identity", "Dropout") for node in made.graph.node):
-        return model
-    source = made.graph.input[0]
-    if source.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-        return model
-    made.graph.node[0].input[0] = "with-work"
-    made.graph.node.insert(0, onnx.helper.make_node("Add", [source.name] * 2, ["with-work"], "with-work"))
-    return bytes(made.SerializeToString())
 
 
 def _require_steady(model: bytes, feeds: Mapping[str, NDArray[Any]], expected: Arrays) -> None:

@@ -552,8 +552,9 @@ def _typed(form: Form, *dtypes: str, name: str = "integers", ranks: tuple[int, .
 
 
 _PADS = (
-    "padding_is_zero", "padding_is_not_negative", "every_axis_has_pads", "pads_are_not_negative",
-    "long_rows_begin_with_padding", "batch_is_kept", "only_height_and_width_change", "ranks_are_four_at_most",
+    "rows_are_not_padded", "padding_is_zero", "padding_is_not_negative", "every_axis_has_pads",
+    "pads_are_not_negative", "long_rows_begin_with_padding", "batch_is_kept",
+    "only_height_and_width_change", "ranks_are_four_at_most",
 )  # fmt: skip
 _CUTS = (
     "batch_is_kept", "only_height_and_width_change", "parameters_are_constant", "ranks_are_four_at_most",

@@ -12,7 +12,7 @@ _Axes = Mapping[str, tuple[Value, ...]]
 _TELLS = (
     "dilations_are_one", "windows_are_whole", "halved_windows_share_a_scale", "pads_are_symmetric",
     "only_first_output_is_asked_for", "windows_are_not_padded", "padding_is_that_of_tflite",
-    "strides_are_within_windows",
+    "strides_are_within_windows", "padding_is_counted",
 )  # fmt: skip
 
 _RARE: _Axes = {
