@@ -15,6 +15,19 @@ from PIL import Image
 
 HEIGHT, WIDTH = 32, 48
 
+SLOW = (
+    "backends/", "test_benchmark.py", "test_cli.py", "test_hostile_models.py", "test_import_mlperf.py",
+    "test_integrations.py", "test_pipeline.py",
+)  # fmt: skip
+"""Tests under ``tests/`` of whole builds and of thousands of files: five minutes of the seven."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what takes long by its nature, a file or a folder at a time."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c_is_heard() -> Iterator[None]:

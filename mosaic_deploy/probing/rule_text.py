@@ -10,6 +10,8 @@ from mosaic_deploy.ops import Limit, OpRule, Range
 
 _SUFFIX = {"runs": "", "wrong": "-wrong", "falls-back": "-refused", "fails-to-compile": "-fails"}
 _LONGEST = 70  # leaves room for a number
+_STILL = {"dilations": 1, "output_padding": 0, "pads": 0, "strides": 1}
+"""What a window has that states nothing."""
 _NOTHING = "write it with other operators"
 
 
@@ -55,6 +57,8 @@ def _steps(rule: OpRule, other: OpRule) -> list[str]:
         found.append(f"use version {_either(other.versions)} of the operator")
     for name, limit in rule.attributes.items():
         allowed = other.attributes.get(name)
+        if allowed is None and limit == (_STILL.get(name),):
+            continue
         if allowed is None:
             found.append(f"leave out {name}")
         elif allowed != "any" and not _meet(limit, allowed):

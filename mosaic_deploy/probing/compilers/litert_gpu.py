@@ -50,8 +50,8 @@ PRECISIONS: tuple[Precision, ...] = ("float",)
 SECONDS = 60.0
 MEMORY_BYTES = 6 * GIB
 _DEVICE = "vulkan"
-_IDLE = ("Identity", "Dropout")
-"""Alone they leave nothing to compile, and the accelerator answers with whatever lay in memory."""
+_IDLE = ("Dropout", "Expand", "Identity", "Pow")
+"""Alone they may leave nothing to compile; then the accelerator answers with whatever lay in memory."""
 _LARGEST = float(np.finfo(np.float16).max)
 _WAYS: tuple[tuple[str, Tolerance], ...] = (("float32", IN_SINGLE), ("float16", IN_HALF))
 _Handle = ctypes.c_void_p
