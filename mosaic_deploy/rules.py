@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mosaic_deploy.constraints import CONSTRAINTS, Breach
@@ -41,30 +41,37 @@ def judge(node: Node, rules: Sequence[OpRule], *, integers: str, devices: Sequen
         devices: what it will be compiled for.
     """
     refusals = [rule for rule in rules if not rule.accepts and _refuses(node, rule, integers, devices)]
-    accepting = [(rule, gaps(node, rule, integers=integers)) for rule in rules if rule.accepts]
-    nearest, missed = min(accepting, key=lambda pair: len(pair[1]), default=(None, ()))
     if refusals:
         worst = next((rule for rule in refusals if rule.verdict == "wrong"), refusals[0])
-        return Finding(worst, decided=True, gaps=_objections(node, worst) or missed)
-    if nearest is None or missed:
+        objections = _objections(node, worst) or _nearest(node, rules, integers)[1]
+        return Finding(worst, decided=True, gaps=objections)
+    covering = [rule for rule in rules if rule.accepts and next(_gaps(node, rule, integers), None) is None]
+    if not covering:
+        nearest, missed = _nearest(node, rules, integers)
         return Finding(nearest, decided=False, gaps=missed)
-    covering = [rule for rule, wanting in accepting if not wanting]
     tried = {device for rule in covering for device in rule.evidence.devices or devices}
     untried = [device for device in devices if device not in tried]
     gap = Gap(f"compiled for {', '.join(untried)}", _listed("", sorted(tried)))
-    return Finding(nearest, decided=not untried, gaps=(gap,) if untried else ())
+    return Finding(covering[0], decided=not untried, gaps=(gap,) if untried else ())
+
+
+def _nearest(node: Node, rules: Sequence[OpRule], integers: str) -> tuple[OpRule | None, tuple[Gap, ...]]:
+    """The accepting rule with the fewest gaps, and those."""
+    accepting = [(rule, gaps(node, rule, integers=integers)) for rule in rules if rule.accepts]
+    return min(accepting, key=lambda pair: len(pair[1]), default=(None, ()))
 
 
 def gaps(node: Node, rule: OpRule, *, integers: str) -> tuple[Gap, ...]:
     """List what keeps an accepting rule from covering a node, devices aside; empty where it does."""
-    found = [
-        *_type_gaps(node, rule, integers),
-        *_attribute_gaps(node, rule),
-        *(_constraint_gap(name, breach) for name in rule.constraints if (breach := _breach(name, node))),
-    ]
+    return tuple(_gaps(node, rule, integers))
+
+
+def _gaps(node: Node, rule: OpRule, integers: str) -> Iterator[Gap]:
+    yield from _type_gaps(node, rule, integers)
+    yield from _attribute_gaps(node, rule)
+    yield from (_constraint_gap(name, found) for name in rule.constraints if (found := _breach(name, node)))
     if rule.versions and node.version not in rule.versions:
-        found.append(Gap(f"version {node.version} of the operator", _listed("version", rule.versions)))
-    return tuple(found)
+        yield Gap(f"version {node.version} of the operator", _listed("version", rule.versions))
 
 
 def kind(tensor: Tensor, integers: str) -> tuple[str, bool]:
