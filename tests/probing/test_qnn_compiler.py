@@ -213,7 +213,7 @@ def test_a_model_that_onnx_runtime_refuses_has_no_reference() -> None:
 def test_errors_are_one_short_line_that_stays_the_same() -> None:
     text = said(
         RuntimeError(
-            "\n[ONNXRuntimeError] : 1 : FAIL : 2026-11-21 10:00:00.123 /tmp/build.1/source/file.cc:12 failed "
+            "\n[ONNXRuntimeError] : 1 : FAIL : 2026-11-21 10:00:00.123 /build/source/file.cc:12 failed "
             "at 0x7f00ab\nmore"
         )
     )
