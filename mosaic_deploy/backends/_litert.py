@@ -2,14 +2,15 @@
 
 The Python classes of ``ai-edge-litert`` can neither ask for a precision nor tell whether the whole graph is
 accelerated, and move every number through a Python list. The C functions are those of its header files
-``litert_compiled_model.h``, ``litert_gpu_options.h`` and ``litert_tensor_buffer.h``. Nothing is ever freed:
-the process ends when the work is done.
+``litert_compiled_model.h``, ``litert_gpu_options.h`` and ``litert_tensor_buffer.h``. Only buffers are ever
+freed: the process ends when the work is done.
 """
 
 from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -29,7 +30,8 @@ _ASLEEP = 0.5
 """Share of the quickest run so far that is slept through: LiteRT waits by asking again and again, which
 takes a core from a GPU that is software."""
 _TYPES = {"float32": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int8": 9, "float16": 10}
-_Handle = ctypes.c_void_p
+Handle = ctypes.c_void_p
+"""Of whatever LiteRT has made."""
 
 
 class StatusError(Exception):
@@ -54,6 +56,100 @@ class _TensorType(ctypes.Structure):
 
 
 @final
+class Runtime:
+    """LiteRT with one environment: its functions, each of which raises ``StatusError`` where it fails."""
+
+    def __init__(self) -> None:
+        self._library = _load()
+        option = _Option(_RUNTIME_FOLDER, _Any(_STRING, str(_folder()).encode()))
+        self._environment = self.made("LiteRtCreateEnvironment", 1, ctypes.byref(option))
+
+    def compiled(self, model: Path, precision: str) -> Handle:
+        """Compile a ``.tflite`` file for the GPU and nothing else, in one of ``PRECISIONS``."""
+        graph = self.made("LiteRtCreateModelFromFile", str(model).encode())
+        options, gpu = self.made("LiteRtCreateOptions"), self.made("LiteRtCreateGpuOptions")
+        self.call("LiteRtSetOptionsHardwareAccelerators", options, ACCELERATORS)
+        self.call("LiteRtSetGpuAcceleratorCompilationOptionsPrecision", gpu, PRECISIONS[precision])
+        self.call("LiteRtAddOpaqueOptions", options, gpu)
+        return self.made("LiteRtCreateCompiledModel", self._environment, graph, options)
+
+    def accelerated(self, model: Handle) -> bool:
+        """Whether LiteRT says that nothing of a compiled model is left to another processor."""
+        answer = ctypes.c_bool()
+        self.call("LiteRtCompiledModelIsFullyAccelerated", model, ctypes.byref(answer))
+        return bool(answer.value)
+
+    def buffer(self, model: Handle, role: str, tensor: Mapping[str, Any], *, index: int = 0) -> Handle:
+        """Make a buffer for an ``Input`` or ``Output`` of a compiled model, of a ``shape`` and ``dtype``."""
+        first, place = ctypes.c_size_t(0), ctypes.c_size_t(index)
+        needs = self.made(f"LiteRtGetCompiledModel{role}BufferRequirements", model, first, place)
+        dtype, sides = str(tensor["dtype"]), [int(side) for side in tensor["shape"]]
+        if dtype not in _TYPES:
+            raise StatusError(f"no buffers of {dtype}")
+        kind = _TensorType(_TYPES[dtype], len(sides))
+        kind.dimensions[: len(sides)] = sides
+        create = "LiteRtCreateManagedTensorBufferFromRequirements"
+        buffer = self.made(create, self._environment, ctypes.byref(kind), needs)
+        size = ctypes.c_size_t()
+        self.call("LiteRtGetTensorBufferSize", buffer, ctypes.byref(size))
+        expected = int(np.prod(sides)) * np.dtype(dtype).itemsize
+        if size.value < expected:
+            raise StatusError(f"LiteRT's {role.lower()} holds {size.value} bytes, {expected} are expected")
+        return buffer
+
+    def write(self, buffer: Handle, values: NDArray[Any]) -> None:
+        """Copy an array in."""
+        ctypes.memmove(self._lock(buffer, _WRITE), values.ctypes.data, values.nbytes)
+        self.call("LiteRtUnlockTensorBuffer", buffer)
+
+    def read(self, buffer: Handle, tensor: Mapping[str, Any]) -> NDArray[Any]:
+        """Copy an array of a ``shape`` and ``dtype`` out, as soon as what came before is done."""
+        found = np.empty(tensor["shape"], np.dtype(str(tensor["dtype"])))
+        ctypes.memmove(found.ctypes.data, self._lock(buffer, _READ), found.nbytes)
+        self.call("LiteRtUnlockTensorBuffer", buffer)
+        return found
+
+    def wait(self, buffer: Handle) -> None:
+        """Wait until a buffer can be read; LiteRT gives up after a while."""
+        self._lock(buffer, _READ)
+        self.call("LiteRtUnlockTensorBuffer", buffer)
+
+    def run(self, model: Handle, inputs: Sequence[Handle], outputs: Sequence[Handle]) -> None:
+        """Start a compiled model on buffers."""
+        self.call(
+            "LiteRtRunCompiledModel", model, ctypes.c_size_t(0),
+            ctypes.c_size_t(len(inputs)), (Handle * len(inputs))(*inputs),
+            ctypes.c_size_t(len(outputs)), (Handle * len(outputs))(*outputs),
+        )  # fmt: skip
+
+    def drop(self, buffers: Iterable[Handle]) -> None:
+        """Free buffers."""
+        for buffer in buffers:
+            self._library["LiteRtDestroyTensorBuffer"](buffer)
+
+    def made(self, function: str, *arguments: Any) -> Handle:
+        """Call a function whose last argument is where it puts what it makes."""
+        made = Handle()
+        self.call(function, *arguments, ctypes.byref(made))
+        return made
+
+    def call(self, function: str, *arguments: Any) -> None:
+        """Call a function that answers with a status."""
+        status = self._library[function](*arguments)
+        if status:
+            describe = self._library["LiteRtGetStatusString"]
+            describe.restype = ctypes.c_char_p
+            raise StatusError(f"{function}: {bytes(describe(status) or b'').decode()}")
+
+    def _lock(self, buffer: Handle, mode: int) -> int:
+        place = Handle()
+        self.call("LiteRtLockTensorBuffer", buffer, ctypes.byref(place), mode)
+        if not place.value:
+            raise StatusError("LiteRtLockTensorBuffer gave no memory")
+        return place.value
+
+
+@final
 class OnGpu:
     """A compiled network of one input and one output."""
 
@@ -71,65 +167,28 @@ class OnGpu:
         Raises:
             StatusError: LiteRT does not take it, or cannot work here.
         """
-        self._library = _load()
+        self._runtime = Runtime()
         self._source, self._result = source, result
-        self._environment = self._open()
-        self._model = self._compile(model, precision)
-        self._input = self._buffer("Input", source)
-        self._output = self._buffer("Output", result)
-        self._gate = self._buffer("Input", source)
+        self._model = self._runtime.compiled(model, precision)
+        self._input = self._runtime.buffer(self._model, "Input", source)
+        self._output = self._runtime.buffer(self._model, "Output", result)
+        self._gate = self._runtime.buffer(self._model, "Input", source)
         self._quickest_s = float("inf")
 
     @property
     def fully_accelerated(self) -> bool:
         """Whether LiteRT says that nothing is left to another processor."""
-        answer = ctypes.c_bool()
-        self._call("LiteRtCompiledModelIsFullyAccelerated", self._model, ctypes.byref(answer))
-        return bool(answer.value)
+        return self._runtime.accelerated(self._model)
 
     def run(self, values: NDArray[Any]) -> NDArray[Any]:
         """Copy the input in, run, wait, and copy the output out; shapes and types are the file's."""
         data = np.ascontiguousarray(values, np.dtype(self._source["dtype"]))
         if list(data.shape) != list(self._source["shape"]):
             raise ValueError(f"the input has shape {data.shape}, the file's {self._source['shape']}")
-        place = self._lock(self._input, _WRITE)
-        ctypes.memmove(place, data.ctypes.data, data.nbytes)
-        self._call("LiteRtUnlockTensorBuffer", self._input)
-        one, first = ctypes.c_size_t(1), ctypes.c_size_t(0)
-        inputs, outputs = ctypes.byref(self._input), ctypes.byref(self._output)
-        self._call("LiteRtRunCompiledModel", self._model, first, one, inputs, one, outputs)
+        self._runtime.write(self._input, data)
+        self._runtime.run(self._model, [self._input], [self._output])
         self._wait()
-        found = np.empty(self._result["shape"], np.dtype(self._result["dtype"]))
-        place = self._lock(self._output, _READ)
-        ctypes.memmove(found.ctypes.data, place, found.nbytes)
-        self._call("LiteRtUnlockTensorBuffer", self._output)
-        return found
-
-    def _open(self) -> _Handle:
-        option = _Option(_RUNTIME_FOLDER, _Any(_STRING, str(_folder()).encode()))
-        return self._made("LiteRtCreateEnvironment", 1, ctypes.byref(option))
-
-    def _compile(self, model: Path, precision: str) -> _Handle:
-        graph = self._made("LiteRtCreateModelFromFile", str(model).encode())
-        options, gpu = self._made("LiteRtCreateOptions"), self._made("LiteRtCreateGpuOptions")
-        self._call("LiteRtSetOptionsHardwareAccelerators", options, ACCELERATORS)
-        self._call("LiteRtSetGpuAcceleratorCompilationOptionsPrecision", gpu, PRECISIONS[precision])
-        self._call("LiteRtAddOpaqueOptions", options, gpu)
-        return self._made("LiteRtCreateCompiledModel", self._environment, graph, options)
-
-    def _buffer(self, role: str, tensor: dict[str, Any]) -> _Handle:
-        first = ctypes.c_size_t(0)
-        needs = self._made(f"LiteRtGetCompiledModel{role}BufferRequirements", self._model, first, first)
-        kind = _TensorType(_TYPES[str(tensor["dtype"])], len(tensor["shape"]))
-        kind.dimensions[: len(tensor["shape"])] = [int(side) for side in tensor["shape"]]
-        create = "LiteRtCreateManagedTensorBufferFromRequirements"
-        buffer = self._made(create, self._environment, ctypes.byref(kind), needs)
-        size = ctypes.c_size_t()
-        self._call("LiteRtGetTensorBufferSize", buffer, ctypes.byref(size))
-        expected = int(np.prod(tensor["shape"])) * np.dtype(tensor["dtype"]).itemsize
-        if size.value < expected:
-            raise StatusError(f"LiteRT's {role.lower()} holds {size.value} bytes, {expected} are expected")
-        return buffer
+        return self._runtime.read(self._output, self._result)
 
     def _wait(self) -> None:
         """Wait until the GPU is done, however long that takes.
@@ -143,34 +202,13 @@ class OnGpu:
         while True:
             tried = time.monotonic()
             try:
-                self._lock(self._gate, _READ)
-                self._call("LiteRtUnlockTensorBuffer", self._gate)
+                self._runtime.wait(self._gate)
                 break
             except StatusError:
                 if time.monotonic() - tried < IMPATIENT_S:
                     raise
-                self._gate = self._buffer("Input", self._source)
+                self._gate = self._runtime.buffer(self._model, "Input", self._source)
         self._quickest_s = min(self._quickest_s, time.monotonic() - begun)
-
-    def _lock(self, buffer: _Handle, mode: int) -> int:
-        place = _Handle()
-        self._call("LiteRtLockTensorBuffer", buffer, ctypes.byref(place), mode)
-        if not place.value:
-            raise StatusError("LiteRtLockTensorBuffer gave no memory")
-        return place.value
-
-    def _made(self, function: str, *arguments: Any) -> _Handle:
-        """Call a function whose last argument is where it puts what it makes."""
-        made = _Handle()
-        self._call(function, *arguments, ctypes.byref(made))
-        return made
-
-    def _call(self, function: str, *arguments: Any) -> None:
-        status = self._library[function](*arguments)
-        if status:
-            describe = self._library["LiteRtGetStatusString"]
-            describe.restype = ctypes.c_char_p
-            raise StatusError(f"{function}: {bytes(describe(status) or b'').decode()}")
 
 
 def _folder() -> Path:

@@ -255,16 +255,16 @@ def test_a_gpu_that_is_busy_for_long_is_waited_for(folder: Path, tmp_path: Path)
 
 def is_busy(request: dict[str, Any], tick: Any) -> dict[str, Any]:
     """Be the real child, whose second image is not ready when it is first read."""
-    read, ticks = _litert.OnGpu._lock, [0.0]
+    read, ticks = _litert.Runtime._lock, [0.0]
     _litert.IMPATIENT_S = request["patience"]
 
-    def lock(self: _litert.OnGpu, buffer: Any, mode: int) -> int:
+    def lock(self: _litert.Runtime, buffer: Any, mode: int) -> int:
         if mode == 0 and len(ticks) == 2:
             ticks.append(0)
             raise _litert.StatusError("given up")
         return read(self, buffer, mode)
 
-    _litert.OnGpu._lock = lock  # type: ignore[method-assign]  # of a child process of its own
+    _litert.Runtime._lock = lock  # type: ignore[method-assign]  # of a child process of its own
     return gpu.predict(request, lambda share, text: ticks.append(share))
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import os
 import re
 import shutil
@@ -54,7 +53,6 @@ _IDLE = ("Dropout", "Expand", "Identity", "Pow")
 """Alone they may leave nothing to compile; then the accelerator answers with whatever lay in memory."""
 _LARGEST = float(np.finfo(np.float16).max)
 _WAYS: tuple[tuple[str, Tolerance], ...] = (("float32", IN_SINGLE), ("float16", IN_HALF))
-_Handle = ctypes.c_void_p
 _NAMED = re.compile(r'(?:Tensor )?"\S+" (?=has )|\. \S+(?=\)$)')
 """The tensor in one of the accelerator's reasons, whose name says nothing of another network."""
 
@@ -87,7 +85,7 @@ def environment() -> Mapping[str, str]:
 def begin() -> None:
     """Import onnx2tf and LiteRT, and open the accelerator."""
     litert.begin()
-    _environment()
+    _runtime()
 
 
 def attempt(
@@ -206,15 +204,12 @@ def _refused(log: Path, err: Exception) -> _Answer:
 
 
 @cache
-def _environment() -> tuple[ctypes.CDLL, _Handle]:
-    library = interface._load()
-    folder = str(interface._folder()).encode()
-    option = interface._Option(interface._RUNTIME_FOLDER, interface._Any(interface._STRING, folder))
-    made = _Handle()
-    status = library["LiteRtCreateEnvironment"](1, ctypes.byref(option), ctypes.byref(made))
-    if status:
-        raise ToolError(f"LiteRT's environment cannot be made: status {status}")
-    return library, made
+def _runtime() -> interface.Runtime:
+    """One for all cases of a child."""
+    try:
+        return interface.Runtime()
+    except interface.StatusError as err:
+        raise ToolError(f"LiteRT's environment cannot be made: {err}") from err
 
 
 @final
@@ -226,76 +221,18 @@ class _Network:
         graph = model.subgraphs[0]
         self._sources = [tflite.describe(model, index) for index in graph.inputs]
         self._results = [tflite.describe(model, index) for index in graph.outputs]
-        self._library, self._environment = _environment()
-        self._graph = self._made("LiteRtCreateModelFromFile", str(path).encode())
-        options, wishes = self._made("LiteRtCreateOptions"), self._made("LiteRtCreateGpuOptions")
-        self._call("LiteRtSetOptionsHardwareAccelerators", options, interface.ACCELERATORS)
-        number = interface.PRECISIONS[precision]
-        self._call("LiteRtSetGpuAcceleratorCompilationOptionsPrecision", wishes, number)
-        self._call("LiteRtAddOpaqueOptions", options, wishes)
-        self._model = self._made("LiteRtCreateCompiledModel", self._environment, self._graph, options)
-        whole = ctypes.c_bool()
-        self._call("LiteRtCompiledModelIsFullyAccelerated", self._model, ctypes.byref(whole))
-        if not whole.value:
+        self._model = _runtime().compiled(path, precision)
+        if not _runtime().accelerated(self._model):
             raise interface.StatusError("it is not fully accelerated")
 
     def run(self, values: Sequence[NDArray[Any]]) -> Arrays:
         """Copy the inputs in, run, and copy the outputs out."""
-        inputs = [self._buffer("Input", i, tensor) for i, tensor in enumerate(self._sources)]
-        outputs = [self._buffer("Output", i, tensor) for i, tensor in enumerate(self._results)]
+        runtime, model = _runtime(), self._model
+        inputs = [runtime.buffer(model, "Input", tensor, index=i) for i, tensor in enumerate(self._sources)]
+        outputs = [runtime.buffer(model, "Output", tensor, index=i) for i, tensor in enumerate(self._results)]
         for buffer, tensor, array in zip(inputs, self._sources, values, strict=True):
-            data = np.ascontiguousarray(array, np.dtype(str(tensor["dtype"])))
-            place = self._lock(buffer, interface._WRITE)
-            ctypes.memmove(place, data.ctypes.data, data.nbytes)
-            self._call("LiteRtUnlockTensorBuffer", buffer)
-        self._call(
-            "LiteRtRunCompiledModel", self._model, ctypes.c_size_t(0),
-            ctypes.c_size_t(len(inputs)), (_Handle * len(inputs))(*inputs),
-            ctypes.c_size_t(len(outputs)), (_Handle * len(outputs))(*outputs),
-        )  # fmt: skip
-        found = []
-        for buffer, tensor in zip(outputs, self._results, strict=True):
-            array = np.empty(tensor["shape"], np.dtype(str(tensor["dtype"])))
-            place = self._lock(buffer, interface._READ)
-            ctypes.memmove(array.ctypes.data, place, array.nbytes)
-            self._call("LiteRtUnlockTensorBuffer", buffer)
-            found.append(array)
-        for buffer in (*inputs, *outputs):
-            self._library["LiteRtDestroyTensorBuffer"](buffer)
-        return tuple(found)
-
-    def _buffer(self, role: str, index: int, tensor: Mapping[str, Any]) -> _Handle:
-        first, place = ctypes.c_size_t(0), ctypes.c_size_t(index)
-        needs = self._made(f"LiteRtGetCompiledModel{role}BufferRequirements", self._model, first, place)
-        dtype = str(tensor["dtype"])
-        if dtype not in interface._TYPES:
-            raise interface.StatusError(f"no buffers of {dtype}")
-        kind = interface._TensorType(interface._TYPES[dtype], len(tensor["shape"]))
-        kind.dimensions[: len(tensor["shape"])] = [int(side) for side in tensor["shape"]]
-        create = "LiteRtCreateManagedTensorBufferFromRequirements"
-        buffer = self._made(create, self._environment, ctypes.byref(kind), needs)
-        size = ctypes.c_size_t()
-        self._call("LiteRtGetTensorBufferSize", buffer, ctypes.byref(size))
-        expected = int(np.prod(tensor["shape"])) * np.dtype(dtype).itemsize
-        if size.value < expected:
-            raise interface.StatusError(f"a buffer holds {size.value} bytes, {expected} are expected")
-        return buffer
-
-    def _lock(self, buffer: _Handle, mode: int) -> int:
-        place = _Handle()
-        self._call("LiteRtLockTensorBuffer", buffer, ctypes.byref(place), mode)
-        if not place.value:
-            raise interface.StatusError("LiteRtLockTensorBuffer gave no memory")
-        return place.value
-
-    def _made(self, function: str, *arguments: Any) -> _Handle:
-        made = _Handle()
-        self._call(function, *arguments, ctypes.byref(made))
-        return made
-
-    def _call(self, function: str, *arguments: Any) -> None:
-        status = self._library[function](*arguments)
-        if status:
-            describe = self._library["LiteRtGetStatusString"]
-            describe.restype = ctypes.c_char_p
-            raise interface.StatusError(f"{function}: {bytes(describe(status) or b'').decode()}")
+            runtime.write(buffer, np.ascontiguousarray(array, np.dtype(str(tensor["dtype"]))))
+        runtime.run(model, inputs, outputs)
+        found = tuple(runtime.read(*pair) for pair in zip(outputs, self._results, strict=True))
+        runtime.drop((*inputs, *outputs))
+        return found
