@@ -16,14 +16,14 @@ from pathlib import Path
 
 import onnx
 
-from mosaic_deploy import specs
 from mosaic_deploy.errors import MosaicError
-from mosaic_deploy.gate_fixes import by_passes
-from mosaic_deploy.gate_report import Judged
-from mosaic_deploy.gate_run import GateRequest, run_gate
-from mosaic_deploy.repository import find_repository
-from mosaic_deploy.specs import TargetSpec
-from tests.awkward_graphs import se_block, unique, vit_block
+from mosaic_deploy.gate.fix.dry_run import by_passes
+from mosaic_deploy.gate.report import Judged
+from mosaic_deploy.gate.repository import find_repository
+from mosaic_deploy.gate.run import GateRequest, run_gate
+from mosaic_deploy.specs.registry import spec_names
+from mosaic_deploy.specs.target import TargetSpec
+from tests.graph.awkward_graphs import se_block, unique, vit_block
 
 GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "HardSwish + squeeze and excite": se_block,
@@ -40,7 +40,7 @@ def main(targets: Sequence[str]) -> int:
         for name, make in GRAPHS.items():
             path = Path(folder) / "graph.onnx"
             path.write_bytes(make().SerializeToString())
-            for target in targets or specs.names(TargetSpec):
+            for target in targets or spec_names(TargetSpec):
                 line, honest = _row(path, target)
                 lied |= not honest
                 print(f"| {name} | {target} | {line} |", flush=True)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from mosaic_deploy.train.loop import keep_memory
-from mosaic_deploy.zoo.depthwise import depthwise
+from mosaic_deploy.zoo.layers.depthwise import depthwise
+from mosaic_deploy.zoo.train.loop import keep_memory
 
 SHAPES = (
     # channels, side, kernel, stride, dilation

@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fuzz_judge import Judge, Judgement
-from tests.fuzz_models import KINDS, Mutant, mutant, write
-from tests.fuzz_seeds import Seed, seeds
+from tests.graph.reader.fuzz_judge import Judge, Judgement
+from tests.graph.reader.fuzz_models import KINDS, Mutant, mutant, write
+from tests.graph.reader.fuzz_seeds import Seed, seeds
 
 OUTCOMES = ("verdict", "error", "violation")
 DEPTHS = {"by onnx": "not sound ONNX", "onnx crashed": "cannot tell its shapes"}

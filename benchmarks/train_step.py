@@ -11,15 +11,15 @@ import time
 
 import torch
 
-from mosaic_deploy import zoo
-from mosaic_deploy.train.loop import keep_memory
+from mosaic_deploy.zoo import build_network
+from mosaic_deploy.zoo.train.loop import keep_memory
 
 BATCH, HEIGHT, WIDTH, STEPS = 8, 384, 512, 6
 
 
 def images_per_second() -> float:
     """Images per second over some steps, after one to warm up."""
-    net = zoo.build("mosaic", classes=11, head="lowres")
+    net = build_network("mosaic", classes=11, head="lowres")
     net = net.train().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3)
     x = torch.randn(BATCH, 3, HEIGHT, WIDTH).contiguous(memory_format=torch.channels_last)

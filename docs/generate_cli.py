@@ -11,7 +11,7 @@ from typing import Any
 
 import typer.main
 
-from mosaic_deploy.cli import app
+from mosaic_deploy.cli.app import app
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mosaic_deploy.targets_page import pages
+from mosaic_deploy.gate.op_support.pages import pages
 
 FOLDER = Path(__file__).parent / "reference" / "op-tables"
 

@@ -14,23 +14,17 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mosaic_deploy.contract import Contract
-    from mosaic_deploy.errors import (
-        DataError,
-        ModelError,
-        MosaicError,
-        SpecError,
-        ToolError,
-        UsageError,
-    )
-    from mosaic_deploy.op_check import CheckReport, check
-    from mosaic_deploy.parity import ParityReport
-    from mosaic_deploy.pipeline import deploy
-    from mosaic_deploy.plan import Request
-    from mosaic_deploy.report import BuildReport
-    from mosaic_deploy.specs import ModelCard, QuantRecipe, TargetSpec
+    from mosaic_deploy.accuracy.parity import ParityReport
+    from mosaic_deploy.build.pipeline import deploy
+    from mosaic_deploy.build.plan import Request
+    from mosaic_deploy.build.report import BuildReport
+    from mosaic_deploy.errors import DataError, ModelError, MosaicError, SpecError, ToolError, UsageError
+    from mosaic_deploy.gate.op_support.judge import CheckReport, check
+    from mosaic_deploy.specs.contract import Contract
+    from mosaic_deploy.specs.model_card import ModelCard
+    from mosaic_deploy.specs.recipe import QuantRecipe
+    from mosaic_deploy.specs.target import TargetSpec
 
-__version__ = "0.1.0"
 
 __all__ = [
     "BuildReport",
@@ -52,22 +46,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BuildReport": "report",
-    "CheckReport": "op_check",
-    "Contract": "contract",
+    "BuildReport": "build.report",
+    "CheckReport": "gate.op_support.judge",
+    "Contract": "specs.contract",
     "DataError": "errors",
-    "ModelCard": "specs",
+    "ModelCard": "specs.model_card",
     "ModelError": "errors",
     "MosaicError": "errors",
-    "ParityReport": "parity",
-    "QuantRecipe": "specs",
-    "Request": "plan",
+    "ParityReport": "accuracy.parity",
+    "QuantRecipe": "specs.recipe",
+    "Request": "build.plan",
     "SpecError": "errors",
-    "TargetSpec": "specs",
+    "TargetSpec": "specs.target",
     "ToolError": "errors",
     "UsageError": "errors",
-    "check": "op_check",
-    "deploy": "pipeline",
+    "check": "gate.op_support.judge",
+    "deploy": "build.pipeline",
 }
 
 

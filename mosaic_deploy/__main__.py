@@ -1,5 +1,5 @@
 """``python -m mosaic_deploy`` is ``mosaic-deploy``."""
 
-from mosaic_deploy.cli import main
+from mosaic_deploy.cli.app import main
 
 main()

@@ -16,8 +16,10 @@ from PIL import Image
 HEIGHT, WIDTH = 32, 48
 
 SLOW = (
-    "backends/", "test_benchmark.py", "test_cli.py", "test_hostile_models.py", "test_import_mlperf.py",
-    "test_integrations.py", "test_pipeline.py",
+    "artifact/bench/test_run.py", "backends/litert/gpu/", "backends/litert/edgetpu/", "backends/litert/test_",
+    "backends/openvino/", "backends/ort/", "backends/qnn/test_backend.py", "backends/qnn/test_profile.py",
+    "build/test_pipeline.py", "cli/test_app.py", "gate/test_integrations.py",
+    "graph/reader/test_hostile_models.py", "quantize/", "zoo/mlperf/",
 )  # fmt: skip
 """Tests under ``tests/`` of whole builds and of thousands of files: five minutes of the seven."""
 

@@ -22,10 +22,10 @@ def test_the_public_names_are_these_and_all_there() -> None:
 
 
 def test_a_public_name_is_no_module_of_the_package() -> None:
-    import mosaic_deploy.op_check
-    import mosaic_deploy.pipeline
+    import mosaic_deploy.build.pipeline
+    import mosaic_deploy.gate.op_support.judge
 
-    assert mosaic_deploy.check is mosaic_deploy.op_check.check
+    assert mosaic_deploy.check is mosaic_deploy.gate.op_support.judge.check
     folder = Path(mosaic_deploy.__file__).parent
     assert not [name for name in PUBLIC if (folder / f"{name}.py").exists() or (folder / name).exists()]
 

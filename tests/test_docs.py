@@ -16,22 +16,24 @@ from pydantic import BaseModel
 from typer.models import CommandInfo
 
 from mosaic_deploy import errors
-from mosaic_deploy.artifact import Entry
-from mosaic_deploy.backends import Step
-from mosaic_deploy.cli import app
-from mosaic_deploy.contract import Contract
+from mosaic_deploy.accuracy.parity import measure
+from mosaic_deploy.artifact.store import Entry
+from mosaic_deploy.backends.protocol import Step
+from mosaic_deploy.build.doctor import Finding
+from mosaic_deploy.build.doctor import to_json as health_json
+from mosaic_deploy.build.report import BuildReport, Conversion, Failure, to_json
+from mosaic_deploy.cli.app import app
 from mosaic_deploy.datasets import DATASETS
 from mosaic_deploy.datasets.folder import _Classes
-from mosaic_deploy.datasets.samples import LabelSpace
-from mosaic_deploy.doctor import Finding
-from mosaic_deploy.doctor import to_json as health_json
 from mosaic_deploy.errors import MosaicError
-from mosaic_deploy.op_check import CheckReport, Violation
-from mosaic_deploy.ops import OpTable
-from mosaic_deploy.parity import measure
-from mosaic_deploy.report import BuildReport, Conversion, Failure, to_json
-from mosaic_deploy.schema import read_toml
-from mosaic_deploy.specs import ModelCard, QuantRecipe, TargetSpec
+from mosaic_deploy.gate.op_support.judge import CheckReport, Violation
+from mosaic_deploy.gate.op_support.tables import OpTable
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.labels import LabelSpace
+from mosaic_deploy.specs.model_card import ModelCard
+from mosaic_deploy.specs.recipe import QuantRecipe
+from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.specs.toml import read_toml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (

@@ -22,13 +22,15 @@ from typing import final
 import numpy as np
 import onnx
 
-from mosaic_deploy import reference
-from mosaic_deploy.backends import BuildJob, Built, File, Run, Space, Step, Timing, Trial
-from mosaic_deploy.contract import Contract
+from mosaic_deploy.backends import reference
+from mosaic_deploy.backends.protocol import BuildJob, Built, File, Run, Space, Step, Timing, Trial
 from mosaic_deploy.errors import SpecError
-from mosaic_deploy.specs import Options, TargetSpec, nearest
-from mosaic_deploy.tools import GIB, Call, call
-from mosaic_deploy.worker import Tick
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.fields import Options
+from mosaic_deploy.specs.registry import nearest
+from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.workers.call import GIB, Call, call
+from mosaic_deploy.workers.progress import Tick
 
 FAULTS = ("none", "wrong", "crash", "hang", "full")
 

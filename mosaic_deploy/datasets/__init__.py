@@ -14,14 +14,14 @@ from typing import Literal, Protocol, get_args
 from mosaic_deploy.datasets.leak import disjoint
 from mosaic_deploy.datasets.samples import FileDataset, Home
 from mosaic_deploy.errors import DataError
-from mosaic_deploy.schema import nearest
+from mosaic_deploy.specs.toml import nearest
 
 DATASETS = {
     "ade20k31": "mosaic_deploy.datasets.ade20k31",
     "camvid": "mosaic_deploy.datasets.camvid",
     "cityscapes": "mosaic_deploy.datasets.cityscapes",
     "folder": "mosaic_deploy.datasets.folder",
-    "streets": "mosaic_deploy.datasets.streets_files",
+    "streets": "mosaic_deploy.datasets.streets",
 }
 """Data set name -> the module that reads it."""
 
@@ -60,7 +60,7 @@ def open_data(text: str, *, split: Split) -> FileDataset:
 def _root(name: str, home: Home, folder: str) -> Path:
     stated = os.environ.get(home.environment, "") if home.environment else ""
     if not (folder or stated) and home.embedded is not None:
-        from mosaic_deploy.specs import spec_root  # here, since specs needs the labels of this package
+        from mosaic_deploy.specs.root import spec_root  # here, since specs needs the labels of this package
 
         return spec_root() / home.embedded
     needed = f"it must hold {home.holds} ({home.origin})"

@@ -11,8 +11,8 @@ longer side fits, bilinear for the image and nearest for the label, both with al
 bottom and right with 127 and 255. ``train`` samples keep their size.
 
 *mIoU.* Over the whole set, on pixels whose truth is 1 to 31; a prediction of 0 there is a miss and no one's
-false alarm. Three ways of averaging are in use, see :data:`mosaic_deploy.metrics.Averaging`; ours is the mean
-over the classes that occur, which on the whole validation set is the app's.
+false alarm. Three ways of averaging are in use, see :data:`mosaic_deploy.accuracy.metrics.Averaging`; ours
+is the mean over the classes that occur, which on the whole validation set is the app's.
 
 *Calibration.* MLPerf's 500 training images are given by name (mlcommons/mobile_open,
 ``calibration/ADE20K/ADE20k_calibration.txt``). Put that list into the root under its name; without it the
@@ -26,18 +26,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mosaic_deploy.datasets.samples import (
-    IGNORE,
-    FileDataset,
-    Home,
-    Item,
-    LabelSpace,
-    Pixels,
-    ids_by_table,
-    pair_files,
-)
+from mosaic_deploy.datasets.samples import FileDataset, Home, Item, Pixels, ids_by_table, pair_files
 from mosaic_deploy.errors import DataError
-from mosaic_deploy.resample import letterbox_image, letterbox_label
+from mosaic_deploy.specs.labels import IGNORE, LabelSpace
+from mosaic_deploy.specs.resample import letterbox_image, letterbox_label
 
 _CLASSES = (
     "other", "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass",

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mosaic_deploy.datasets.samples import FileDataset, Home, LabelSpace, ids_up_to, pair_files
+from mosaic_deploy.datasets.samples import FileDataset, Home, ids_up_to, pair_files
 from mosaic_deploy.errors import DataError
+from mosaic_deploy.specs.labels import LabelSpace
 
 LABELS = LabelSpace(
     classes=(

@@ -34,9 +34,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mosaic_deploy.datasets.samples import FileDataset, Home, LabelSpace, ids_up_to, pair_files
+from mosaic_deploy.datasets.samples import FileDataset, Home, ids_up_to, pair_files
 from mosaic_deploy.errors import DataError
-from mosaic_deploy.schema import read_toml
+from mosaic_deploy.specs.labels import LabelSpace
+from mosaic_deploy.specs.toml import read_toml
 
 SPLITS = ("train", "calib", "val")
 HOME = Home(

@@ -8,14 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageOps
 from PIL.ImageFile import ImageFile
 
 from mosaic_deploy.errors import DataError
+from mosaic_deploy.specs.labels import Pixels
 
-Pixels = NDArray[np.uint8]
 IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm")
 MAX_PIXELS = 64_000_000
 """Larger images are refused unread: they are a mistake, or a decompression bomb."""

@@ -9,33 +9,15 @@ from typing import Protocol, final
 
 import numpy as np
 
-from mosaic_deploy.datasets.images import IMAGE_SUFFIXES, Pixels, read_image, read_label
+from mosaic_deploy.datasets.images import IMAGE_SUFFIXES, read_image, read_label
 from mosaic_deploy.errors import DataError, UsageError
-
-IGNORE = 255
-"""The id that every data set gives to pixels without a scored class, whatever its files say."""
+from mosaic_deploy.specs.labels import IGNORE, LabelSpace, Pixels
 
 Decode = Callable[[Pixels, Path], Pixels]
 """Turns an (H, W) raw label map and the path it came from into ids; raises ``DataError`` for unknown ones."""
+
 Fit = Callable[[Pixels, Pixels | None], tuple[Pixels, Pixels | None]]
 """Brings an image and its ids to the size that a protocol evaluates at."""
-
-
-@dataclass(frozen=True, slots=True)
-class LabelSpace:
-    """What the numbers in a label map mean."""
-
-    classes: tuple[str, ...]
-    """One name per output of the network, index = id."""
-    palette: tuple[tuple[int, int, int], ...]
-    """One RGB colour per class."""
-    unscored: tuple[int, ...] = ()
-    """Ids that the network has an output for but that no metric counts (ADE20K-31's 0)."""
-
-    @property
-    def scored(self) -> tuple[int, ...]:
-        """The ids that a metric averages over."""
-        return tuple(i for i in range(len(self.classes)) if i not in self.unscored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +51,7 @@ class Home:
     environment: str | None = None
     """The environment variable that names the folder unless the command line does."""
     embedded: str | None = None
-    """The folder below :func:`mosaic_deploy.specs.spec_root` that the project brings along."""
+    """The folder below :func:`mosaic_deploy.specs.root.spec_root` that the project brings along."""
 
 
 class Dataset(Protocol):
@@ -226,7 +208,6 @@ def pair_files(images: Path, labels: Path | None) -> tuple[Item, ...]:
 
 
 __all__ = [
-    "IGNORE",
     "IMAGE_SUFFIXES",
     "Dataset",
     "Decode",
@@ -234,7 +215,6 @@ __all__ = [
     "Fit",
     "Home",
     "Item",
-    "LabelSpace",
     "Pixels",
     "Sample",
     "ids_by_table",

@@ -1,127 +1,87 @@
-"""Street scenes the project renders itself, with CamVid's classes and a label for every pixel.
+"""Rendered street scenes in files: the embedded set, or a folder that ``mosaic-deploy`` has rendered.
 
-A scene is a number: ``render(index, seed=seed)`` always gives the same picture. Seed 0 belongs to
-the embedded set (``calib_data/streets``: indices 0 to 31 calibrate, 1000 to 1031 validate);
-training takes seeds from 1 up, so that it can never have seen a validation scene.
+A root holds ``calib|val|train/images`` and ``.../labels`` (8-bit PNG of ids), with CamVid's 11 classes and
+11 = unlabelled. The embedded set has ``calib`` and ``val``; training scenes are rendered when wanted
+(:mod:`mosaic_deploy.street_scenes.render`). Where the root has a ``manifest.json``, as the embedded
+set must, a split has exactly the files that it lists, each with its sha256: the set is the one that was
+measured, or none.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
-from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-import numpy as np
-import PIL
-from numpy.typing import NDArray
-from PIL import Image
+from pydantic import BaseModel, ValidationError
 
-from mosaic_deploy.datasets._streets import scene
-from mosaic_deploy.errors import DataError, UsageError
+from mosaic_deploy.datasets.camvid import LABELS, UNLABELLED
+from mosaic_deploy.datasets.samples import FileDataset, Home, Item, ids_up_to, pair_files
+from mosaic_deploy.errors import DataError
+from mosaic_deploy.specs.root import spec_root
 
-Pixels = NDArray[np.uint8]
-
-EMBEDDED_SEED = 0
-EMBEDDED_SPLITS = {"calib": range(32), "val": range(1000, 1032)}
-WEBP_QUALITY = 92
-SMALLEST_PX = 32
+SPLITS = ("calib", "val", "train")
+HOME = Home(
+    holds="calib|val|train/images and .../labels",
+    origin="'mosaic-deploy render-streets' writes them",
+    embedded="calib_data/streets",
+)
 
 
-def render(
-    index: int, *, seed: int = EMBEDDED_SEED, height: int = 360, width: int = 480
-) -> tuple[Pixels, Pixels]:
-    """Render scene ``index`` of the endless series that ``seed`` names.
+class _Record(BaseModel):
+    image: PurePosixPath
+    label: PurePosixPath
+    sha256_image: str
+    sha256_label: str
 
-    The same four numbers always give the same bytes, and scenes of different numbers share no dice.
 
-    Args:
-        index: which scene, from 0.
-        seed: which series, from 0; 0 is kept for the embedded set, training starts at 1.
-        height: rows of the picture, at least 32.
-        width: columns of the picture, at least 32.
+class _Manifest(BaseModel):
+    splits: dict[str, tuple[_Record, ...]]
 
-    Returns:
-        The (height, width, 3) RGB picture and the (height, width) class ids: CamVid's
-        0 to 10, and 11 where a pixel carries no class.
+
+def load(root: Path, split: str) -> FileDataset:
+    """Open one split.
+
+    Raises ``DataError`` for a split that is none, folders that are not laid out as above, and files that the
+    manifest does not vouch for.
     """
-    if min(height, width) < SMALLEST_PX:
-        raise DataError(
-            f"streets: {height}x{width} is too small to show a street; "
-            f"ask for {SMALLEST_PX} pixels or more each way"
-        )
-    rng = np.random.default_rng((seed, index))
-    return scene.photograph(rng, height=height, width=width)
+    if split not in SPLITS:
+        raise DataError(f"streets: no split '{split}'; there are {', '.join(SPLITS)}")
+    folder = root / split
+    if split == "train" and not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; 'mosaic-deploy render-streets' writes training scenes")
+    items = pair_files(folder / "images", folder / "labels")
+    manifest = root / "manifest.json"
+    if manifest.is_file():
+        _verify(items, root, split, _read(manifest))
+    elif root == spec_root() / str(HOME.embedded):
+        raise DataError(f"{manifest}: the embedded set's manifest is missing: install mosaic-deploy again")
+    decode = ids_up_to(len(LABELS.classes), ignore=(UNLABELLED, 255))
+    return FileDataset("streets", LABELS, items, decode)
 
 
-def write(
-    root: Path, *, split: str, indices: range, seed: int, tick: Callable[[float], None] | None = None
-) -> None:
-    """Render scenes into ``root/split/images/NNNNN.webp`` and ``root/split/labels/NNNNN.png``.
-
-    Pictures are lossy WebP (about 40 kB each at 480x360), labels 8-bit grey PNG of class ids 0 to 11.
-    ``tick`` hears the share that is done. Moved into place when complete; stopped early, nothing is left.
-    Raises ``UsageError`` if the split's folder is already there.
-    """
-    place, beside = root / split, root / f"{split}.new"
-    if place.exists():
-        raise UsageError(f"{place}: already there; remove it or choose another folder")
-    images, labels = beside / "images", beside / "labels"
-    images.mkdir(parents=True, exist_ok=True)
-    labels.mkdir(exist_ok=True)
+def _read(path: Path) -> _Manifest:
     try:
-        for done, index in enumerate(indices, start=1):
-            picture, label = render(index, seed=seed)
-            name = f"{index:05d}"
-            options = {"quality": WEBP_QUALITY, "method": 6}
-            Image.fromarray(picture).save(images / f"{name}.webp", "WEBP", **options)
-            Image.fromarray(label).save(labels / f"{name}.png", "PNG", optimize=True)
-            if tick is not None:
-                tick(done / len(indices))
-        os.replace(beside, place)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        return _Manifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as err:
+        reason = err.errors()[0]["msg"] if isinstance(err, ValidationError) else str(err)
+        raise DataError(f"{path}: not a manifest of this data set ({reason})") from err
 
 
-def embed(root: Path) -> None:
-    """Write the embedded set and its ``manifest.json``, with the sha256 of every file.
-
-    Raises ``UsageError`` if one of its splits is already there.
-    """
-    for split, indices in EMBEDDED_SPLITS.items():
-        write(root, split=split, indices=indices, seed=EMBEDDED_SEED)
-    generator = {
-        "module": "mosaic_deploy.datasets.streets",
-        "seed": EMBEDDED_SEED,
-        "indices": {name: [span.start, span.stop] for name, span in EMBEDDED_SPLITS.items()},
-        "numpy": np.__version__,
-        "pillow": PIL.__version__,
-    }
-    manifest = {
-        "schema": 1,
-        "name": "streets",
-        "licence": "Apache-2.0",
-        "generator": generator,
-        "splits": {split: _records(root, split) for split in EMBEDDED_SPLITS},
-    }
-    beside = root / "manifest.json.new"
-    beside.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, root / "manifest.json")
-
-
-def _records(root: Path, split: str) -> list[dict[str, str]]:
-    """List a split's pairs by paths relative to ``root`` and the sha256 of their files."""
-    records = []
-    for image in sorted((root / split / "images").iterdir()):
-        label = root / split / "labels" / f"{image.stem}.png"
-        records.append(
-            {
-                "image": image.relative_to(root).as_posix(),
-                "label": label.relative_to(root).as_posix(),
-                "sha256_image": hashlib.sha256(image.read_bytes()).hexdigest(),
-                "sha256_label": hashlib.sha256(label.read_bytes()).hexdigest(),
-            }
-        )
-    return records
+def _verify(items: tuple[Item, ...], root: Path, split: str, manifest: _Manifest) -> None:
+    """See that a split's files are those of the manifest, unless it does not speak of that split at all."""
+    if split not in manifest.splits:
+        return
+    digests: dict[Path, str] = {}
+    for record in manifest.splits[split]:
+        pairs = ((record.image, record.sha256_image), (record.label, record.sha256_label))
+        for inside, digest in pairs:
+            if inside.is_absolute() or ".." in inside.parts:
+                raise DataError(f"{root / 'manifest.json'}: '{inside}' leads out of the data set's folder")
+            digests[root / inside] = digest
+    there = {path for item in items for path in (item.image, item.label) if path is not None}
+    for path in sorted(there ^ digests.keys()):
+        problem = "is not in the manifest" if path in there else "is missing"
+        raise DataError(f"{path}: {problem}; the {split} split is not the one that was published")
+    for path, digest in digests.items():
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise DataError(f"{path}: is not the file that the manifest lists (sha256 differs): restore it")

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
-from mosaic_deploy.nodes import Node, nodes
-from mosaic_deploy.op_check import CheckReport, check
-from mosaic_deploy.ops import OpTable, Precision
-from mosaic_deploy.probing.case import Case, Sort
-from mosaic_deploy.probing.outcome import Outcome
-from mosaic_deploy.rules import gaps
+from mosaic_deploy.backends.oracle.case import Case, Sort
+from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.gate.op_support.judge import CheckReport, check
+from mosaic_deploy.gate.op_support.rules import gaps
+from mosaic_deploy.gate.op_support.tables import OpTable
+from mosaic_deploy.graph.facts import Node, nodes
+from mosaic_deploy.specs.precision import Precision
 
 if TYPE_CHECKING:
     from rich.table import Table

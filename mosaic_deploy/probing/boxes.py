@@ -13,8 +13,8 @@ from functools import partial, reduce
 from operator import or_
 from typing import final
 
-from mosaic_deploy.nodes import Node
-from mosaic_deploy.ops import Limit, allows
+from mosaic_deploy.gate.op_support.tables import Limit, allows
+from mosaic_deploy.graph.facts import Node
 from mosaic_deploy.probing.form import Form
 
 Element = int | float | str

@@ -14,11 +14,11 @@ from math import prod
 
 import numpy as np
 
-from mosaic_deploy.ops import Precision
-from mosaic_deploy.probing.case import Case
+from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import FORMS
 from mosaic_deploy.probing.sketch import STANDARD, Sketch, UnfitError, Value, opset_of, versions_of
+from mosaic_deploy.specs.precision import Precision
 
 _CHAINS = 0.25
 """Share of cases that are chains."""

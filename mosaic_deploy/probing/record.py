@@ -17,9 +17,9 @@ from zlib import crc32
 
 import numpy as np
 
+from mosaic_deploy.backends.oracle.case import Case
+from mosaic_deploy.backends.oracle.outcome import Outcome
 from mosaic_deploy.errors import UsageError
-from mosaic_deploy.probing.case import Case
-from mosaic_deploy.probing.outcome import Outcome
 
 
 @final

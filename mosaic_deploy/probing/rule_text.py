@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from mosaic_deploy.constraints import CONSTRAINTS
-from mosaic_deploy.ops import Limit, OpRule, Range
+from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
+from mosaic_deploy.gate.op_support.tables import Limit, OpRule, Range
 
 _SUFFIX = {"runs": "", "wrong": "-wrong", "falls-back": "-refused", "fails-to-compile": "-fails"}
 _LONGEST = 70  # leaves room for a number

@@ -13,25 +13,27 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from mosaic_deploy import specs
+from mosaic_deploy.backends.oracle import registry as oracles
+from mosaic_deploy.backends.oracle.case import Case
+from mosaic_deploy.backends.oracle.fleet import Tried, try_all
+from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.registry import Compiler, load_compiler
 from mosaic_deploy.errors import SpecError, ToolError, UsageError
-from mosaic_deploy.ops import OpTable, load_table
-from mosaic_deploy.probing import compilers
+from mosaic_deploy.gate.op_support.tables import OpTable, load_table
 from mosaic_deploy.probing.agreement import WRONG, Agreement, weigh
-from mosaic_deploy.probing.case import Case, grid_cases
-from mosaic_deploy.probing.compilers import Compiler, load_compiler
-from mosaic_deploy.probing.fleet import Tried, try_all
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import FORMS
-from mosaic_deploy.probing.outcome import Outcome
+from mosaic_deploy.probing.grid import grid_cases
 from mosaic_deploy.probing.random_cases import random_cases
 from mosaic_deploy.probing.record import Record
 from mosaic_deploy.probing.report import ProbeReport, Use
 from mosaic_deploy.probing.synthesis import make_table
 from mosaic_deploy.probing.table_text import table_text
-from mosaic_deploy.schema import nearest
-from mosaic_deploy.specs import TargetSpec
-from mosaic_deploy.worker import Tick
+from mosaic_deploy.specs.registry import load_spec, spec_names
+from mosaic_deploy.specs.root import spec_root
+from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.specs.toml import nearest
+from mosaic_deploy.workers.progress import Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +99,14 @@ def probe(request: ProbeRequest, tick: Tick) -> ProbeReport:
 
 def table_of(target: str) -> str:
     """The op table of a target, or of that name; raises ``UsageError`` where its compiler cannot be run."""
-    tables = compilers.COMPILERS
+    tables = oracles.COMPILERS
     if target in tables:
         return target
-    targets = specs.names(TargetSpec)
+    targets = spec_names(TargetSpec)
     if target not in targets and not target.endswith(".toml"):
         known = sorted({*targets, *tables})
         raise SpecError(f"no target or table '{target}'{nearest(target, known)}; known: {', '.join(known)}")
-    ops = specs.load(TargetSpec, target).ops
+    ops = load_spec(TargetSpec, target).ops
     if ops is None:
         raise UsageError(
             f"target '{target}' names no op table; tables that can be probed: {', '.join(tables)}"
@@ -194,7 +196,7 @@ def _folder() -> Iterator[Path]:
 
 
 def _text(made: OpTable) -> str:
-    path = specs.spec_root() / "targets" / "ops" / f"{made.name}.toml"
+    path = spec_root() / "targets" / "ops" / f"{made.name}.toml"
     return table_text(made, before=path.read_text(encoding="utf-8") if path.exists() else "")
 
 

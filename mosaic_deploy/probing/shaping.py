@@ -9,12 +9,13 @@ from typing import Any, get_args
 
 import numpy as np
 
-from mosaic_deploy.constraints import CONSTRAINTS
-from mosaic_deploy.nodes import Node
-from mosaic_deploy.ops import DType, Evidence, Integers, Limit, OpRule, Range, Verdict
+from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
+from mosaic_deploy.gate.op_support.tables import Evidence, Limit, OpRule, Range, Verdict
+from mosaic_deploy.graph.facts import Node
 from mosaic_deploy.probing.boxes import Box, Element, Kind, Point, Region
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.sketch import Value
+from mosaic_deploy.specs.precision import DType, Integers
 
 _CODES = frozenset({"to", "dtype", "output_dtype", "precision", "stash_type"})
 """Attributes whose numbers stand for types: between two of them lies nothing."""

@@ -11,18 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from mosaic_deploy.constraints import CONSTRAINTS
-from mosaic_deploy.nodes import Node, nodes
-from mosaic_deploy.ops import DType, Integers, OpRule, OpTable, Verdict
+from mosaic_deploy.backends.oracle.case import Case
+from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
+from mosaic_deploy.gate.op_support.rules import judge, kind
+from mosaic_deploy.gate.op_support.tables import OpRule, OpTable, Verdict
+from mosaic_deploy.graph.facts import Node, nodes
 from mosaic_deploy.probing.boxes import Point, Region, Tried
-from mosaic_deploy.probing.case import Case
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import FORMS
-from mosaic_deploy.probing.outcome import Outcome
 from mosaic_deploy.probing.rule_text import fix, identifier
 from mosaic_deploy.probing.shaping import merged, shaped
 from mosaic_deploy.probing.table_text import in_order
-from mosaic_deploy.rules import judge, kind
+from mosaic_deploy.specs.precision import DType, Integers
 
 _UNKNOWN = "no-reference"
 _VERDICTS: frozenset[Verdict] = frozenset(get_args(Verdict))

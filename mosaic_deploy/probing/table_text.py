@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mosaic_deploy.ops import OpRule, OpTable
+from mosaic_deploy.gate.op_support.tables import OpRule, OpTable
 
 _WIDTH = 110
 _INLINE = ("attributes", "evidence")

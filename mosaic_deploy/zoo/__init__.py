@@ -16,17 +16,17 @@ from mosaic_deploy.errors import SpecError
 if TYPE_CHECKING:
     from mosaic_deploy.zoo.network import Network
 
-__all__ = ["ZOO", "build"]
+__all__ = ["ZOO", "build_network"]
 
 ZOO: Mapping[str, str] = MappingProxyType(
     {
-        "mosaic": "mosaic_deploy.zoo.mosaic",
+        "mosaic": "mosaic_deploy.zoo.networks.mosaic",
     }
 )
 """Name of a network -> the module that builds it. Torch is imported with the module, not before."""
 
 
-def build(name: str, /, **switches: object) -> Network:
+def build_network(name: str, /, **switches: object) -> Network:
     """Make the network called ``name``, its weights drawn from torch's random generator.
 
     Args:
@@ -36,7 +36,7 @@ def build(name: str, /, **switches: object) -> Network:
     Raises:
         SpecError: no network has that name, or it has no such switch, or the value makes no sense.
     """
-    from mosaic_deploy.schema import nearest
+    from mosaic_deploy.specs.toml import nearest
 
     if name not in ZOO:
         known = sorted(ZOO)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from mosaic_deploy.zoo.layers import Resize, Sampling
+from mosaic_deploy.zoo.layers.layers import Resize, Sampling
 
 Head = Literal["logits", "lowres", "classmap"]
 

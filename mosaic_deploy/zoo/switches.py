@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from mosaic_deploy.errors import SpecError
-from mosaic_deploy.schema import nearest
+from mosaic_deploy.specs.toml import nearest
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

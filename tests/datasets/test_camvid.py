@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mosaic_deploy.accuracy.metrics import confusion
 from mosaic_deploy.datasets import camvid, open_data
 from mosaic_deploy.datasets.images import read_label
 from mosaic_deploy.errors import DataError
-from mosaic_deploy.metrics import confusion
 
 Save = Callable[..., Path]
 

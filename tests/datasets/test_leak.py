@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mosaic_deploy.datasets import disjoint
-from mosaic_deploy.datasets.samples import FileDataset, LabelSpace, ids_up_to, pair_files
+from mosaic_deploy.datasets.samples import FileDataset, ids_up_to, pair_files
 from mosaic_deploy.errors import DataError
+from mosaic_deploy.specs.labels import LabelSpace
 
 Save = Callable[..., Path]
 

@@ -84,7 +84,7 @@ def test_streets_need_no_folder(split: Split) -> None:
 
 
 def test_readers_load_no_heavy_package() -> None:
-    modules = ", ".join(f"'{module}'" for module in (*DATASETS.values(), "mosaic_deploy.parity"))
+    modules = ", ".join(f"'{module}'" for module in (*DATASETS.values(), "mosaic_deploy.accuracy.parity"))
     code = (
         f"import importlib, sys; [importlib.import_module(m) for m in ({modules})]; "
         "print([m for m in ('torch', 'onnxruntime', 'onnx', 'tensorflow') if m in sys.modules])"

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from mosaic_deploy.datasets.samples import (
     FileDataset,
     Item,
-    LabelSpace,
     ids_by_table,
     ids_up_to,
     list_images,
@@ -21,6 +20,7 @@ from mosaic_deploy.datasets.samples import (
     spans,
 )
 from mosaic_deploy.errors import DataError, UsageError
+from mosaic_deploy.specs.labels import LabelSpace
 
 Save = Callable[..., Path]
 

@@ -1,266 +1,134 @@
-"""The rendered streets: repeatable, balanced, exactly labelled, and embedded as the manifest says."""
+"""Rendered scenes in files: the embedded set is exactly the published one, or refused."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image
 
-from mosaic_deploy.datasets import streets
-from mosaic_deploy.datasets._streets import (
-    bodywork,
-    camera,
-    fence,
-    furniture,
-    lens,
-    light,
-    noise,
-    people,
-    street,
-    tree,
-    vehicle,
-)
-from mosaic_deploy.datasets._streets.canvas import SUPER, Canvas
-from mosaic_deploy.datasets._streets.stage import Stage
-from mosaic_deploy.errors import DataError, UsageError
+from mosaic_deploy.datasets import camvid, disjoint, streets
+from mosaic_deploy.errors import DataError
+from mosaic_deploy.specs.root import spec_root
 
-EMBEDDED = Path(__file__).parents[2] / "calib_data" / "streets"
-SIZE = (180, 240)
-BACKDROP = (255, 0, 255)
-BUDGET_BYTES = 6_000_000
-PARTS = (("images", "webp"), ("labels", "png"))
-# CamVid's order of ids; the least share of all pixels that training needs, over a few scenes.
-LEAST_SHARE = (0.1, 0.1, 0.01, 0.2, 0.02, 0.04, 0.006, 0.01, 0.03, 0.006, 0.004)
+Save = Callable[..., Path]
+
+EMBEDDED = spec_root() / "calib_data/streets"
 
 
-@pytest.fixture(scope="module")
-def scenes() -> list[tuple[streets.Pixels, streets.Pixels]]:
-    return [streets.render(index, seed=7, height=240, width=320) for index in range(16)]
+def record(root: Path, name: str) -> dict[str, str]:
+    image, label = f"val/images/{name}.png", f"val/labels/{name}.png"
+    return {
+        "image": image,
+        "label": label,
+        "sha256_image": hashlib.sha256((root / image).read_bytes()).hexdigest(),
+        "sha256_label": hashlib.sha256((root / label).read_bytes()).hexdigest(),
+    }
 
 
-def _stage(seed: int = 3) -> Stage:
-    """A bare stage: one flat backdrop of an unused class, lit from the front, no haze."""
-    rng = np.random.default_rng(seed)
-    tall, wide = SIZE[0] * SUPER, SIZE[1] * SUPER
-    image = Image.new("RGBA", (wide, tall), (*BACKDROP, 200))
-    return Stage(
-        camera=camera.Camera(wide * 1.0, (wide / 2, tall / 2), 1.4, np.eye(3)),
-        canvas=Canvas(image),
-        light=light.Light(
-            sun=np.array([0.0, 0.6, -0.8]),
-            sun_rgb=np.full(3, 0.5),
-            sky_rgb=np.full(3, 0.5),
-            haze_rgb=np.full(3, 200.0),
-            haze_m=1e9,
-            cloud=0.0,
-            dusk=False,
-        ),
-        noise=noise.sample(rng),
-        rng=rng,
-        shade=np.zeros(SIZE, np.float32),
-    )
+def write_manifest(root: Path, *records: dict[str, str]) -> None:
+    (root / "manifest.json").write_text(json.dumps({"schema": 1, "splits": {"val": records}}))
 
 
-def _touched(stage: Stage) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
-    """Where colours differ from the backdrop, and the label of every canvas pixel."""
-    pixels = stage.canvas.pixels()
-    return (pixels[..., :3] != BACKDROP).any(axis=-1), pixels[..., 3]
+@pytest.fixture
+def root(tmp_path: Path, save: Save, rng: np.random.Generator) -> Path:
+    for name in ("00001", "00000"):
+        save(tmp_path / f"val/images/{name}.png", rng.integers(0, 256, (2, 3, 3), np.uint8))
+        save(tmp_path / f"val/labels/{name}.png", np.array([[0, 10, 11]] * 2, np.uint8))
+    write_manifest(tmp_path, record(tmp_path, "00000"), record(tmp_path, "00001"))
+    return tmp_path
 
 
-def test_same_numbers_give_the_same_bytes() -> None:
-    first, second = (streets.render(5, seed=2, height=120, width=160) for _ in range(2))
-    assert first[0].tobytes() == second[0].tobytes()
-    assert first[1].tobytes() == second[1].tobytes()
+def test_labels_are_camvids(root: Path) -> None:
+    data = streets.load(root, "val")
+    assert data.labels == camvid.LABELS
+    assert [item.name for item in data.items] == ["00000", "00001"]
+    label = data[0].label
+    assert label is not None
+    assert label[0].tolist() == [0, 10, 255]
 
 
-@pytest.mark.parametrize(("index", "seed"), [pytest.param(6, 2, id="index"), pytest.param(5, 3, id="seed")])
-def test_other_numbers_give_another_scene(index: int, seed: int) -> None:
-    image, label = streets.render(5, seed=2, height=120, width=160)
-    other_image, other_label = streets.render(index, seed=seed, height=120, width=160)
-    assert (image != other_image).any()
-    assert (label != other_label).mean() > 0.05
+def test_a_folder_without_manifest_will_do(root: Path) -> None:
+    (root / "manifest.json").unlink()
+    assert len(streets.load(root, "val")) == 2
 
 
-def test_rendering_leaves_global_dice_alone() -> None:
-    before = repr(np.random.get_state())  # noqa: NPY002 - the global state is what is being watched
-    streets.render(0, seed=2, height=96, width=128)
-    assert repr(np.random.get_state()) == before  # noqa: NPY002
+def test_a_split_the_manifest_does_not_list_will_do(root: Path) -> None:
+    shutil.copytree(root / "val", root / "train")
+    assert len(streets.load(root, "train")) == 2
 
 
-@pytest.mark.parametrize(
-    ("height", "width"),
-    [
-        pytest.param(32, 32, id="smallest"),
-        pytest.param(97, 131, id="odd"),
-        pytest.param(256, 512, id="wide"),
-        pytest.param(384, 192, id="tall"),
-    ],
-)
-def test_other_sizes(height: int, width: int) -> None:
-    image, label = streets.render(1, seed=4, height=height, width=width)
-    assert image.shape == (height, width, 3)
-    assert label.shape == (height, width)
-    assert image.dtype == label.dtype == np.uint8
-    assert label.max() <= 11
+@pytest.mark.parametrize("file", ["val/images/00000.png", "val/labels/00001.png"])
+def test_a_changed_file_is_refused(root: Path, file: str) -> None:
+    (root / file).write_bytes((root / file).read_bytes() + b"\0")
+    with pytest.raises(DataError, match=f"{file}: is not the file that the manifest lists"):
+        streets.load(root, "val")
 
 
-def test_a_picture_too_small_is_refused() -> None:
-    with pytest.raises(DataError, match="31x480"):
-        streets.render(0, height=31)
+def test_a_missing_and_an_extra_file_are_refused(root: Path, save: Save) -> None:
+    save(root / "val/images/00002.png", np.zeros((2, 3, 3), np.uint8))
+    save(root / "val/labels/00002.png", np.zeros((2, 3), np.uint8))
+    with pytest.raises(DataError, match=r"00002\.png: is not in the manifest"):
+        streets.load(root, "val")
+    for kind in ("images", "labels"):
+        (root / f"val/{kind}/00002.png").unlink()
+        (root / f"val/{kind}/00000.png").unlink()
+    with pytest.raises(DataError, match=r"00000\.png: is missing"):
+        streets.load(root, "val")
 
 
-def test_default_size() -> None:
-    image, label = streets.render(0, seed=7)
-    assert image.shape == (360, 480, 3)
-    assert label.shape == (360, 480)
+@pytest.mark.parametrize("path", ["../secret.png", "/etc/passwd", "val/../../x.png"])
+def test_manifest_paths_stay_inside(root: Path, path: str) -> None:
+    write_manifest(root, {**record(root, "00000"), "image": path}, record(root, "00001"))
+    with pytest.raises(DataError, match="leads out of the data set's folder"):
+        streets.load(root, "val")
 
 
-def test_ids_are_camvids(scenes: list[tuple[streets.Pixels, streets.Pixels]]) -> None:
-    assert set(np.unique(np.stack([label for _, label in scenes]))) == set(range(12))
+@pytest.mark.parametrize("text", ["", "[]", '{"splits": {"val": [{}]}}'], ids=["empty", "list", "no-keys"])
+def test_a_broken_manifest_is_refused(root: Path, text: str) -> None:
+    (root / "manifest.json").write_text(text)
+    with pytest.raises(DataError, match=r"manifest\.json: not a manifest") as err:
+        streets.load(root, "val")
+    assert "\n" not in str(err.value)
 
 
-def test_every_class_is_well_represented(scenes: list[tuple[streets.Pixels, streets.Pixels]]) -> None:
-    counts = np.bincount(np.stack([label for _, label in scenes]).ravel(), minlength=12)
-    shares = counts / counts.sum()
-    assert (shares[:11] >= LEAST_SHARE).all(), shares.round(4)
-    assert shares[11] < 0.05
+def test_training_scenes_must_be_rendered(root: Path) -> None:
+    with pytest.raises(DataError, match="render-streets"):
+        streets.load(root, "train")
+    with pytest.raises(DataError, match="no split 'test'"):
+        streets.load(root, "test")
 
 
-def test_pictures_are_exposed(scenes: list[tuple[streets.Pixels, streets.Pixels]]) -> None:
-    for image, label in scenes:
-        assert 15 < image.mean() < 230
-        assert image[label == 0].mean() > image[label == 3].mean(), "the sky is brighter than the road"
+def test_the_embedded_set_needs_its_manifest(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(root, root / "spec/calib_data/streets")
+    monkeypatch.setattr(streets, "spec_root", lambda: root / "spec")
+    place = root / "spec/calib_data/streets"
+    assert len(streets.load(place, "val")) == 2
+    (place / "manifest.json").unlink()
+    with pytest.raises(DataError, match="manifest is missing"):
+        streets.load(place, "val")
 
 
-def _post(stage: Stage) -> None:
-    post = furniture.sample(stage.rng, x_m=0.5, z_m=9.0, top="lamp")
-    furniture.draw(stage, post)
+@pytest.mark.parametrize("split", ["calib", "val"])
+def test_embedded_split(split: str) -> None:
+    data = streets.load(EMBEDDED, split)
+    assert len(data) >= 16
+    sample = data[0]
+    assert sample.image.shape == (360, 480, 3)
+    assert sample.label is not None
 
 
-def _car(stage: Stage) -> None:
-    bodywork.draw(stage, vehicle.sample(stage.rng, x_m=1.0, z_m=11.0, heading=0.4))
+def test_embedded_validation_holds_every_class() -> None:
+    seen: set[int] = set()
+    for sample in streets.load(EMBEDDED, "val"):
+        assert sample.label is not None
+        seen |= {int(i) for i in np.unique(sample.label)}
+    assert seen - {255} == set(range(11))
 
 
-def _walker(stage: Stage) -> None:
-    people.draw(stage, people.sample(stage.rng, x_m=0.0, z_m=7.0, heading=0.3, riding=False))
-
-
-def _rider(stage: Stage) -> None:
-    people.draw(stage, people.sample(stage.rng, x_m=0.0, z_m=7.0, heading=1.2, riding=True))
-
-
-def _leafy(stage: Stage) -> None:
-    tree.draw(stage, tree.sample(stage.rng, x_m=0.0, z_m=20.0, winter=0.0))
-
-
-def _bare(stage: Stage) -> None:
-    tree.draw(stage, tree.sample(stage.rng, x_m=0.0, z_m=20.0, winter=1.0))
-
-
-def _railing(stage: Stage) -> None:
-    road = street.Street("park", (-3.0, 5.0), (2.0, 2.0), 0.0, 0.0, ("paved", "paved"), ())
-    fence.draw(stage, road, fence.guard(stage.rng, across_m=-2.0), (6.0, 9.0))
-
-
-@pytest.mark.parametrize(
-    ("paint", "labels"),
-    [
-        pytest.param(_post, {2}, id="pole"),
-        pytest.param(_car, {8}, id="car"),
-        pytest.param(_walker, {9}, id="pedestrian"),
-        pytest.param(_rider, {10}, id="bicyclist"),
-        pytest.param(_leafy, {5}, id="tree in leaf"),
-        pytest.param(_bare, {5}, id="bare tree"),
-        pytest.param(_railing, {7}, id="fence"),
-    ],
-)
-def test_what_is_drawn_is_what_is_labelled(paint: Any, labels: set[int]) -> None:
-    stage = _stage()
-    paint(stage)
-    touched, label = _touched(stage)
-    assert touched.sum() > 100
-    assert set(np.unique(label)) == labels | {200}
-    np.testing.assert_array_equal(touched, label != 200)
-
-
-def test_a_textured_wall_fills_its_label_without_black_rims() -> None:
-    stage = _stage()
-    white = Image.new("RGB", (60, 40), (250, 250, 250))
-    stage.canvas.stamp(white, np.array([[50.0, 40], [200, 90], [200, 180], [50, 260]]), 1)
-    touched, label = _touched(stage)
-    np.testing.assert_array_equal(touched, label == 1)
-    assert (stage.canvas.pixels()[label == 1][:, :3] == 250).all()
-
-
-@pytest.mark.parametrize(
-    ("cell", "expected"),
-    [
-        pytest.param((3, 3, 3, 2), 3, id="three of four"),
-        pytest.param((3, 3, 2, 2), 2, id="tie goes to the thin class"),
-        pytest.param((0, 0, 5, 2), 0, id="two beat singles"),
-        pytest.param((5, 5, 0, 3), 5, id="upper pair"),
-        pytest.param((0, 3, 4, 9), 9, id="all different"),
-        pytest.param((11, 11, 11, 11), 11, id="unlabelled"),
-    ],
-)
-def test_majority_of_four(cell: tuple[int, ...], expected: int) -> None:
-    for turn in range(4):
-        labels = np.roll(np.array(cell, np.uint8), turn).reshape(2, 2)
-        assert lens.majority(labels).tolist() == [[expected]]
-
-
-def test_write_lays_out_pairs_and_refuses_to_overwrite(tmp_path: Path) -> None:
-    streets.write(tmp_path, split="train", indices=range(3, 5), seed=9)
-    names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*"))
-    assert names == [f"train/{part}/0000{n}.{end}" for part, end in PARTS for n in (3, 4)]
-    with Image.open(tmp_path / "train/labels/00003.png") as label:
-        np.testing.assert_array_equal(np.asarray(label), streets.render(3, seed=9)[1])
-    with pytest.raises(UsageError, match="already there"):
-        streets.write(tmp_path, split="train", indices=range(1), seed=9)
-
-
-def _manifest() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((EMBEDDED / "manifest.json").read_text(encoding="utf-8"))
-    return loaded
-
-
-def test_manifest_names_every_file_by_its_hash() -> None:
-    manifest = _manifest()
-    assert (manifest["schema"], manifest["name"], manifest["licence"]) == (1, "streets", "Apache-2.0")
-    named = {"manifest.json"}
-    for records in manifest["splits"].values():
-        assert len(records) == 32
-        for record in records:
-            for part in ("image", "label"):
-                content = (EMBEDDED / record[part]).read_bytes()
-                assert hashlib.sha256(content).hexdigest() == record[f"sha256_{part}"]
-                named.add(record[part])
-    present = {p.relative_to(EMBEDDED).as_posix() for p in EMBEDDED.rglob("*") if p.is_file()}
-    assert present == named
-
-
-def test_embedded_splits_share_no_scene() -> None:
-    splits = _manifest()["splits"]
-    hashes = [{r["sha256_image"] for r in splits[name]} for name in ("calib", "val")]
-    assert [len(found) for found in hashes] == [32, 32]
-    assert not hashes[0] & hashes[1]
-
-
-def test_embedded_set_is_small() -> None:
-    assert sum(p.stat().st_size for p in EMBEDDED.rglob("*") if p.is_file()) <= BUDGET_BYTES
-
-
-@pytest.mark.parametrize(
-    ("split", "index"), [pytest.param("calib", 0, id="calib"), pytest.param("val", 1000, id="val")]
-)
-def test_embedded_scenes_are_what_the_renderer_draws(split: str, index: int) -> None:
-    """Not to the byte: the last bit of a sine may differ from one machine to the next."""
-    with Image.open(EMBEDDED / split / "labels" / f"{index:05d}.png") as stored:
-        kept = np.asarray(stored)
-    assert (kept == streets.render(index)[1]).mean() > 0.995
+def test_embedded_calibration_is_not_validated_on() -> None:
+    disjoint(streets.load(EMBEDDED, "calib"), streets.load(EMBEDDED, "val"))

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from mosaic_deploy.ops import OpTable, Precision
+from mosaic_deploy.backends.oracle.case import Case, Sort
+from mosaic_deploy.backends.oracle.outcome import Found, Outcome
+from mosaic_deploy.gate.op_support.tables import OpTable
 from mosaic_deploy.probing.agreement import Agreement, Kind, Weighed, markdown, weigh
-from mosaic_deploy.probing.case import Case, Sort
-from mosaic_deploy.probing.outcome import Found, Outcome
 from mosaic_deploy.probing.sketch import Sketch
+from mosaic_deploy.specs.precision import Precision
 
 WHOLE = {"versions": [6, 13, 14], "dtypes": ["float32"], "ranks": [2], "evidence": {"cases": 1}}
 

@@ -12,11 +12,12 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from mosaic_deploy.constraints import CONSTRAINTS
-from mosaic_deploy.nodes import Node, Tensor, nodes
-from mosaic_deploy.probing.case import Case, grid_cases
+from mosaic_deploy.backends.oracle.case import Case
+from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
+from mosaic_deploy.graph.facts import Node, Tensor, nodes
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import FORMS, activation, arithmetic, logic, reduction
+from mosaic_deploy.probing.grid import grid_cases
 from mosaic_deploy.probing.sketch import Sketch, UnfitError, Value, opset_of
 
 FAMILIES = {

@@ -12,10 +12,11 @@ import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NotImplemented_
 
-from mosaic_deploy.nodes import nodes
-from mosaic_deploy.probing.case import Case, grid_cases
+from mosaic_deploy.backends.oracle.case import Case
+from mosaic_deploy.graph.facts import nodes
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import convolution, matrix, normalisation, pooling, resize
+from mosaic_deploy.probing.grid import grid_cases
 from mosaic_deploy.probing.sketch import Sketch, UnfitError, opset_of
 
 FORMS = (*convolution.FORMS, *pooling.FORMS, *resize.FORMS, *normalisation.FORMS, *matrix.FORMS)

@@ -7,13 +7,13 @@ from itertools import islice
 import onnxruntime as ort
 import pytest
 
-from mosaic_deploy.ops import Precision
-from mosaic_deploy.probing.case import Case
+from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import FORMS
 from mosaic_deploy.probing.random_cases import random_cases
 from mosaic_deploy.probing.record import checksum
 from mosaic_deploy.probing.sketch import Sketch, UnfitError
+from mosaic_deploy.specs.precision import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("float", "w8a8", "w8a16")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mosaic_deploy.backends.oracle.case import Case
+from mosaic_deploy.backends.oracle.outcome import Outcome
 from mosaic_deploy.errors import UsageError
-from mosaic_deploy.probing.case import Case
-from mosaic_deploy.probing.outcome import Outcome
 from mosaic_deploy.probing.record import Record, checksum
 from mosaic_deploy.probing.sketch import Sketch
 

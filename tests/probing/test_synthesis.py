@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mosaic_deploy.nodes import Node, nodes
-from mosaic_deploy.op_check import check
-from mosaic_deploy.ops import OpRule, OpTable, Precision, Range
-from mosaic_deploy.probing.case import Case, grid_cases
+from mosaic_deploy.backends.oracle.case import Case
+from mosaic_deploy.backends.oracle.outcome import Found, Outcome
+from mosaic_deploy.gate.op_support.judge import check
+from mosaic_deploy.gate.op_support.tables import OpRule, OpTable, Range
+from mosaic_deploy.graph.facts import Node, nodes
 from mosaic_deploy.probing.form import Form
-from mosaic_deploy.probing.outcome import Found, Outcome
+from mosaic_deploy.probing.grid import grid_cases
 from mosaic_deploy.probing.sketch import Sketch
 from mosaic_deploy.probing.synthesis import Made, make_table
+from mosaic_deploy.specs.precision import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("float", "w8a8", "w8a16")
 Results = list[tuple[Case, tuple[Outcome, ...]]]

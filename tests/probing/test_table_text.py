@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mosaic_deploy.constraints import CONSTRAINTS
-from mosaic_deploy.ops import DType, Integers, OpTable, load_table
+from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
+from mosaic_deploy.gate.op_support.tables import OpTable, load_table
 from mosaic_deploy.probing.table_text import in_order, table_text
-from mosaic_deploy.schema import read_toml
-from mosaic_deploy.specs import spec_root
+from mosaic_deploy.specs.precision import DType, Integers
+from mosaic_deploy.specs.root import spec_root
+from mosaic_deploy.specs.toml import read_toml
 
 HEAD: dict[str, Any] = {
     "schema": 1, "name": "pretend", "summary": "a compiler", "tool": "pretend", "version": "2",

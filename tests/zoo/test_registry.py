@@ -9,8 +9,8 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from mosaic_deploy import zoo
 from mosaic_deploy.errors import SpecError
+from mosaic_deploy.zoo import ZOO, build_network
 from mosaic_deploy.zoo.network import Network
 
 
@@ -19,11 +19,11 @@ def test_importing_the_zoo_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", sorted(zoo.ZOO))
+@pytest.mark.parametrize("name", sorted(ZOO))
 def test_every_network_builds_and_has_the_three_heads(name: str) -> None:
-    assert find_spec(zoo.ZOO[name]) is not None
+    assert find_spec(ZOO[name]) is not None
     with torch.device("meta"):
-        net = zoo.build(name, head="lowres").eval()
+        net = build_network(name, head="lowres").eval()
         image = torch.empty(1, 3, 256, 256)
     assert isinstance(net, Network)
     assert net.head == "lowres"
@@ -37,4 +37,4 @@ def test_every_network_builds_and_has_the_three_heads(name: str) -> None:
 
 def test_an_unknown_network_is_named_with_the_nearest() -> None:
     with pytest.raises(SpecError, match=r"'mosiac' \(did you mean 'mosaic'\?\)"):
-        zoo.build("mosiac")
+        build_network("mosiac")

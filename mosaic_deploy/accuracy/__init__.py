@@ -1,0 +1,1 @@
+"""How good a network is, and whether two networks see the same."""

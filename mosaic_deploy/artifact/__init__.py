@@ -1,0 +1,1 @@
+"""What a build wrote: stored, opened again, run, drawn and timed."""

@@ -1,0 +1,1 @@
+"""Artifacts timed beside each other on this machine."""

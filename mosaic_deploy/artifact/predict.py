@@ -1,0 +1,145 @@
+"""One image through an artifact: prepared, run and read by the artifact's contract alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaic_deploy.artifact.open import open_artifact, workspace
+from mosaic_deploy.backends.protocol import Run
+from mosaic_deploy.datasets.images import read_image
+from mosaic_deploy.errors import UsageError
+from mosaic_deploy.specs.labels import LabelSpace, Pixels
+from mosaic_deploy.specs.toml import nearest
+
+if TYPE_CHECKING:
+    from mosaic_deploy.workers.progress import Progress
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What an artifact sees in one image."""
+
+    artifact: str
+    """MODEL-TARGET-RECIPE."""
+    image: Pixels
+    """(H, W, 3) RGB, upright."""
+    ids: Pixels
+    """(H, W) class ids, at the image's own size."""
+    labels: LabelSpace
+    variant: str
+    """The compiled variant that gave it."""
+    variants: tuple[str, ...]
+    """All that compute otherwise."""
+    facts: Mapping[str, object]
+    """What the backend says of the run: ``ran_on``, ``precision``."""
+    notes: tuple[str, ...]
+    """What a person must know to read the picture rightly."""
+
+    def name(self, index: int) -> str:
+        """A class's name as it can be printed: a stranger's manifest may hold anything."""
+        return "".join(c if c.isprintable() else "?" for c in self.labels.classes[index])
+
+    @property
+    def shares(self) -> tuple[tuple[int, float], ...]:
+        """Id and share of the pixels of each class that was found, the largest first."""
+        counts = np.bincount(self.ids.ravel(), minlength=len(self.labels.classes))
+        order = np.argsort(-counts, kind="stable")
+        return tuple((int(i), float(counts[i] / self.ids.size)) for i in order if counts[i])
+
+    def explain(self) -> list[str]:
+        """Say in lines what was found, and on what it ran."""
+        named = [(self.name(i), share) for i, share in self.shares]
+        width = max(len(name) for name, _ in named)
+        lines = [f"{name:<{width}} {share:7.2%}" for name, share in named]
+        others = [name for name in self.variants if name != self.variant]
+        more = f"; --variant also takes {', '.join(others)}" if others else ""
+        lines.append(f"{self.artifact}, {self.variant}: {self.facts.get('ran_on', 'unknown runtime')}{more}")
+        return [*lines, *self.notes]
+
+    def to_json(self) -> dict[str, object]:
+        """The object that ``run --json`` prints."""
+        return {
+            "schema": SCHEMA,
+            "artifact": self.artifact,
+            "variant": self.variant,
+            "variants": list(self.variants),
+            "height": self.ids.shape[0],
+            "width": self.ids.shape[1],
+            "ran_on": self.facts.get("ran_on"),
+            "precision": self.facts.get("precision"),
+            "classes": [
+                {"id": i, "class": self.labels.classes[i], "share": share} for i, share in self.shares
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def predict(
+    artifact: Path, image: Path | Pixels, *, variant: str | None = None, progress: Progress
+) -> Prediction:
+    """Run one image, a file or (H, W, 3) uint8 RGB, through an artifact's folder.
+
+    A file is turned as its EXIF orientation says. ``variant`` names a compiled variant that computes
+    otherwise than the main one.
+
+    Raises:
+        ModelError: the folder is no sound artifact, or its output is not what its contract states.
+        DataError: the image cannot be read.
+        UsageError: there is no such variant.
+        ToolError: the runtime is missing or failed.
+    """
+    opened = open_artifact(artifact)
+    backend = opened.load_backend()
+    pixels = read_image(image, upright=True) if isinstance(image, Path) else image
+    prepared = opened.contract.prepare(pixels)
+    with workspace() as space:
+        source = space.scratch / "input.npy"
+        np.save(source, prepared, allow_pickle=False)
+        progress("run", 0.0, "")
+        ran = backend.run(
+            opened.built,
+            opened.contract,
+            (source,),
+            space=space,
+            tick=lambda s, note: progress("run", s, note),
+        )
+        progress("run", 1.0, "")
+        name, output = _choose(ran, variant)
+        ids = opened.contract.class_map(
+            np.load(output, allow_pickle=False), (pixels.shape[0], pixels.shape[1])
+        )
+    verdict = () if opened.passed else ("its build did not pass: see check.json and parity.json",)
+    return Prediction(
+        artifact=f"{opened.model}-{opened.target}-{opened.recipe}",
+        image=pixels,
+        ids=ids,
+        labels=opened.contract.labels,
+        variant=name,
+        variants=tuple(_variants(ran)),
+        facts={**opened.built.facts, **ran.facts},
+        notes=verdict,
+    )
+
+
+def _variants(ran: Run) -> dict[str, tuple[Path, ...]]:
+    return {ran.name: ran.outputs, **ran.others}
+
+
+def _choose(ran: Run, variant: str | None) -> tuple[str, Path]:
+    known = _variants(ran)
+    name = ran.name if variant is None else variant
+    if name not in known:
+        raise UsageError(
+            f"no variant '{name}' that computes of its own{nearest(name, known)}; known: {', '.join(known)}"
+        )
+    return name, known[name][0]
+
+
+__all__ = ["Prediction", "predict"]

@@ -1,0 +1,1 @@
+"""LiteRT: onnx2tf, ai-edge-quantizer, XNNPACK, and what builds on them."""

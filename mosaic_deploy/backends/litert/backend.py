@@ -1,0 +1,218 @@
+"""TFLite through LiteRT: CPUs (XNNPACK), GPUs, and Coral's Edge TPU, as the target's options say.
+
+    model.onnx -> float .tflite (onnx2tf) -> as it is, with float16 weights, or int8 (ai-edge-quantizer)
+
+The target's options:
+
+    accelerator     what runs it: "xnnpack" or "gpu"
+    whole           refuse a network of which XNNPACK leaves something to other kernels
+    outside         the kinds of operators that it may leave all the same
+    convolve_pools  write integer averages as convolutions, which XNNPACK takes
+    compiler_table  a table in targets/compilers that every operator is held against
+    compiler        a program that compiles the file further, run where it is on PATH
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import final
+
+from mosaic_deploy.backends.litert import run
+from mosaic_deploy.backends.litert.child_calls import MODEL, THREADS, record, step, words, work
+from mosaic_deploy.backends.litert.edgetpu import compile as compiler
+from mosaic_deploy.backends.litert.gpu import accelerator as gpu
+from mosaic_deploy.backends.protocol import BuildJob, Built, File, Run, Space, Timing, Trial
+from mosaic_deploy.errors import SpecError, ToolError
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.fields import Options
+from mosaic_deploy.specs.metadata import METADATA_KEY
+from mosaic_deploy.specs.recipe import Grid
+from mosaic_deploy.specs.registry import nearest
+from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.workers.call import Call, call
+from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.worker import JsonObject
+
+_PACKAGES = ("ai_edge_litert", "ai_edge_quantizer", "onnx2tf")
+_OPTIONS = ("accelerator", "whole", "outside", "convolve_pools", "compiler_table", "compiler")
+_ACCELERATORS = ("xnnpack", "gpu")
+_CONVERTING = 0.3
+"""Share of a build's time that converting takes, where the build has to."""
+
+
+@final
+class TfliteBackend:
+    """onnx2tf, ai-edge-quantizer and LiteRT."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def missing(self) -> str | None:
+        """Say that a package is missing, or None."""
+        if any(importlib.util.find_spec(name) is None for name in _PACKAGES):
+            return (
+                "TFLite's tools are missing: pip install "
+                "ai-edge-litert==2.1.2 ai-edge-quantizer==0.5.1 onnx2tf==2.6.9"
+            )
+        return None
+
+    def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
+        """Take the target's options, to which the command line adds none.
+
+        Raises ``SpecError`` for one that is unknown or wrong, and ``ToolError`` where the accelerator's
+        driver is missing.
+        """
+        for key in (*target.options, *options):
+            if key not in _OPTIONS or key in options:
+                raise SpecError(f"target {target.name}: unknown option '{key}'{nearest(key, _OPTIONS)}")
+        accelerator = str(target.options.get("accelerator", "xnnpack"))
+        if accelerator not in _ACCELERATORS:
+            raise SpecError(
+                f"target {target.name}: no accelerator '{accelerator}'{nearest(accelerator, _ACCELERATORS)}; "
+                f"known: {', '.join(_ACCELERATORS)}"
+            )
+        if "compiler_table" in target.options:
+            compiler.table_path(target)
+        if accelerator == "gpu" and (problem := gpu.missing()) is not None:
+            raise ToolError(problem)
+        return dict(target.options)
+
+    def devices(self, options: Options) -> tuple[str, ...]:  # noqa: ARG002  # the protocol's
+        """No device in particular: one file is for all."""
+        return ()
+
+    def convert(self, job: BuildJob, *, tick: Tick) -> Built:
+        """Make the float32 ``.tflite``, with the contract's NHWC input, and compare it with ONNX Runtime.
+
+        Raises:
+            SpecError: the target asks for another layout, or the recipe is none that TFLite has.
+            ModelError: onnx2tf does not take the graph, or makes another network of it.
+        """
+        _check_recipe(job)
+        folder = Path(tempfile.mkdtemp(prefix="tflite-float-", dir=job.space.scratch)).resolve()
+        request: JsonObject = {
+            "onnx": str(job.onnx.resolve()),
+            "out": str(folder / MODEL),
+            "shape": list(job.contract.shape),
+            "layout": job.layout,
+            "fold": isinstance(job.recipe.activations, Grid),
+            "image": str(job.calibration[0].resolve()) if job.calibration else None,
+        }
+        made = call(work(job.space, "convert:convert", request), tick=tick)
+        facts: dict[str, object] = {
+            "input": {**made.result["input"], "pixels": made.result["pixels"]},
+            "output": made.result["output"],
+            "difference": made.result["difference"],
+            "accelerator": "xnnpack",
+            "whole": False,
+            "allowed": [],
+        }
+        files = (File(MODEL, "tflite", ships=True),)
+        return Built(folder, files, (step("onnx2tf", "onnx2tf", made),), facts)
+
+    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:
+        """Write the float file, with float16 weights, or quantise it; then check and compile it further.
+
+        Raises:
+            SpecError: the recipe is none that TFLite has.
+            ModelError: the network cannot be converted or quantised.
+            RefusedError: something stays in float, or the compiler does not map an operator.
+            ToolError: a tool failed.
+        """
+        options, begun = job.target.options, 0.0 if converted else _CONVERTING
+        source = converted or self.convert(job, tick=lambda s, text: tick(begun * s, text))
+        made = call(
+            _writing(job, source, out.resolve()),
+            tick=lambda s, text: tick(begun + (0.9 - begun) * s, text),
+        )
+        integers = isinstance(job.recipe.activations, Grid)
+        tool = "ai-edge-quantizer" if integers else "ai-edge-litert"
+        written = step("quantise" if integers else "write", tool, made)
+        facts = {
+            "input": {**made.result["input"], "pixels": record(source.facts["input"])["pixels"]},
+            "output": made.result["output"],
+            "accelerator": str(options.get("accelerator", "xnnpack")),
+            "arithmetic": "int8" if isinstance(job.recipe.activations, Grid) else job.recipe.activations,
+            "whole": bool(options.get("whole", False)),
+            "allowed": list(words(options.get("outside", ()))),
+        }
+        steps = (written,) if converted else (*source.steps, written)
+        built = Built(out.resolve(), (File(MODEL, "tflite", ships=True),), steps, facts)
+        if "compiler_table" not in options:
+            return built
+        return compiler.compile_further(job, built, tick=lambda s, text: tick(0.9 + 0.1 * s, text))
+
+    def run(
+        self, built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick
+    ) -> Run:
+        """Run the file; on the GPU also on XNNPACK, and the float network in emulated float16.
+
+        Raises:
+            RefusedError: some of it would run elsewhere than the target allows.
+            ToolError: the runtime crashed, or took too long or too much memory.
+        """
+        if built.facts["accelerator"] == "gpu":
+            return run.on_gpu(built, contract, inputs, space=space, tick=tick)
+        return run.on_xnnpack(built, inputs, space=space, tick=tick)
+
+    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+        """Time the file on the target's accelerator, in one child process."""
+        return run.time(built, trial, space=space)
+
+
+def _check_recipe(job: BuildJob) -> None:
+    """Raise ``SpecError`` for what TFLite's tools would do otherwise than the recipe says."""
+    recipe = job.recipe
+    weights, activations = recipe.weights, recipe.activations
+    if job.contract.layout != "NHWC":
+        raise SpecError(
+            f'target {job.target.name}: TFLite\'s input is NHWC: its TOML must say layout = "NHWC"'
+        )
+    if not isinstance(weights, Grid) or not isinstance(activations, Grid):
+        if weights != activations:
+            raise SpecError(f"recipe {recipe.name}: here weights and activations are of one float type")
+    elif (weights.bits, activations.bits) != (8, 8):
+        raise SpecError(f"recipe {recipe.name}: TFLite is built with 8 bits only here: take w8a8 or int8")
+    elif not weights.symmetric or activations.symmetric:
+        raise SpecError(
+            f"recipe {recipe.name}: TFLite takes symmetric weights and asymmetric activations, as in w8a8"
+        )
+    elif not job.calibration:
+        raise SpecError(f"recipe {recipe.name}: there is no calibration image")
+
+
+def _writing(job: BuildJob, source: Built, out: Path) -> Call:
+    taken = record(source.facts["input"])["pixels"]
+    request: JsonObject = {
+        "model": str((source.folder / MODEL).resolve()),
+        "out": str(out / MODEL),
+        "description": dict(job.description),
+        "key": METADATA_KEY,
+    }
+    if not isinstance(job.recipe.activations, Grid):
+        function = "halves" if job.recipe.weights == "float16" else "copy"
+        return work(job.space, f"quantize:{function}", request)
+    request |= {
+        "calibration": [str(path.resolve()) for path in job.calibration],
+        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
+        "pixels": _pixels(job.contract) if taken is None else taken,
+        "bytes": taken is not None,
+        "convolve_pools": bool(job.target.options.get("convolve_pools", False)),
+        "threads": THREADS,
+    }
+    return work(job.space, "quantize:integers", request)
+
+
+def _pixels(contract: Contract) -> list[float] | None:
+    """Mean and scale where one pair serves all colours, so that raw pixels can be the quantised input."""
+    if len({*contract.mean}) > 1 or len({*contract.scale}) > 1:
+        return None
+    return [contract.mean[0], contract.scale[0]]
+
+
+BACKEND = TfliteBackend()

@@ -1,0 +1,1 @@
+"""Single operators on LiteRT, for probing and verification."""

@@ -1,0 +1,169 @@
+"""Float TFLite -> float16 weights, or integers by ai-edge-quantizer; runs in a child process.
+
+The ranges are gathered here, on the images and by the method that the recipe states: ai-edge-quantizer's own
+calibrator knows moving averages of minima and maxima only.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mosaic_deploy.backends.litert import flatbuffer, rewrites
+from mosaic_deploy.backends.litert.activations import Activations
+from mosaic_deploy.errors import ModelError, RefusedError
+from mosaic_deploy.quantize.calibrate import Calibrator, Ranges, collect
+from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.worker import JsonObject
+
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+_HALF = float(np.finfo(np.float16).max)
+
+
+def copy(request: JsonObject, _tick: Tick) -> JsonObject:
+    """Write the float file ``request["model"]`` to ``out`` with its ``description``; see ``integers``."""
+    return _finish(flatbuffer.load(Path(request["model"])), request)
+
+
+def halves(request: JsonObject, _tick: Tick) -> JsonObject:
+    """Store the weights of ``request["model"]`` as float16 in ``out``; see ``integers``.
+
+        x -> CONV(float32)  becomes  float16 -> DEQUANTIZE -> CONV
+
+    XNNPACK and GPUs undo this once, when they load the file. Biases are halved too: with float32 ones beside
+    float16 weights XNNPACK runs no convolution at all.
+
+    Raises:
+        ModelError: a weight is too large for float16.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = flatbuffer.load(Path(request["model"]))
+    graph = model.subgraphs[0]
+    weighted = [op for op in graph.operators if flatbuffer.kind(model, op) in _WEIGHTED]
+    for number in sorted({int(i) for op in weighted for i in op.inputs if i >= 0}):
+        tensor = graph.tensors[number]
+        value = flatbuffer.constant(model, number) if flatbuffer.dtype(tensor) == "FLOAT32" else None
+        if value is None:
+            continue
+        if not np.abs(value).max() <= _HALF:
+            raise ModelError(f"weight '{flatbuffer.title(tensor)}' does not fit into float16: build fp32")
+        half = flatbuffer.add_constant(model, f"{flatbuffer.title(tensor)}_half", value.astype(np.float16))
+        tensor.buffer = 0
+        op = schema.OperatorT()
+        op.opcodeIndex = flatbuffer.opcode(model, "DEQUANTIZE", version=3)
+        op.inputs, op.outputs = [half], [number]
+        op.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
+        op.builtinOptions = schema.DequantizeOptionsT()
+        first = next(i for i, o in enumerate(graph.operators) if number in list(o.inputs))
+        graph.operators.insert(first, op)
+    return _finish(model, request)
+
+
+def integers(request: JsonObject, tick: Tick) -> JsonObject:
+    """Quantise ``request["model"]`` into ``out``, int8 from input to output.
+
+    The request further holds ``calibration`` (.npy as the contract prepares them), ``recipe`` (a
+    ``QuantRecipe`` as a dict), ``pixels`` ([mean, scale] where the file's input is (pixel - mean) / scale,
+    else None), ``bytes`` (whether the .npy hold the pixels), ``convolve_pools``, ``threads`` and
+    ``description`` with ``key``.
+
+    Returns:
+        ``input`` and ``output`` (name, shape, dtype, scale, zero point) and ``nodes``. The input also has
+        ``pixel_factor`` and ``pixel_offset``, where quantised value = factor * pixel + offset (else None),
+        and ``pixel_shift``, by how many steps the zero point misses the mean: 0.5 for 127.5, else 0.
+
+    Raises:
+        ModelError: a tensor holds NaN or infinity.
+        RefusedError: something stays in float.
+    """
+    model = flatbuffer.load(Path(request["model"]))
+    if request["convolve_pools"]:
+        rewrites.pools_as_convolutions(model)
+    plain = Path("plain.tflite")
+    flatbuffer.save(model, plain)
+    found = _ranges(plain, request, tick)
+    facts = _pixel_grid(request, found, flatbuffer.describe(model, model.subgraphs[0].inputs[0])["name"])
+    tick(0.9, "quantising")
+    made = flatbuffer.load(_quantised(plain, found, request["recipe"]))
+    rewrites.integer_ids(made)
+    _refuse_floats(made)
+    return _finish(made, request, facts)
+
+
+def _ranges(path: Path, request: JsonObject, tick: Tick) -> Ranges:
+    calibration = request["recipe"]["calibration"]
+    how = Calibrator(calibration["method"], calibration["percentile"], request["threads"])
+    images = [Path(image) for image in request["calibration"]]
+    runner = Activations(path, threads=how.threads, pixels=request["pixels"] if request["bytes"] else None)
+    try:
+        return collect(runner.of, images, how, lambda share, text: tick(0.9 * share, text))
+    except ValueError as err:
+        raise ModelError(f"{Path(request['model']).name}: {err}") from err
+
+
+def _pixel_grid(request: JsonObject, ranges: Ranges, image: str) -> JsonObject:
+    """Give the input the range whose grid is the pixels: int8 q = pixel - 128 for a mean of 128."""
+    mean, scale = request["pixels"] or (0.0, 0.0)
+    zero = round(mean)
+    if scale <= 0 or not 0 <= zero <= 255:
+        return {"pixel_factor": None, "pixel_offset": None, "pixel_shift": 0.0}
+    ranges[image] = (np.float32((0 - zero) / scale), np.float32((255 - zero) / scale))
+    return {"pixel_factor": 1, "pixel_offset": -128, "pixel_shift": zero - mean}
+
+
+def _quantised(path: Path, ranges: Ranges, recipe: JsonObject) -> Path:
+    """Let ai-edge-quantizer do it; gives the file that it made."""
+    from ai_edge_quantizer import qtyping, quantizer
+
+    per_channel = recipe["weights"]["per_channel"]
+    granularity = qtyping.QuantGranularity
+    work = quantizer.Quantizer(str(path))
+    work.add_static_config(
+        regex=".*",
+        operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+        activation_num_bits=recipe["activations"]["bits"],
+        weight_num_bits=recipe["weights"]["bits"],
+        weight_granularity=granularity.CHANNELWISE if per_channel else granularity.TENSORWISE,
+    )
+    model = flatbuffer.load(path)
+    ranks = {flatbuffer.title(t): len(t.shape) for t in model.subgraphs[0].tensors}
+    found = {
+        name: {"min": np.full((1,) * ranks[name], low), "max": np.full((1,) * ranks[name], high)}
+        for name, (low, high) in ranges.items()
+    }
+    made = Path("quantised.tflite")
+    made.write_bytes(bytes(work.quantize(found).quantized_model))
+    return made
+
+
+def _refuse_floats(model: Any) -> None:
+    """Raise ``RefusedError`` if any tensor is still of floats, naming what makes or takes it."""
+    left = set(flatbuffer.floats(model))
+    if not left:
+        return
+    graph = model.subgraphs[0]
+    bridges = ("QUANTIZE", "DEQUANTIZE")
+    for op in graph.operators:
+        names = [flatbuffer.title(graph.tensors[i]) for i in (*op.inputs, *op.outputs) if i >= 0]
+        if flatbuffer.kind(model, op) not in bridges and left & {*names}:
+            raise RefusedError(
+                f"ai-edge-quantizer has no integers for {flatbuffer.kind(model, op)} '{names[-1]}', "
+                "and a float operator in an integer network is not taken: build fp16, or replace the operator"
+            )
+    raise RefusedError(f"the quantised file still holds the float tensor '{min(left)}'")
+
+
+def _finish(model: Any, request: JsonObject, pixel_facts: JsonObject | None = None) -> JsonObject:
+    """Describe the file inside itself and write it; what the functions above return."""
+    graph = model.subgraphs[0]
+    source = {**flatbuffer.describe(model, graph.inputs[0]), **(pixel_facts or {})}
+    result = flatbuffer.describe(model, graph.outputs[0])
+    text = json.dumps({**request["description"], "input": source, "output": result}, sort_keys=True)
+    flatbuffer.embed(model, request["key"], text)
+    flatbuffer.save(model, Path(request["out"]))
+    kinds = [flatbuffer.kind(model, op) for op in graph.operators]
+    return {"input": source, "output": result, "nodes": len(kinds)}

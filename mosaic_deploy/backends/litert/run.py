@@ -1,0 +1,132 @@
+"""Running and timing a TFLite file: on XNNPACK, or on LiteRT's GPU accelerator with XNNPACK beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mosaic_deploy.backends.litert.child_calls import MODEL, THREADS, step, version, words, work
+from mosaic_deploy.backends.litert.gpu import accelerator
+from mosaic_deploy.backends.protocol import Built, Run, Space, Timing, Trial
+from mosaic_deploy.errors import RefusedError
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.workers.call import Call, Outcome, call
+from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.worker import JsonObject
+
+_FLOAT = "model.onnx"
+"""The float ONNX that an artifact holds beside what is built from it."""
+
+
+def on_xnnpack(built: Built, inputs: tuple[Path, ...], *, space: Space, tick: Tick) -> Run:
+    """Run the file on LiteRT's interpreter with XNNPACK.
+
+    Raises ``RefusedError`` where XNNPACK leaves more than the target allows.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="xnnpack-", dir=space.scratch)).resolve()
+    request, outputs = _request(built, inputs, folder)
+    made = call(work(space, "xnnpack:predict", request, cwd=folder), tick=tick)
+    _require_whole(built, made.result)
+    facts = {"ran_on": _cpu(), **{key: made.result[key] for key in ("precision", "nodes", "outside")}}
+    return Run(outputs, (step("run", "ai-edge-litert", made),), facts, "xnnpack")
+
+
+def on_gpu(built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick) -> Run:
+    """Run the file on the GPU accelerator and on XNNPACK, and the float network in emulated float16.
+
+    The accelerator is asked for the recipe's arithmetic: for float16, as it is a phone's default. What a
+    driver makes of that differs, in how sums are kept above all; the emulation rounds at every node.
+
+    Raises ``RefusedError`` where the accelerator does not take all of it.
+    """
+    plain = on_xnnpack(built, inputs, space=space, tick=lambda s, text: tick(0.1 * s, text))
+    folder = Path(tempfile.mkdtemp(prefix="gpu-", dir=space.scratch)).resolve()
+    request, outputs = _request(built, inputs, folder)
+    request["precision"] = _gpu_precision(built)
+    job = _with_driver(work(space, "gpu.accelerator:predict", request, cwd=folder), folder)
+    made = call(job, tick=lambda s, text: tick(0.1 + 0.7 * s, text))
+    rounded = folder / "float16"
+    emulated = tuple(rounded / path.name for path in outputs)
+    request = {
+        "onnx": str((built.folder / _FLOAT).resolve()),
+        "layout": contract.layout,
+        "inputs": request["inputs"],
+        "outputs": [str(path) for path in emulated],
+    }
+    job = work(space, "float16:predict", request, cwd=rounded)
+    sixteen = call(job, tick=lambda s, text: tick(0.8 + 0.2 * s, text))
+    steps = (
+        step("run gpu", "ai-edge-litert", made),
+        *(replace(s, name="run xnnpack") for s in plain.steps),
+        step("emulate float16", "onnxruntime", sixteen),
+    )
+    facts = {key: made.result[key] for key in ("precision", "nodes", "outside", "software")}
+    others = {"xnnpack": plain.outputs, "float16": emulated}
+    return Run(outputs, steps, {"ran_on": _gpu(made), **facts}, "gpu", others)
+
+
+def time(built: Built, trial: Trial, *, space: Space) -> Timing:
+    """Time the file on what its target names, in one child process."""
+    folder = Path(tempfile.mkdtemp(prefix="time-", dir=space.scratch)).resolve()
+    request: JsonObject = {
+        "model": str((built.folder / MODEL).resolve()),
+        "input_file": str(trial.input.resolve()),
+        "input": built.facts["input"],
+        "warm_up": trial.warm_up,
+        "runs": trial.runs,
+        "threads": trial.threads,
+    }
+    if built.facts["accelerator"] == "gpu":
+        request["precision"] = _gpu_precision(built)
+        made = call(_with_driver(work(space, "gpu.accelerator:time", request, cwd=folder), folder))
+        facts = {"ran_on": _gpu(made), "software": made.result["software"]}
+    else:
+        made = call(work(space, "xnnpack:time", request, cwd=folder))
+        facts = {"ran_on": _cpu(), "outside": made.result["outside"]}
+    facts |= {"threads": trial.threads, "precision": made.result["precision"]}
+    return Timing(tuple(made.result["seconds"]), made.peak_bytes, facts)
+
+
+def _gpu_precision(built: Built) -> str:
+    """What the accelerator, which has no integers, is asked to compute in."""
+    return "float16" if built.facts["arithmetic"] == "float16" else "float32"
+
+
+def _with_driver(job: Call, folder: Path) -> Call:
+    return replace(job, environment={**job.environment, **accelerator.environment(folder)})
+
+
+def _request(built: Built, inputs: Sequence[Path], folder: Path) -> tuple[JsonObject, tuple[Path, ...]]:
+    outputs = tuple(folder / path.name for path in inputs)
+    request: JsonObject = {
+        "model": str((built.folder / MODEL).resolve()),
+        "inputs": [str(path.resolve()) for path in inputs],
+        "outputs": [str(path) for path in outputs],
+        "input": built.facts["input"],
+        "output": built.facts["output"],
+        "threads": THREADS,
+    }
+    return request, outputs
+
+
+def _require_whole(built: Built, result: JsonObject) -> None:
+    """Raise ``RefusedError`` where XNNPACK left more than the target allows."""
+    allowed = words(built.facts["allowed"])
+    left = [name for name in result["outside"] if name.partition(" ")[0] not in allowed]
+    if built.facts["whole"] and left:
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        raise RefusedError(
+            f"XNNPACK leaves {len(left)} of {result['nodes']} operators to slower kernels: "
+            f"{', '.join(left[:3])}{more}; replace them in the network, or allow them in the target's TOML"
+        )
+
+
+def _cpu() -> str:
+    return f"LiteRT {version('ai-edge-litert')} with XNNPACK, CPU"
+
+
+def _gpu(made: Outcome) -> str:
+    kind = "a software GPU" if made.result["software"] else "a GPU"
+    return f"LiteRT {version('ai-edge-litert')} GPU accelerator on {made.result['device']}, {kind}"

@@ -1,0 +1,148 @@
+"""TFLite files on LiteRT's interpreter with XNNPACK; functions for child processes.
+
+XNNPACK takes what it can and leaves the rest to the interpreter's own kernels without a word. What it left is
+worked out here: the nodes that must still run for the output to be had.
+"""
+
+from __future__ import annotations
+
+import time as clock
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaic_deploy.backends.litert import flatbuffer
+from mosaic_deploy.errors import ModelError
+from mosaic_deploy.quantize.boundary import to_floats
+from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.worker import JsonObject
+
+_DELEGATE = "DELEGATE"
+
+
+def predict(request: JsonObject, tick: Tick) -> JsonObject:
+    """Run ``request["model"]`` on each of ``inputs`` (.npy) into ``outputs`` (.npy), scores as float32.
+
+    ``input`` and ``output`` are the facts of a ``Built``, ``threads`` the number of XNNPACK's threads.
+
+    Returns:
+        ``nodes``, ``outside`` (kind and name of those that XNNPACK left to other kernels) and ``precision``.
+
+    Raises:
+        ModelError: LiteRT cannot load the file.
+    """
+    model = Path(request["model"])
+    interpreter = _open(model, threads=request["threads"])
+    source, result = request["input"], request["output"]
+    pairs = list(zip(request["inputs"], request["outputs"], strict=True))
+    for index, (image, place) in enumerate(pairs):
+        values = feed(np.load(image, allow_pickle=False), source)
+        np.save(place, to_floats(_once(interpreter, values), result), allow_pickle=False)
+        tick((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
+    return _facts(model, interpreter)
+
+
+def time(request: JsonObject, tick: Tick) -> JsonObject:
+    """Run ``request["model"]`` on ``input_file`` ``warm_up`` + ``runs`` times on ``threads`` threads.
+
+    Returns:
+        what ``predict`` does, and ``seconds`` of each run after the warm-up, input copied in and output out.
+    """
+    model = Path(request["model"])
+    interpreter = _open(model, threads=request["threads"])
+    values = feed(np.load(request["input_file"], allow_pickle=False), request["input"])
+    seconds, rounds = [], request["warm_up"] + request["runs"]
+    for index in range(rounds):
+        begun = clock.perf_counter()
+        _once(interpreter, values)
+        seconds.append(clock.perf_counter() - begun)
+        tick((index + 1) / rounds, "")
+    return {**_facts(model, interpreter), "seconds": seconds[request["warm_up"] :]}
+
+
+def feed(values: NDArray[Any], grid: JsonObject) -> NDArray[Any]:
+    """What the contract prepares, as the file takes it; ``grid`` are the facts of its input.
+
+    Raw bytes stay exact where the grid is theirs; floats are rounded to the nearest step.
+    """
+    dtype = np.dtype(str(grid["dtype"]))
+    if list(values.shape) != list(grid["shape"]):
+        raise ModelError(f"the input has shape {list(values.shape)}, the TFLite file's {grid['shape']}")
+    if values.dtype.kind in "iu" and grid.get("pixel_offset") is not None:
+        shifted: NDArray[Any] = values.astype(np.int32) + int(grid["pixel_offset"])
+        return shifted.astype(dtype)
+    if values.dtype.kind in "iu" and grid.get("pixels") is not None:
+        mean, scale = (np.float32(value) for value in grid["pixels"])
+        values = (values.astype(np.float32) - mean) / scale
+    if grid["scale"] is None:
+        return values.astype(dtype)
+    bounds = np.iinfo(str(dtype))
+    steps = values.astype(np.float64) / grid["scale"] + grid["zero_point"] - (grid.get("pixel_shift") or 0)
+    integers: NDArray[Any] = np.clip(np.rint(steps), bounds.min, bounds.max).astype(dtype)
+    return integers
+
+
+def _open(model: Path, *, threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    if not model.is_file():
+        raise ModelError(f"{model.name}: no such file")
+    try:
+        interpreter = Interpreter(str(model), num_threads=threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as err:
+        reason = str(err).strip().splitlines() or ["no reason given"]
+        raise ModelError(f"{model.name}: LiteRT cannot load it: {reason[0][:300]}") from err
+    return interpreter
+
+
+def _once(interpreter: Any, values: NDArray[Any]) -> NDArray[Any]:
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values)
+    interpreter.invoke()
+    result: NDArray[Any] = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    return result
+
+
+def _facts(path: Path, interpreter: Any) -> JsonObject:
+    model = flatbuffer.load(path)
+    nodes = len(model.subgraphs[0].operators)
+    integer = not flatbuffer.floats(model)
+    return {
+        "nodes": nodes,
+        "outside": _outside(model, interpreter),
+        "precision": "int8" if integer else "float32",
+    }
+
+
+def _outside(model: Any, interpreter: Any) -> list[str]:
+    """The nodes that do not run inside a delegate, as ``ARG_MAX 'classmap'``, in the file's order.
+
+    The interpreter lists the file's nodes and behind them each delegate as one more, with its inputs and
+    outputs, but not which of them it still runs. Going back from the output: what a delegate makes, it
+    makes; anything else that is needed is made by the node of the file.
+    """
+    graph = model.subgraphs[0]
+    by_delegate: dict[int, Any] = {}
+    for node in interpreter._get_ops_details()[len(graph.operators) :]:
+        if node["op_name"] == _DELEGATE:
+            by_delegate |= {int(tensor): node for tensor in node["outputs"]}
+    by_node = {int(tensor): n for n, op in enumerate(graph.operators) for tensor in op.outputs}
+    left: set[int] = set()
+    needed, seen = [int(tensor) for tensor in graph.outputs], set[int]()
+    while needed:
+        tensor = needed.pop()
+        if tensor in seen:
+            continue
+        seen.add(tensor)
+        if tensor in by_delegate:
+            needed += [int(i) for i in by_delegate[tensor]["inputs"]]
+        elif tensor in by_node:
+            left.add(by_node[tensor])
+            needed += [int(i) for i in graph.operators[by_node[tensor]].inputs]
+    return [
+        f"{flatbuffer.kind(model, graph.operators[n])} "
+        f"'{flatbuffer.title(graph.tensors[graph.operators[n].outputs[0]])}'"
+        for n in sorted(left)
+    ]

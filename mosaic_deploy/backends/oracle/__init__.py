@@ -1,0 +1,1 @@
+"""Small models on the real compilers: what probing and verification ask."""

@@ -1,0 +1,1 @@
+"""ONNX Runtime mobile: ORT files with its mobile kernels."""

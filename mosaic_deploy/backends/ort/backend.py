@@ -1,0 +1,237 @@
+"""ONNX Runtime on a phone's CPU: quantise, optimise ahead of time for ARM, run the very file that ships.
+
+    model.onnx -> model.qdq.onnx -> model.ort + required_operators_and_types.config
+
+The same file runs here: the format holds kernels and not a processor's code, and files with kernels of x86
+alone are refused. A quantised network keeps no convolution in float.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import final
+
+from mosaic_deploy.backends.protocol import BuildJob, Built, File, Run, Space, Step, Timing, Trial
+from mosaic_deploy.errors import SpecError
+from mosaic_deploy.quantize.boundary import raw_pixels
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.fields import Options
+from mosaic_deploy.specs.recipe import Grid
+from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.workers.call import GIB, Call, Outcome, call
+from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.worker import JsonObject
+
+_TOOL = "onnxruntime"
+_QUANTISE_S = 3600.0
+_CONVERT_S = 600.0
+_SESSION_S = 120.0
+_IMAGE_S = 60.0
+_MEMORY = 8 * GIB
+_THREADS = 2
+_CONFIG = "required_operators_and_types.config"
+
+
+@final
+class OrtBackend:
+    """ONNX Runtime's quantiser, converter and CPU kernels."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def missing(self) -> str | None:
+        """Say that onnxruntime is missing, or None."""
+        if importlib.util.find_spec("onnxruntime") is None:
+            return "ONNX Runtime is missing: pip install onnxruntime"
+        return None
+
+    def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
+        """There are none; raises ``SpecError`` for any."""
+        for key in (*target.options, *options):
+            raise SpecError(f"ort has no option '{key}'; known: none")
+        return {}
+
+    def devices(self, options: Options) -> tuple[str, ...]:  # noqa: ARG002  # the protocol's
+        """No device in particular."""
+        return ()
+
+    def convert(self, job: BuildJob, *, tick: Tick) -> Built | None:
+        """Write the float network in ONNX Runtime's format, its ends in the contract's layout.
+
+        Raises:
+            ModelError: ONNX Runtime cannot read the graph.
+            ToolError: the converter failed.
+        """
+        return _float(job, _folder(job.space, "ort-float-"), tick)
+
+    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:
+        """Quantise and convert; or, for a recipe in float32, keep the float file.
+
+        Raises:
+            SpecError: the recipe is in float16.
+            ModelError: the graph cannot be quantised.
+            RefusedError: a convolution would stay in float.
+            ToolError: the quantiser or the converter failed.
+        """
+        out = out.resolve()
+        if isinstance(job.recipe.weights, Grid):
+            return _quantised(job, out, tick)
+        if job.recipe.weights == "float16":
+            raise SpecError(
+                f"recipe {job.recipe.name}: ONNX Runtime convolves in float16 on ARM alone, which cannot be "
+                "proven here; take w8a8 or fp32"
+            )
+        made = converted or _float(job, _folder(job.space, "ort-float-"), tick)
+        for file in made.files:
+            shutil.copyfile(made.folder / file.path, out / file.path)
+        tick(1.0, "copied")
+        return Built(out, made.files, made.steps, made.facts)
+
+    def run(
+        self, built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick
+    ) -> Run:
+        """Run the file that ships, on two threads of this machine's CPU.
+
+        Raises:
+            RefusedError: it holds kernels that a phone does not have.
+            ToolError: it does not load, crashes or takes too long.
+        """
+        del contract  # the file and its facts say it all
+        folder = _folder(space, "ort-run-")
+        outputs = tuple(folder / path.name for path in inputs)
+        request = {
+            "ort": str(_ort(built)),
+            "inputs": [str(path.resolve()) for path in inputs],
+            "outputs": [str(path) for path in outputs],
+            "input": built.facts["input"],
+            "output": built.facts["output"],
+            "threads": _THREADS,
+        }
+        job = _call("run:predict", request, space, _SESSION_S + _IMAGE_S * len(inputs), "ort-run")
+        outcome = call(job, tick=tick)
+        result = outcome.result
+        precision = str(built.facts["precision"])
+        if result["saturates"] and precision != "float32":
+            precision += ", sums of products cut at 16 bits by this CPU, which has no VNNI; a phone's are not"
+        facts: dict[str, object] = {
+            "ran_on": f"ONNX Runtime {result['version']}, CPU, {_THREADS} threads",
+            "precision": precision,
+            "nodes": result["nodes"],
+            "outside": [] if precision == "float32" else result["outside"],
+        }
+        return Run(outputs, (_step("run", outcome),), facts)
+
+    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+        """Time the file that ships on this machine's CPU, integers in to integers out."""
+        request = {
+            "ort": str(_ort(built)),
+            "image": str(trial.input.resolve()),
+            "input": built.facts["input"],
+            "warm_up": trial.warm_up,
+            "runs": trial.runs,
+            "threads": trial.threads,
+        }
+        limit = _SESSION_S + _IMAGE_S * (trial.warm_up + trial.runs)
+        outcome = call(_call("run:time_here", request, space, limit, "ort-time"))
+        facts: dict[str, object] = {
+            "ran_on": f"ONNX Runtime {outcome.result['version']}, CPU",
+            "threads": trial.threads,
+            "precision": built.facts["precision"],
+        }
+        return Timing(tuple(outcome.result["seconds"]), outcome.peak_bytes, facts)
+
+
+def _float(job: BuildJob, out: Path, tick: Tick) -> Built:
+    """Convert the float graph into a folder."""
+    request = {**_ends(job), "onnx": str(job.onnx.resolve()), **_places(out)}
+    converting = _call("convert:convert_float", request, job.space, _CONVERT_S, "ort-convert")
+    outcome = call(converting, tick=tick)
+    result = outcome.result
+    tick(1.0, "converted")
+    facts = {
+        "input": result["input"],
+        "output": result["output"],
+        "precision": "float32",
+        "nodes": result["nodes"],
+        "outside": [],
+        "npu": result["npu"],
+    }
+    return Built(out, _files(), (_step("convert", outcome),), facts)
+
+
+def _quantised(job: BuildJob, out: Path, tick: Tick) -> Built:
+    qdq = out / "model.qdq.onnx"
+    request = {
+        **_ends(job),
+        "onnx": str(job.onnx.resolve()),
+        "out": str(qdq),
+        "calibration": [str(path.resolve()) for path in job.calibration],
+        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
+        "pixels": raw_pixels(job.contract),
+        "threads": len(os.sched_getaffinity(0)),
+    }
+    quantising = _call("quantize:quantise", request, job.space, _QUANTISE_S, "ort-quantise")
+    first = call(quantising, tick=lambda share, text: tick(0.9 * share, text))
+    request = {"onnx": str(qdq), **_places(out), "integers": True}
+    second = call(_call("convert:to_ort", request, job.space, _CONVERT_S, "ort-convert"))
+    tick(1.0, "converted")
+    facts = {
+        "input": first.result["input"],
+        "output": first.result["output"],
+        "precision": _precision(job),
+        "nodes": second.result["nodes"],
+        "outside": second.result["outside"],
+        "npu": second.result["npu"],
+    }
+    steps = (_step("quantise", first), _step("convert", second))
+    return Built(out, (File(qdq.name, "qdq-onnx"), *_files()), steps, facts)
+
+
+def _ends(job: BuildJob) -> JsonObject:
+    # JSON has no tuples and the like: what the description holds is written there as it is.
+    return {"layout": job.layout, "wanted": job.contract.layout, "description": dict(job.description)}
+
+
+def _places(out: Path) -> JsonObject:
+    return {"out": str(out / "model.ort"), "config": str(out / _CONFIG)}
+
+
+def _files() -> tuple[File, ...]:
+    return File("model.ort", "ort", ships=True), File(_CONFIG, "ort-config")
+
+
+def _ort(built: Built) -> Path:
+    return next(built.folder.resolve() / file.path for file in built.files if file.kind == "ort")
+
+
+def _step(name: str, outcome: Outcome) -> Step:
+    return Step(name, _TOOL, importlib.metadata.version(_TOOL), outcome.seconds, outcome.peak_bytes)
+
+
+def _folder(space: Space, prefix: str) -> Path:
+    space.scratch.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=space.scratch.resolve()))
+
+
+def _call(function: str, request: JsonObject, space: Space, timeout_s: float, name: str) -> Call:
+    log, cwd = space.logs.resolve() / f"{name}.log", _folder(space, f"{name}-")
+    return Call(f"mosaic_deploy.backends.ort.{function}", request, timeout_s, _MEMORY, log, cwd, name=name)
+
+
+def _precision(job: BuildJob) -> str:
+    weights, activations = job.recipe.weights, job.recipe.activations
+    if not isinstance(weights, Grid) or not isinstance(activations, Grid):
+        return "float32"
+    signs = ["int" if grid.signed else "uint" for grid in (weights, activations)]
+    return f"{signs[0]}{weights.bits} weights, {signs[1]}{activations.bits} activations"
+
+
+BACKEND = OrtBackend()

@@ -1,0 +1,170 @@
+"""ONNX Runtime on a phone's CPU: a case becomes an ``.ort`` file for ARM, and that very file is run here.
+
+Quantising and converting are the backend's own functions, with what they refuse: kernels of x86 alone, and
+convolutions or matrix products that a quantised file would compute in float. Other operators stay in float
+there, silently and correctly, and count as run.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaic_deploy.backends.oracle import compare, qdq
+from mosaic_deploy.backends.oracle.outcome import Found, Outcome
+from mosaic_deploy.errors import ModelError, MosaicError
+from mosaic_deploy.specs.precision import Precision
+from mosaic_deploy.workers.call import GIB
+
+PRECISIONS: tuple[Precision, ...] = ("float", "w8a8")
+SECONDS = 30.0
+MEMORY_BYTES = 4 * GIB
+
+_TOOL = "onnxruntime"
+_DEVICE = "cpu"
+_NAMES = re.compile(r"^[\w.]+: (?=\w+ ')| '[^']*'(?= would)|, \d+ of \d+ nodes")
+"""In what the backend says of nodes."""
+_ROUGHLY = compare.Tolerance(0.1, steps=2.0)
+"""How far a quantised answer may be from the float reference: what eight bits cost at worst."""
+
+
+def devices(*, everywhere: bool) -> tuple[str, ...]:  # noqa: ARG001  # the protocol's
+    """The CPU: files and kernels are the same for every processor."""
+    return (_DEVICE,)
+
+
+def missing() -> str:
+    """Say how to install ONNX Runtime, or nothing."""
+    return "" if importlib.util.find_spec(_TOOL) else "pip install onnxruntime"
+
+
+def version() -> str:
+    """ONNX Runtime's."""
+    return importlib.metadata.version(_TOOL)
+
+
+def environment() -> Mapping[str, str]:
+    """None."""
+    return {}
+
+
+def begin() -> None:
+    """Import ONNX Runtime and its converter."""
+    import onnxruntime as ort
+
+    from mosaic_deploy.quantize.ort_tools import tool
+
+    ort.set_default_logger_severity(4)
+    tool("convert_onnx_models_to_ort")
+
+
+def attempt(
+    name: str,
+    model: bytes,
+    feeds: Mapping[str, NDArray[Any]],
+    precision: Precision,
+    devices: tuple[str, ...],
+    scratch: Path,
+) -> tuple[Outcome, ...]:
+    """Make the ``.ort`` file, run it, and compare with the same graph unoptimised."""
+    try:
+        weighed = (
+            _float(model, feeds, scratch)
+            if precision == "float"
+            else _quantised(model, feeds, scratch, precision)
+        )
+        found: Found = "runs" if weighed.right else "wrong"
+        outcome = Outcome(name, _DEVICE, found, weighed.error, weighed.difference)
+    except compare.NoReferenceError as err:
+        outcome = Outcome(name, _DEVICE, "no-reference", str(err))
+    except MosaicError as err:
+        outcome = Outcome(name, _DEVICE, "fails-to-compile", compare.said(_NAMES.sub("", str(err))))
+    return (outcome,) if _DEVICE in devices else ()
+
+
+def _float(model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path) -> compare.Weighed:
+    expected = compare.reference(model, feeds)
+    answer = _run(model, feeds, scratch, integers=False)
+    return compare.weigh(expected, answer, tolerance=compare.IN_SINGLE, feeds=feeds)
+
+
+def _quantised(
+    model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path, precision: Precision
+) -> compare.Weighed:
+    """Hold the integer kernels to the Q/DQ graph computed in float; and, roughly, to the float graph."""
+    from mosaic_deploy.backends.ort.quantize import _insert, _named
+
+    floats = compare.reference(model, feeds)
+    made = qdq.quantise(
+        model,
+        feeds,
+        prepare=_named,
+        insert=_insert,
+        recipe=qdq.recipe_of(precision),
+        scratch=scratch / "qdq",
+    )
+    integers = {name: np.asarray(values) for name, values in made.feeds.items()}
+    answer = made.floats(_run(made.model, integers, scratch, integers=True))
+    expected = made.floats(compare.reference(made.model, integers))
+    exact, rough = (compare.for_chain(allowed, model) for allowed in (compare.EIGHT_BITS, _ROUGHLY))
+    exactly = compare.weigh(expected, answer, tolerance=exact, scales=made.scales)
+    if not exactly.right:
+        return exactly
+    # A sum of everything has no range to compare with: it may be as small as what rounding costs.
+    real = [i for i, values in enumerate(floats) if values.dtype.kind == "f" and values.size > 1]
+    return compare.weigh(
+        [floats[i] for i in real],
+        [answer[i] for i in real],
+        tolerance=rough,
+        scales=[made.scales[i] for i in real],
+    )
+
+
+def _run(
+    model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path, *, integers: bool
+) -> tuple[NDArray[Any], ...]:
+    """Convert as ``build`` does, and run the file; raises ``MosaicError`` where either is refused."""
+    from mosaic_deploy.backends.ort.run import _failed, _open
+
+    file = _converted(model, scratch / "work", integers=integers)
+    session = _open(file, 1, spin=False)
+    try:
+        made = session.run(None, dict(feeds))
+    except Exception as err:
+        if not compare.from_tool(err):
+            raise
+        raise _failed("the file", "does not run", err) from err
+    return tuple(np.asarray(values) for values in made)
+
+
+def _converted(model: bytes, folder: Path, *, integers: bool) -> Path:
+    """The ``.ort`` file, as the backend's ``to_ort`` makes it, without its outlook on accelerators."""
+    from mosaic_deploy.backends.ort.ort_file import nodes, require_integers, require_portable
+    from mosaic_deploy.quantize.ort_tools import tool
+
+    converter = tool("convert_onnx_models_to_ort")
+    folder.mkdir(parents=True)
+    source = folder / "case.onnx"
+    source.write_bytes(model)
+    try:
+        style = converter.OptimizationStyle.Fixed
+        converter.convert_onnx_models_to_ort(
+            source, folder, [style], target_platform="arm", enable_type_reduction=True
+        )
+    except Exception as err:
+        if not compare.from_tool(err):
+            raise
+        raise ModelError(f"cannot be converted: {compare.said(err)}") from err
+    file = folder / "case.ort"
+    found = nodes(file)
+    require_portable(found, file=file.name)
+    if integers:
+        require_integers(found, file=file.name)
+    return file

@@ -1,0 +1,171 @@
+"""What a backend is: the values that pass between a build and a runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.fields import Options
+from mosaic_deploy.specs.recipe import QuantRecipe
+from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.workers.progress import Tick
+
+Layout = Literal["NCHW", "NHWC"]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Where a tool may work."""
+
+    scratch: Path
+    """A folder for whatever must not ship; the caller removes it."""
+    logs: Path
+    """A folder for the tools' logs, kept in an artifact."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildJob:
+    """What a backend is asked to build."""
+
+    onnx: Path
+    """The checked float graph: static shapes, one input, one output, of the contract's output kind."""
+    layout: Layout
+    """Order of the axes of the graph's input, which is not always the artifact's."""
+    contract: Contract
+    """What the artifact is to keep: its layout is that of the files to be made."""
+    target: TargetSpec
+    recipe: QuantRecipe
+    calibration: tuple[Path, ...]
+    """One ``.npy`` per calibration image: the artifact's input as ``Contract.prepare`` makes it."""
+    description: Mapping[str, object]
+    """The facts that also belong inside the files, as JSON, where their format has a place for it; the
+    backend adds ``input`` and ``output`` (see ``Built.facts``) and stores them under ``METADATA_KEY``."""
+    space: Space
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that a tool did."""
+
+    name: str
+    tool: str
+    version: str
+    seconds: float
+    peak_bytes: int
+    """Peak resident memory of the child process that did it."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of an artifact: its path inside the artifact's folder, and what it is."""
+
+    path: str
+    kind: str
+    ships: bool = False
+    """Whether it is a network as a device loads it; where several do, each is a whole one for its device,
+    unless they state the same ``part_of``."""
+    part_of: str = ""
+    """What the files that only together make a network have in common: ``.xml`` and ``.bin``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a backend made; all of it can be had again from an artifact's manifest."""
+
+    folder: Path
+    files: tuple[File, ...]
+    steps: tuple[Step, ...]
+    facts: dict[str, object]
+    """For the manifest. ``input`` and ``output`` are objects with ``name``, ``shape``, ``dtype`` (as
+    stored), ``scale`` and ``zero_point`` (null where it is no integer grid)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The outputs of a built artifact on some inputs."""
+
+    outputs: tuple[Path, ...]
+    """One ``.npy`` per input, dequantised to float32 where scores are quantised."""
+    steps: tuple[Step, ...]
+    facts: dict[str, object]
+    """``ran_on``: runtime and device in words. ``precision``: what the arithmetic really was, ``float32``,
+    ``int8`` and the like. Where there could be a fallback, ``nodes`` and ``outside``, the names of those
+    that ran elsewhere."""
+    name: str = "main"
+    """What the compiled variant is called that gave ``outputs``."""
+    others: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """The outputs of further compiled variants, by their names, where they differ from ``outputs``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What timing an artifact gave."""
+
+    seconds: tuple[float, ...]
+    """Wall-clock time of each run after the warm-up, input to output, without reading files; empty on a
+    simulator, whose time says nothing of a device's."""
+    peak_bytes: int
+    """Peak resident memory of the process, weights and runtime included."""
+    facts: dict[str, object]
+    """``ran_on`` and ``threads``."""
+    hot_spots: tuple[tuple[str, float], ...] = ()
+    """Of a simulator: node and its share of all cycles, the largest first. Relative, never a latency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How to time: on one input, in one process."""
+
+    input: Path
+    """``.npy``, the artifact's input as ``Contract.prepare`` makes it."""
+    warm_up: int
+    runs: int
+    threads: int
+
+
+class Backend(Protocol):
+    """A runtime and its compiler."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Names of the command line's options that it understands, ``arch`` say."""
+
+    def missing(self) -> str | None:
+        """Say what is missing on this machine and the line that installs it, or None."""
+
+    def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
+        """Merge the command line's ``options`` into the target's; raises ``SpecError`` for a wrong one.
+
+        Also the place to find that something is missing that only this target needs: ``ToolError``.
+        """
+
+    def devices(self, options: Options) -> tuple[str, ...]:
+        """The devices of the target's op table that these options compile for; none means all of them."""
+
+    def convert(self, job: BuildJob, *, tick: Tick) -> Built | None:
+        """Make the float network in the runtime's own format, in the scratch folder, nothing quantised.
+
+        None where the format is ONNX itself, so that nothing is converted before it is quantised.
+        """
+
+    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:
+        """Quantise and compile into the existing folder ``out``.
+
+        Raises:
+            ToolError: a tool is missing or failed.
+            ModelError, RefusedError: the model cannot be quantised, or the compiler does not take it.
+        """
+
+    def run(
+        self, built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick
+    ) -> Run:
+        """Run a network on ``.npy`` inputs as the contract prepares them, float or compiled.
+
+        Raises ``RefusedError`` where some of it would fall back to another runtime or processor.
+        """
+
+    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+        """Time a network in one child process."""

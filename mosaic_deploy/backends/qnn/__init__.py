@@ -1,0 +1,1 @@
+"""Qualcomm QNN: the Hexagon compiler and its simulator."""

@@ -1,0 +1,275 @@
+"""Qualcomm Hexagon (HTP) through QNN: quantise, compile ahead of time, run on Qualcomm's simulator.
+
+    model.onnx -> model.qdq.onnx -> v68/model_ctx.onnx + .bin, v75/..., model.dlc
+
+What runs is the compiled binary of each architecture, loaded as a phone loads it; nothing is compiled
+again and nothing is left to the CPU. Architectures that the simulator computes alike to the last bit on
+two images share one simulation of the rest; the others are simulated in full.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from mosaic_deploy.backends.protocol import BuildJob, Built, File, Run, Space, Step, Timing, Trial
+from mosaic_deploy.backends.qnn.simulator_fleet import Fleet, simulate_all
+from mosaic_deploy.errors import SpecError
+from mosaic_deploy.quantize.boundary import raw_pixels
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.fields import Options
+from mosaic_deploy.specs.recipe import Grid
+from mosaic_deploy.specs.registry import nearest
+from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.workers.call import GIB, Call, call, call_all, free_bytes
+from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.worker import JsonObject
+
+_TOOL = "onnxruntime-qnn"
+_QUANTISE_S = 3600
+_COMPILE_S = 1800
+_PROFILE_S = 900
+_PROFILE_RUNS = 3
+_MEMORY = 8 * GIB
+_PROCESS_BYTES = 3 * GIB // 2
+"""What a process of the compiler or the simulator is expected to take, with a margin."""
+_ARCHS = "archs"
+_KNOWN = "known_archs"
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """How much may happen at once here."""
+
+    cores: int
+    processes: int
+
+
+@final
+class QnnBackend:
+    """Compiler and simulator of ``onnxruntime-qnn``."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """``arch``."""
+        return ("arch",)
+
+    def missing(self) -> str | None:
+        """Say that onnxruntime-qnn is missing, or None."""
+        if importlib.util.find_spec("onnxruntime_qnn") is None:
+            return "the Hexagon compiler is missing: pip install onnxruntime-qnn==2.7.0"
+        return None
+
+    def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
+        """Take ``arch``, such as ``"68,73"`` or ``"v75"``, in place of the target's ``archs``.
+
+        Raises ``SpecError`` for another option and for an architecture that is not among ``known_archs``:
+        the compiler itself would take it silently and compile for a default.
+        """
+        for key in target.options:
+            if key not in (_ARCHS, _KNOWN):
+                raise SpecError(
+                    f"target {target.name}: unknown option '{key}'{nearest(key, [_ARCHS, _KNOWN])}"
+                )
+        for key in options:
+            if key != "arch":
+                raise SpecError(f"qnn has no option '{key}'{nearest(key, ['arch'])}; known: arch")
+        known = _numbers(target.options.get(_KNOWN, ()))
+        asked = options["arch"].split(",") if "arch" in options else _numbers(target.options.get(_ARCHS, ()))
+        chosen = tuple(sorted({_arch(str(name), known) for name in asked}))
+        if not chosen:
+            raise SpecError(f"target {target.name}: its option '{_ARCHS}' names no architecture")
+        return {**target.options, _ARCHS: chosen}
+
+    def devices(self, options: Options) -> tuple[str, ...]:
+        """The architectures, as the op table names them: ``v68``."""
+        return tuple(f"v{arch}" for arch in _numbers(options[_ARCHS]))
+
+    def convert(self, job: BuildJob, *, tick: Tick) -> Built | None:  # noqa: ARG002  # the protocol's
+        """Nothing: the compiler takes ONNX, and what it is given is quantised already."""
+        return None
+
+    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:  # noqa: ARG002
+        """Quantise, then compile for each architecture and write the DLC.
+
+        Raises:
+            SpecError: the recipe keeps floats.
+            ModelError: the graph cannot be quantised.
+            RefusedError: the compiler does not take an operator.
+            ToolError: the compiler failed.
+        """
+        precision = _precision(job)
+        out, host = out.resolve(), _host()
+        qdq = out / "model.qdq.onnx"
+        quantised = call(_quantising(job, qdq, host), tick=lambda s, text: tick(0.6 * s, text))
+        archs = _numbers(job.target.options[_ARCHS])
+        jobs = [*(_compiling(job, qdq, out, arch) for arch in archs), _dlc(job, qdq, out)]
+        made = call_all(jobs, parallel=host.processes, tick=lambda s, _: tick(0.6 + 0.4 * s, "compiling"))
+        sdk = str(made[0].result["sdk"])
+        version = f"{importlib.metadata.version(_TOOL)} (QNN {sdk})"
+        ort = str(quantised.result["version"])
+        steps = [Step("quantise", "onnxruntime", ort, quantised.seconds, quantised.peak_bytes)]
+        steps += [
+            Step(j.name, _TOOL, version, m.seconds, m.peak_bytes) for j, m in zip(jobs, made, strict=True)
+        ]
+        files = [File(qdq.name, "qdq-onnx")]
+        for arch, outcome in zip(archs, made, strict=False):
+            files.append(File(f"v{arch}/{outcome.result['onnx']}", "context-onnx"))
+            files.append(File(f"v{arch}/{outcome.result['binary']}", "context-binary", ships=True))
+        files.append(File("model.dlc", "dlc"))
+        facts = {
+            "input": quantised.result["input"],
+            "output": quantised.result["output"],
+            "archs": list(archs),
+            "qnn": sdk,
+            "precision": precision,
+        }
+        return Built(out, tuple(files), tuple(steps), facts)
+
+    def run(
+        self, built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick
+    ) -> Run:
+        """Simulate the compiled binaries; the outputs are those of the newest architecture.
+
+        ``Run.others`` holds those of every architecture that computes otherwise.
+
+        Raises ``ToolError`` where a binary does not load, crashes or takes too long.
+        """
+        contexts = _contexts(built)
+        archs = tuple(contexts)
+        fleet = Fleet(
+            contexts=contexts,
+            source=_record(built.facts["input"]),
+            result=_record(built.facts["output"]),
+            contract=contract,
+            scratch=space.scratch.resolve() / "simulator",
+            logs=space.logs.resolve(),
+            parallel=_host().processes,
+        )
+        version = f"{importlib.metadata.version(_TOOL)} (QNN {built.facts['qnn']})"
+        flight = simulate_all(fleet, inputs, tick=tick)
+        steps = tuple(Step(f"simulate v{a}", _TOOL, version, s, b) for a, (s, b) in flight.costs.items())
+        facts: dict[str, object] = {
+            "ran_on": f"Hexagon simulator, v{max(archs)} context binary",
+            "simulation": flight.facts,
+        }
+        return Run(flight.outputs, steps, facts, f"v{max(archs)}", flight.others)
+
+    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+        """Count what each node of the newest architecture's binary costs the simulator: no latency.
+
+        Raises ``ToolError`` where the binary does not load, crashes or takes too long.
+        """
+        arch, context = next(iter(_contexts(built).items()))
+        request = {
+            "context": str(context),
+            "image": str(trial.input.resolve()),
+            "input": built.facts["input"],
+            "runs": _PROFILE_RUNS,
+        }
+        function, log = (
+            "mosaic_deploy.backends.qnn.profile:profile",
+            space.logs.resolve() / "qnn-profile.log",
+        )
+        folder = Path(tempfile.mkdtemp(prefix="qnn-profile-", dir=space.scratch.resolve()))
+        environment = {"OMP_NUM_THREADS": "1"}
+        outcome = call(Call(function, request, _PROFILE_S, _MEMORY, log, folder, environment, "profile"))
+        counts = outcome.result["counts"]
+        total = max(sum(count for _, count in counts), 1)
+        facts: dict[str, object] = {
+            "ran_on": f"Hexagon simulator, v{arch} context binary",
+            "note": "the simulator's own cost per node, which says nothing of a device's latency",
+        }
+        spots = tuple((str(name), count / total) for name, count in counts)
+        return Timing((), outcome.peak_bytes, facts, spots)
+
+
+def _quantising(job: BuildJob, qdq: Path, host: _Host) -> Call:
+    request = {
+        "onnx": str(job.onnx.resolve()),
+        "out": str(qdq),
+        "calibration": [str(path.resolve()) for path in job.calibration],
+        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
+        "pixels": raw_pixels(job.contract),
+        "threads": host.cores,
+        "description": dict(job.description),
+    }
+    function = "mosaic_deploy.backends.qnn.quantize:quantise"
+    return _call(job, function, request, timeout_s=_QUANTISE_S, name="quantise")
+
+
+def _compiling(job: BuildJob, qdq: Path, out: Path, arch: int) -> Call:
+    request = {"qdq": str(qdq), "arch": arch, "out": str(out / f"v{arch}")}
+    function = "mosaic_deploy.backends.qnn.compile:compile_context"
+    return _call(job, function, request, timeout_s=_COMPILE_S, name=f"compile v{arch}")
+
+
+def _dlc(job: BuildJob, qdq: Path, out: Path) -> Call:
+    request = {"qdq": str(qdq), "out": str(out / "model.dlc")}
+    function = "mosaic_deploy.backends.qnn.compile:write_dlc"
+    return _call(job, function, request, timeout_s=_COMPILE_S, name="dlc")
+
+
+def _call(job: BuildJob, function: str, request: JsonObject, *, timeout_s: float, name: str) -> Call:
+    word = f"qnn-{name.replace(' ', '-')}"
+    log, cwd = job.space.logs.resolve() / f"{word}.log", job.space.scratch.resolve() / word
+    return Call(function, request, timeout_s, _MEMORY, log, cwd, {"OMP_NUM_THREADS": "1"}, name)
+
+
+def _precision(job: BuildJob) -> str:
+    weights, activations = job.recipe.weights, job.recipe.activations
+    if not isinstance(weights, Grid) or not isinstance(activations, Grid):
+        raise SpecError(
+            f"recipe {job.recipe.name} keeps floats: the Hexagon compiler takes integers; take w8a8 or w8a16"
+        )
+    return f"{weights.bits}-bit weights, {activations.bits}-bit activations, all operators on HTP"
+
+
+def _contexts(built: Built) -> dict[int, Path]:
+    """Architecture -> its compiled context, the newest first."""
+    found = {
+        int(Path(file.path).parent.name.removeprefix("v")): built.folder.resolve() / file.path
+        for file in built.files
+        if file.kind == "context-onnx"
+    }
+    archs = sorted(_numbers(built.facts["archs"]), reverse=True)
+    return {arch: found[arch] for arch in archs}
+
+
+def _arch(name: str, known: tuple[int, ...]) -> int:
+    number = name.strip().lower().removeprefix("v")
+    words = [str(arch) for arch in known]
+    if number not in words:
+        raise SpecError(
+            f"the Hexagon compiler knows no architecture '{name.strip()}'{nearest(number, words)}; "
+            f"known: {', '.join(words)}"
+        )
+    return int(number)
+
+
+def _numbers(value: object) -> tuple[int, ...]:
+    if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
+        return (int(value),)
+    if isinstance(value, list | tuple) and all(isinstance(part, int) for part in value):
+        return tuple(value)
+    raise SpecError(f"a list of Hexagon architectures, such as [68, 75], is expected, not {value!r}")
+
+
+def _record(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"quantisation parameters expected, not {value!r}")
+    return value
+
+
+def _host() -> _Host:
+    cores = len(os.sched_getaffinity(0))
+    return _Host(cores, max(1, min(cores, free_bytes() // _PROCESS_BYTES)))
+
+
+BACKEND = QnnBackend()

@@ -1,0 +1,91 @@
+"""The float reference: ONNX Runtime's CPU kernels in float32, in a child process."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mosaic_deploy.backends.protocol import Space, Timing, Trial
+from mosaic_deploy.errors import ModelError
+from mosaic_deploy.workers.call import GIB, Call, call
+
+_THREADS = 2
+_TIME_TIMEOUT_S = 600
+_MEMORY = 4 * GIB
+
+
+def predict(request: dict[str, object], tick: Callable[[float, str], None]) -> dict[str, object]:
+    """Run ``request["onnx"]`` on each of ``request["inputs"]`` (.npy) into ``request["outputs"]`` (.npy).
+
+    Returns:
+        ``version`` of ONNX Runtime.
+
+    Raises:
+        ModelError: ONNX Runtime cannot load or run the graph.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = _THREADS
+    inputs, outputs = request["inputs"], request["outputs"]
+    if not isinstance(inputs, list) or not isinstance(outputs, list):
+        raise TypeError("inputs and outputs are lists of paths")
+    try:
+        session = ort.InferenceSession(str(request["onnx"]), options, ["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        for index, (source, place) in enumerate(zip(inputs, outputs, strict=True)):
+            result = session.run(None, {name: np.load(source, allow_pickle=False)})[0]
+            np.save(place, result, allow_pickle=False)
+            tick((index + 1) / len(inputs), "")
+    except Exception as err:
+        if type(err).__module__.startswith("onnxruntime"):
+            reason = str(err).splitlines()[0][:300]
+            raise ModelError(f"ONNX Runtime does not run the float graph: {reason}") from err
+        raise
+    return {"version": ort.__version__}
+
+
+def time(onnx: Path, trial: Trial, *, space: Space) -> Timing:
+    """Time ONNX Runtime's float kernels on an ONNX file, in a child process."""
+    request = {
+        "onnx": str(onnx.resolve()),
+        "input": str(trial.input.resolve()),
+        "warm_up": trial.warm_up,
+        "runs": trial.runs,
+        "threads": trial.threads,
+    }
+    outcome = call(
+        Call(
+            "mosaic_deploy.backends.reference:time_here",
+            request,
+            timeout_s=_TIME_TIMEOUT_S,
+            memory_bytes=_MEMORY,
+            log=space.logs / "reference-time.log",
+            cwd=space.scratch / "reference-time",
+        )
+    )
+    facts: dict[str, object] = {
+        "ran_on": f"ONNX Runtime {outcome.result['version']}, CPU",
+        "threads": trial.threads,
+        "precision": "float32",
+    }
+    return Timing(tuple(outcome.result["seconds"]), outcome.peak_bytes, facts)
+
+
+def time_here(request: dict[str, object], _tick: Callable[[float, str], None]) -> dict[str, object]:
+    """Do as ``time`` says, in the child; returns ``seconds`` of each run and ``version``."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = int(str(request["threads"]))
+    session = ort.InferenceSession(str(request["onnx"]), options, ["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: np.load(str(request["input"]), allow_pickle=False)}
+    seconds = []
+    for _ in range(int(str(request["warm_up"])) + int(str(request["runs"]))):
+        begun = clock.perf_counter()
+        session.run(None, feed)
+        seconds.append(clock.perf_counter() - begun)
+    return {"seconds": seconds[int(str(request["warm_up"])) :], "version": ort.__version__}

@@ -1,0 +1,1 @@
+"""From a request to artifacts: plan, pipeline, one target's build, report."""

@@ -1,0 +1,91 @@
+"""What the builds of one model have in common, made once: its graph, the prepared images, the reference.
+
+card -> float ONNX -> the same with each output kind -> the float network's class maps
+images -> inputs in each layout
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mosaic_deploy.backends.protocol import Step
+from mosaic_deploy.build.model_source import Model
+from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.output_kind import with_output
+from mosaic_deploy.graph.reader.read import read_model
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.fields import OutputKind
+from mosaic_deploy.workers.call import GIB, Call, call
+from mosaic_deploy.workers.progress import Tick
+
+if TYPE_CHECKING:
+    import onnx
+
+
+_EXPORT_TIMEOUT_S = 600
+_EXPORT_MEMORY = 8 * GIB
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The float network as the card states it."""
+
+    path: Path
+    model: onnx.ModelProto
+    contract: Contract
+    step: Step
+
+    def kind(self, asked: OutputKind | None, default: OutputKind) -> OutputKind:
+        """What a build is to give: as asked, else the default where the graph can be changed to that.
+
+        Raises ``ModelError`` where what was asked for cannot be had.
+        """
+        try:
+            with_output(self.model, self.contract, want=asked or default)
+        except ModelError:
+            if asked is not None:
+                raise
+            return self.contract.output
+        return asked or default
+
+    def write(self, kind: OutputKind, path: Path) -> onnx.ModelProto:
+        """Write the network with that output; return it as read back, its shapes inferred."""
+        import onnx
+
+        changed = with_output(self.model, self.contract, want=kind)
+        if changed is self.model:
+            path.write_bytes(self.path.read_bytes())
+            return self.model
+        onnx.save_model(changed, path)
+        return read_model(path)
+
+
+def write_float_graph(model: Model, folder: Path, logs: Path, *, tick: Tick) -> Graph:
+    """Make ``folder / model.onnx`` in a child process.
+
+    Raises ``MosaicError`` where weights or graph cannot be used.
+    """
+    out = folder / "model.onnx"
+    request = {
+        "card": model.card.model_dump(mode="json", by_alias=True),
+        "root": str(model.root.resolve()),
+        "out": str(out.resolve()),
+    }
+    outcome = call(
+        Call(
+            "mosaic_deploy.build.export_child:write",
+            request,
+            timeout_s=_EXPORT_TIMEOUT_S,
+            memory_bytes=_EXPORT_MEMORY,
+            log=logs / "export.log",
+            cwd=folder / "write_float_graph",
+        ),
+        tick=tick,
+    )
+    made = outcome.result
+    step = Step(
+        "write_float_graph", str(made["tool"]), str(made["version"]), outcome.seconds, outcome.peak_bytes
+    )
+    return Graph(out, read_model(out), model.card.contract, step)

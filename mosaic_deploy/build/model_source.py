@@ -1,0 +1,141 @@
+"""What ``build MODEL`` may be: a card's name, a card, weights with a card beside them, or any ONNX file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mosaic_deploy.errors import ModelError, UsageError
+from mosaic_deploy.graph.reader.read import InputFacts, read_input
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.labels import LabelSpace
+from mosaic_deploy.specs.model_card import ModelCard, Source
+from mosaic_deploy.specs.registry import locate_spec, read_spec
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """What the command line says about an ONNX file that has no card; None where it says nothing."""
+
+    mean: tuple[float, float, float] | None = None
+    scale: tuple[float, float, float] | None = None
+    colour: str | None = None
+    resize: str | None = None
+
+    @classmethod
+    def parse(
+        cls, mean: str | None, scale: str | None, colour: str | None, resize: str | None
+    ) -> InputOptions:
+        """Read them as typed: one number for all colours, or three with commas; raises ``UsageError``."""
+        return cls(_triple(mean, "mean"), _triple(scale, "scale"), colour, resize)
+
+    @property
+    def given(self) -> bool:
+        """Whether any of them was used."""
+        return self != InputOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A card, and the folder that its relative paths start from."""
+
+    card: ModelCard
+    root: Path
+
+
+def find_model(name: str, *, options: InputOptions, labels: LabelSpace | None) -> Model:
+    """Resolve what a person typed.
+
+    Args:
+        name: a card's name (``mosaic``), a ``.toml`` card, a ``.safetensors`` with its card of the same
+            name beside it, or an ``.onnx`` with such a card or with input ``options``.
+        options: facts about the input of an ONNX without a card.
+        labels: the classes of the data set in use, for an ONNX without a card.
+
+    Raises:
+        UsageError: the options clash with a card, or are needed and missing.
+        SpecError: an unknown name, or a card that breaks its schema.
+        ModelError: the file cannot be used.
+    """
+    path = Path(name)
+    if path.suffix in (".onnx", ".safetensors"):
+        if not path.is_file():
+            raise ModelError(f"{name}: no such file")
+        card = path.with_suffix(".toml")
+        if not card.is_file():
+            if path.suffix == ".onnx":
+                return Model(_describe(path, options, labels), path.parent)
+            raise UsageError(
+                f"{name}: weights need their model card {card.name} beside them; "
+                "'mosaic-deploy import-mlperf' writes one, for trained weights copy models/mosaic.toml"
+            )
+    else:
+        card = locate_spec(ModelCard, name)
+    if options.given:
+        raise UsageError(f"{card.name} already says how to feed the model: leave the --input options out")
+    return Model(read_spec(ModelCard, card), card.parent)
+
+
+def _describe(path: Path, options: InputOptions, labels: LabelSpace | None) -> ModelCard:
+    facts = read_input(path)
+    if facts.dtype == "float32" and (options.mean is None or options.scale is None):
+        raise UsageError(
+            f"{path}: takes floats, so say how pixels become them: --input-mean and --input-scale "
+            f"(input = (pixel - mean) / scale), or put a model card {path.stem}.toml beside it"
+        )
+    if labels is None or not labels.classes:
+        raise UsageError(f"{path}: has no model card, so --data must say what its classes are")
+    stem = "".join(c if c.isalnum() or c in "_.-" else "-" for c in path.stem.lower()).strip("-._")
+    return ModelCard(
+        schema=1,
+        name=stem[:64] or "model",
+        summary=f"described on the command line: {path.name}",
+        licence="not stated",
+        source=Source(onnx=Path(path.name)),
+        contract=_contract(path, facts, options, labels),
+        data=None,
+    )
+
+
+def _contract(path: Path, facts: InputFacts, options: InputOptions, labels: LabelSpace) -> Contract:
+    stated = {
+        "mean": options.mean,
+        "scale": options.scale,
+        "colour": options.colour,
+        "resize": options.resize,
+        "output": facts.output,
+    }
+    try:
+        return Contract.model_validate(
+            {
+                "height": facts.height,
+                "width": facts.width,
+                "layout": facts.layout,
+                "dtype": facts.dtype,
+                "classes": labels.classes,
+                "palette": labels.palette,
+                "unscored": labels.unscored,
+                **{key: value for key, value in stated.items() if value is not None},
+            }
+        )
+    except ValidationError as err:
+        problem = err.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise UsageError(f"{path}: {where}: {problem['msg']}") from err
+
+
+def _triple(text: str | None, what: str) -> tuple[float, float, float] | None:
+    if text is None:
+        return None
+    wrong = f"--input-{what} {text!r}: one number, or three with commas"
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError as err:
+        raise UsageError(wrong) from err
+    if len(values) == 1:
+        values *= 3
+    if len(values) != 3:
+        raise UsageError(wrong)
+    return values[0], values[1], values[2]

@@ -1,0 +1,109 @@
+"""Class maps of the float network and of candidates, at each image's size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mosaic_deploy.backends.protocol import Step
+from mosaic_deploy.build.float_graph import Graph
+from mosaic_deploy.datasets.samples import FileDataset, Pixels
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.fields import OutputKind
+from mosaic_deploy.workers.call import GIB, Call, call
+from mosaic_deploy.workers.progress import Tick
+
+_REFERENCE_TIMEOUT_S = 3600
+_REFERENCE_MEMORY = 4 * GIB
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Class maps of a network, one ``.npy`` (H, W) uint8 per image at the image's own size."""
+
+    paths: tuple[Path, ...]
+
+    def __getitem__(self, index: int) -> Pixels:
+        ids: Pixels = np.load(self.paths[index], allow_pickle=False)
+        return ids
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The float network on ONNX Runtime."""
+
+    maps: Maps
+    step: Step
+
+
+def predict(
+    onnx_path: Path, inputs: Sequence[Path], folder: Path, logs: Path, *, tick: Tick
+) -> tuple[tuple[Path, ...], Step]:
+    """Run a float ONNX on ONNX Runtime's CPU kernels, in float32; one ``.npy`` per input in ``folder``."""
+    folder.mkdir()
+    outputs = tuple(folder / path.name for path in inputs)
+    request = {
+        "onnx": str(onnx_path.resolve()),
+        "inputs": [str(path.resolve()) for path in inputs],
+        "outputs": [str(path.resolve()) for path in outputs],
+    }
+    outcome = call(
+        Call(
+            "mosaic_deploy.backends.reference:predict",
+            request,
+            timeout_s=_REFERENCE_TIMEOUT_S,
+            memory_bytes=_REFERENCE_MEMORY,
+            log=logs / "reference.log",
+            cwd=folder / "work",
+        ),
+        tick=tick,
+    )
+    version = str(outcome.result["version"])
+    return outputs, Step("reference", "onnxruntime", version, outcome.seconds, outcome.peak_bytes)
+
+
+def class_maps(contract: Contract, outputs: Sequence[Path], dataset: FileDataset, folder: Path) -> Maps:
+    """Turn a network's outputs into class maps at each image's size, and remove the outputs.
+
+    Scores of a hundred images take gigabytes, their class maps megabytes.
+    """
+    folder.mkdir(parents=True)
+    paths = []
+    for index, output in enumerate(outputs):
+        height, width = dataset[index].image.shape[:2]
+        path = folder / output.name
+        ids = contract.class_map(np.load(output, allow_pickle=False), (height, width))
+        np.save(path, ids, allow_pickle=False)
+        output.unlink()
+        paths.append(path)
+    return Maps(tuple(paths))
+
+
+def pairs(dataset: FileDataset, first: Maps, second: Maps) -> Iterator[tuple[Pixels | None, Pixels, Pixels]]:
+    """Labels and both class maps of each image, as ``parity.measure`` takes them."""
+    for index in range(len(dataset)):
+        yield dataset[index].label, first[index], second[index]
+
+
+def reference_maps(
+    graph: Graph, kinds: Iterable[OutputKind], inputs: Sequence[Path], dataset: FileDataset, *, tick: Tick
+) -> Mapping[OutputKind, Reference]:
+    """Class maps of the float network for each output kind."""
+    found: dict[OutputKind, Reference] = {}
+    folder = graph.path.parent
+    logs = folder / "logs"
+    wanted = list(dict.fromkeys(kinds))
+    for index, kind in enumerate(wanted):
+        path = folder / f"model-{kind}.onnx"
+        graph.write(kind, path)
+
+        def hear(share: float, note: str, done: int = index) -> None:
+            tick((done + share) / len(wanted), note)
+
+        outputs, step = predict(path, inputs, folder / f"scores-{kind}", logs, tick=hear)
+        contract = graph.contract.model_copy(update={"output": kind})
+        found[kind] = Reference(class_maps(contract, outputs, dataset, folder / f"maps-{kind}"), step)
+    return found

@@ -1,0 +1,254 @@
+"""What a build reports: one JSON object, or a short table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from mosaic_deploy.accuracy.parity import ParityReport
+from mosaic_deploy.artifact.store import Entry, shipped_bytes
+from mosaic_deploy.backends.protocol import Step
+from mosaic_deploy.gate.op_support.judge import CheckReport
+from mosaic_deploy.specs.fields import OutputKind
+
+SCHEMA = 1
+CONVERSION_LIMIT = 0.9999
+"""Share of the pixels that must keep their class where a conversion computes in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """The float network in the runtime's own format, before anything is quantised, against ONNX Runtime."""
+
+    parity: ParityReport
+    """``reference`` is the float ONNX with the deployed output kind."""
+    precision: str
+    """What the runtime's arithmetic really was."""
+
+    @property
+    def passed(self) -> bool:
+        """Parity holds, and in float32 hardly a pixel changed its class."""
+        same = self.parity.agreement >= CONVERSION_LIMIT or self.precision != "float32"
+        return self.parity.passed and same
+
+    def to_json(self) -> dict[str, object]:
+        """The conversion's entry in ``--json``."""
+        return {**self.parity.to_json(), "passed": self.passed, "precision": self.precision}
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Where mIoU (or agreement) went, step by step; the three add up to the drop. Negative is a gain."""
+
+    output: float
+    """By giving another kind of output than the model's card states."""
+    conversion: float
+    """By the runtime's own format, in float; 0 where nothing is converted."""
+    quantisation: float
+    """By everything after that: integers, float16, the device's arithmetic."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """One model on one target: what was made, and the gates' answers."""
+
+    model: str
+    target: str
+    recipe: str
+    output: OutputKind
+    """What the deployed network gives."""
+    folder: str
+    artifacts: tuple[Entry, ...]
+    check: CheckReport | None
+    """None where the target has no op table: its compiler and runtime are the judges."""
+    output_change: ParityReport | None
+    """The float network with that output against the one with the card's; None where they are the same."""
+    conversion: Conversion | None
+    """None where nothing is converted before it is quantised."""
+    variants: Mapping[str, ParityReport]
+    """Parity of each compiled variant that computes otherwise than the others (v68, v75); empty where the
+    op gate said no and nothing was compiled."""
+    seconds: float
+    """Wall-clock time of the build; the steps' own seconds overlap where they ran side by side."""
+    facts: Mapping[str, object]
+    """What the backend says of its run: the architectures simulated, the precision used."""
+    steps: tuple[Step, ...]
+
+    @property
+    def parity(self) -> ParityReport | None:
+        """Of the variant that does worst, which decides; None where nothing was compiled."""
+        return min(self.variants.values(), key=lambda p: (p.passed, -p.drop), default=None)
+
+    @property
+    def passed(self) -> bool:
+        """All gates said yes; a build without parity never passes."""
+        gates = (self.check, self.conversion)
+        held = all(gate is None or gate.passed for gate in gates)
+        return held and self.parity is not None and self.parity.passed
+
+    @property
+    def losses(self) -> Losses | None:
+        """Of the worst variant; None where nothing was compiled. All are measured on the same images."""
+        if self.parity is None:
+            return None
+        output = self.output_change.drop if self.output_change else 0.0
+        conversion = self.conversion.parity.drop if self.conversion else 0.0
+        if self.parity.metric == "agreement":  # shares of changed pixels do not add up
+            return Losses(output, conversion, self.parity.drop)
+        return Losses(output, conversion, self.parity.drop - output - conversion)
+
+    @property
+    def verdict(self) -> str:
+        """In two words at most."""
+        if self.passed:
+            return "passed"
+        if self.check is not None and not self.check.passed:
+            return "ops refused"
+        if self.conversion is not None and not self.conversion.passed:
+            return "conversion failed"
+        return "parity failed"
+
+    def explain(self) -> list[str]:
+        """Say in lines what the gates found, and what a reader must know to read the verdict rightly."""
+        lines = [str(violation) for violation in self.check.violations] if self.check else []
+        if self.check is not None and not self.check.passed:
+            return [*lines, "the op gate said no, so nothing was compiled"]
+        if self.conversion is not None and not self.conversion.passed:
+            found = self.conversion.parity
+            lines.append(
+                f"the conversion alone changed the network: {1 - found.agreement:.2%} of the pixels, "
+                f"{found.metric} dropped by {found.drop:.4f}; nothing was quantised or compiled"
+            )
+        if self.parity is None:
+            return lines
+        if len(self.variants) > 1:
+            drops = ", ".join(f"{name} {parity.drop:+.4f}" for name, parity in self.variants.items())
+            lines.append(f"drop per variant, the worst decides: {drops}")
+        if not self.parity.passed:
+            lines.append(
+                f"parity failed: {self.parity.metric} dropped by {self.parity.drop:.4f}, "
+                f"{self.parity.tolerance:g} is allowed"
+            )
+        if self.parity.note:
+            lines.append(f"parity: {self.parity.note}")
+        return lines
+
+    def to_json(self) -> dict[str, object]:
+        """The build's entry in ``--json``; ``parity`` is null where it was not measured."""
+        return {
+            "model": self.model,
+            "target": self.target,
+            "recipe": self.recipe,
+            "output": self.output,
+            "passed": self.passed,
+            "verdict": self.verdict,
+            "folder": self.folder,
+            "artifacts": [asdict(entry) for entry in self.artifacts],
+            "check": None if self.check is None else self.check.to_json(),
+            "losses": None if self.losses is None else _numbers(asdict(self.losses)),
+            "conversion": None if self.conversion is None else self.conversion.to_json(),
+            "parity": None if self.parity is None else self.parity.to_json(),
+            "variants": {name: parity.to_json() for name, parity in self.variants.items()},
+            "seconds": self.seconds,
+            "facts": dict(self.facts),
+            "steps": [asdict(step) for step in self.steps],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A build that came to no verdict, while others went on: a tool is missing or failed."""
+
+    model: str
+    target: str
+    recipe: str
+    error: str
+    """What, where, and what next, in one line."""
+    exit_code: int
+    """That of the error: 3 for a tool, 1 where the target refused the model, 2 for a bad model."""
+
+    @property
+    def passed(self) -> bool:
+        """Never."""
+        return False
+
+    def to_json(self) -> dict[str, object]:
+        """The failure's entry in ``--json``."""
+        return {**asdict(self), "passed": False}
+
+
+Result = BuildReport | Failure
+
+
+def exit_code(results: Sequence[Result]) -> int:
+    """0 where all passed; 1 where any gate said no; else that of the first failure."""
+    codes = [r.exit_code if isinstance(r, Failure) else int(not r.passed) for r in results]
+    return 1 if 1 in codes else next((code for code in codes if code), 0)
+
+
+def explain(results: Sequence[Result]) -> list[str]:
+    """Lines for a person: where each artifact lies, and what its gates found."""
+    lines = []
+    for result in results:
+        if isinstance(result, Failure):
+            lines.append(f"{result.model} on {result.target}: {result.error}")
+        else:
+            lines.append(f"{result.model} on {result.target}: {result.folder}")
+            lines += [f"  {line}" for line in result.explain()]
+    return lines
+
+
+def to_json(results: Sequence[Result]) -> dict[str, object]:
+    """The object that ``build --json`` prints."""
+    return {
+        "schema": SCHEMA,
+        "passed": bool(results) and all(result.passed for result in results),
+        "builds": [r.to_json() for r in results if isinstance(r, BuildReport)],
+        "failures": [r.to_json() for r in results if isinstance(r, Failure)],
+    }
+
+
+def table(results: Sequence[Result]) -> RenderableType:
+    """One row per build: both mIoU, where they differ by what, agreement, size, seconds, verdict."""
+    view = Table(title_justify="left")
+    for heading in ("model", "target", "recipe", "output", "images"):
+        view.add_column(heading)
+    for heading in ("float mIoU", "device mIoU", "drop", "converted", "agreement", "size", "s"):
+        view.add_column(heading, justify="right")
+    view.add_column("verdict")
+    for result in results:
+        view.add_row(*(_failed(result) if isinstance(result, Failure) else _cells(result)))
+    return view
+
+
+def _cells(build: BuildReport) -> list[str]:
+    name = [build.model, build.target, build.recipe, build.output]
+    size = f"{shipped_bytes(build.artifacts) / 2**20:.2f} MiB" if build.parity else "-"
+    colour = "green" if build.passed else "red"
+    end = [size, f"{build.seconds:.0f}", f"[{colour}]{build.verdict}[/]"]
+    converted = f"{build.conversion.parity.agreement:.2%}" if build.conversion else "-"
+    if build.parity is None:
+        return [*name, "-", "-", "-", "-", converted, "-", *end]
+    parity = build.parity
+    return [
+        *name,
+        f"{parity.images} {parity.dataset}",
+        f"{parity.reference:.4f}",
+        f"{parity.candidate:.4f}",
+        f"{parity.drop:+.4f}",
+        converted,
+        f"{parity.agreement:.2%}",
+        *end,
+    ]
+
+
+def _failed(failure: Failure) -> list[str]:
+    word = "refused" if failure.exit_code == 1 else "no verdict"
+    return [failure.model, failure.target, failure.recipe, *["-"] * 9, f"[red]{word}[/]"]
+
+
+def _numbers(record: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if value != value else value for name, value in record.items()}

@@ -1,0 +1,277 @@
+"""One model on one target: checked, converted, compiled, run and compared.
+
+op check -> backend.convert -> is it still the same network? -> backend.build -> backend.run -> parity
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaic_deploy._version import __version__
+from mosaic_deploy.accuracy.parity import ParityReport, measure
+from mosaic_deploy.artifact.preview import Row, draw
+from mosaic_deploy.artifact.store import entries, staged, write_json
+from mosaic_deploy.backends.protocol import BuildJob, Built, File, Layout, Run, Space, Step
+from mosaic_deploy.build.float_graph import Graph
+from mosaic_deploy.build.inputs import reorder_axes
+from mosaic_deploy.build.plan import Plan
+from mosaic_deploy.build.reference_maps import Maps, Reference, class_maps, pairs
+from mosaic_deploy.build.report import BuildReport, Conversion
+from mosaic_deploy.datasets.samples import FileDataset
+from mosaic_deploy.gate.op_support.judge import CheckReport
+from mosaic_deploy.specs.contract import Contract
+
+if TYPE_CHECKING:
+    from mosaic_deploy.specs.fields import OutputKind
+from mosaic_deploy.workers.progress import Progress
+
+_PREVIEWED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What the builds of one model share."""
+
+    graph: Graph
+    calibrations: Mapping[int, tuple[Path, ...]]
+    """By the number of images; inputs in the layout of the graph."""
+    inputs: tuple[Path, ...]
+    """Of the validation images, in the layout of the graph."""
+    references: Mapping[OutputKind, Reference]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One build that can start: its plan, and what the op gate said."""
+
+    plan: Plan
+    kind: OutputKind
+    checked: CheckReport | None
+    """None where the target has no op table."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    files: tuple[File, ...]
+    steps: tuple[Step, ...]
+    facts: dict[str, object] = field(default_factory=dict)
+    contract: Contract | None = None
+    conversion: Conversion | None = None
+    output_change: ParityReport | None = None
+    variants: Mapping[str, ParityReport] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def build(order: Order, common: Common, *, force: bool, progress: Progress) -> BuildReport:
+    """Make and prove one artifact; a gate that says no is in the report.
+
+    Raises ``MosaicError`` where a tool failed, and then leaves nothing behind.
+    """
+    begun = time.monotonic()
+    item = order.plan
+    with staged(item.place, force=force) as folder:
+        space = Space(folder / "scratch", folder / "logs")
+        space.scratch.mkdir()
+        space.logs.mkdir()
+        for log in sorted((common.graph.path.parent / "logs").iterdir()):
+            shutil.copyfile(log, space.logs / log.name)
+        common.graph.write(order.kind, folder / "model.onnx")
+        made = _Made(files=(File("model.onnx", "float-onnx"),), steps=(common.graph.step,))
+        if order.checked is None or order.checked.passed:
+            made = _Proof(order, common, folder, space, progress).prove(made)
+        shutil.rmtree(space.scratch)
+        return _describe(order, folder, replace(made, seconds=time.monotonic() - begun))
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """The work of one build in its folder."""
+
+    order: Order
+    common: Common
+    folder: Path
+    space: Space
+    progress: Progress
+
+    def prove(self, made: _Made) -> _Made:
+        """Convert, compile, run and compare."""
+        job = self._job()
+        inputs = self._turned(self.common.inputs, "inputs", job)
+        reference = self.common.references[self.order.kind]
+        made = replace(
+            made,
+            contract=job.contract,
+            steps=(*made.steps, reference.step),
+            output_change=self._output_change(),
+        )
+        converted, made = self._convert(job, inputs, made)
+        if made.conversion is not None and not made.conversion.passed:
+            return made
+        backend = self.order.plan.backend
+        built = backend.build(job, converted, self.folder, tick=self._tick("build"))
+        self.progress("build", 1.0, "")
+        run, maps = self._run(built, job, inputs, "run")
+        self._draw(maps[run.name])
+        return replace(
+            made,
+            files=(*made.files, *built.files, File("preview.webp", "preview")),
+            steps=(*made.steps, *built.steps, *run.steps),
+            facts={**built.facts, **run.facts},
+            variants=self._compare(maps),
+        )
+
+    def _job(self) -> BuildJob:
+        item, graph = self.order.plan, self.common.graph
+        layout: Layout = item.target.layout or graph.contract.layout
+        contract = graph.contract.model_copy(update={"layout": layout, "output": self.order.kind})
+        job = BuildJob(
+            onnx=self.folder / "model.onnx",
+            layout=graph.contract.layout,
+            contract=contract,
+            target=item.target,
+            recipe=item.recipe,
+            calibration=(),
+            description=_description(item, contract),
+            space=self.space,
+        )
+        calibration = self.common.calibrations[len(item.calibration)]
+        return replace(job, calibration=self._turned(calibration, "calibration", job))
+
+    def _turned(self, paths: Sequence[Path], name: str, job: BuildJob) -> tuple[Path, ...]:
+        folder = self.space.scratch / name
+        return reorder_axes(paths, folder, have=job.layout, want=job.contract.layout)
+
+    def _convert(self, job: BuildJob, inputs: tuple[Path, ...], made: _Made) -> tuple[Built | None, _Made]:
+        """The float network in the runtime's own format, and how it compares before anything is quantised."""
+        item = self.order.plan
+        converted = item.backend.convert(job, tick=self._tick("convert"))
+        self.progress("convert", 1.0, "")
+        if converted is None:
+            return None, made
+        run, maps = self._run(converted, job, inputs, "float run")
+        parity = self._measure(self.common.references[self.order.kind].maps, maps[run.name])
+        precision = str(run.facts["precision"])
+        steps = (*made.steps, *converted.steps, *(replace(s, name=f"float {s.name}") for s in run.steps))
+        return converted, replace(made, steps=steps, conversion=Conversion(parity, precision))
+
+    def _run(
+        self, built: Built, job: BuildJob, inputs: tuple[Path, ...], stage: str
+    ) -> tuple[Run, Mapping[str, Maps]]:
+        item = self.order.plan
+        run = item.backend.run(built, job.contract, inputs, space=self.space, tick=self._tick(stage))
+        self.progress(stage, 1.0, "")
+        ran = {**run.others, run.name: run.outputs}
+        place = self.space.scratch / f"maps-{stage.replace(' ', '-')}"
+        maps = {
+            name: class_maps(job.contract, paths, item.validation, place / name)
+            for name, paths in ran.items()
+        }
+        return run, maps
+
+    def _compare(self, maps: Mapping[str, Maps]) -> dict[str, ParityReport]:
+        first = self.common.references[self.common.graph.contract.output].maps
+        found = {}
+        for index, (name, candidate) in enumerate(maps.items()):
+            self.progress("parity", index / len(maps), name)
+            found[name] = self._measure(first, candidate)
+        self.progress("parity", 1.0, "")
+        return found
+
+    def _output_change(self) -> ParityReport | None:
+        """What giving another kind of output than the card's costs, in float."""
+        own = self.common.graph.contract.output
+        if own == self.order.kind:
+            return None
+        references = self.common.references
+        return self._measure(references[own].maps, references[self.order.kind].maps)
+
+    def _measure(self, first: Maps, second: Maps) -> ParityReport:
+        dataset = self.order.plan.validation
+        return measure(
+            pairs(dataset, first, second),
+            labels=self.common.graph.contract.labels,
+            dataset=dataset.name,
+            tolerance=self.order.plan.tolerance,
+        )
+
+    def _draw(self, candidate: Maps) -> None:
+        item = self.order.plan
+        first = self.common.references[self.common.graph.contract.output].maps
+        count = len(item.validation)
+        shown = sorted(set(np.linspace(0, count - 1, _PREVIEWED).round().astype(int).tolist()))
+        rows = [Row(item.validation[i].image, first[i], candidate[i]) for i in shown]
+        labels = self.common.graph.contract.labels
+        draw(rows, labels, self.folder / "preview.webp", candidate=item.target.name)
+
+    def _tick(self, stage: str) -> Callable[[float, str], None]:
+        return lambda share, note: self.progress(stage, min(share, 0.999), note)
+
+
+def _describe(order: Order, folder: Path, made: _Made) -> BuildReport:
+    item = order.plan
+    files = list(made.files)
+    if order.checked is not None:
+        write_json(folder / "check.json", order.checked.to_json())
+        files.append(File("check.json", "check"))
+    if made.variants:
+        record = {name: parity.to_json() for name, parity in made.variants.items()}
+        write_json(folder / "parity.json", record)
+        files.append(File("parity.json", "parity"))
+    files += [File(str(path.relative_to(folder)), "log") for path in sorted((folder / "logs").iterdir())]
+    report = BuildReport(
+        model=item.model.card.name,
+        target=item.target.name,
+        recipe=item.recipe.name,
+        output=order.kind,
+        folder=str(item.place),
+        artifacts=entries(folder, files),
+        check=order.checked,
+        output_change=made.output_change,
+        conversion=made.conversion,
+        variants=made.variants,
+        seconds=made.seconds,
+        facts=made.facts,
+        steps=made.steps,
+    )
+    contract = made.contract or item.model.card.contract
+    write_json(folder / "manifest.json", _manifest(item, report, contract))
+    manifest = entries(folder, [File("manifest.json", "manifest")])
+    return replace(report, artifacts=(*report.artifacts, *manifest))
+
+
+def _description(item: Plan, contract: Contract) -> dict[str, object]:
+    """What an app must know of the network, also where it has nothing but the file."""
+    return {
+        "schema": 1,
+        "mosaic_deploy": __version__,
+        "model": item.model.card.name,
+        "licence": item.model.card.licence,
+        "target": item.target.name,
+        "recipe": item.recipe.name,
+        "contract": {**contract.model_dump(mode="json"), "digest": contract.digest()},
+    }
+
+
+def _manifest(item: Plan, report: BuildReport, contract: Contract) -> dict[str, object]:
+    return {
+        **_description(item, contract),
+        "target": item.target.model_dump(mode="json", by_alias=True),
+        "recipe": item.recipe.model_dump(mode="json", by_alias=True),
+        "passed": report.passed,
+        "facts": dict(report.facts),
+        "calibration": _data_record(item.calibration),
+        "validation": _data_record(item.validation),
+        "steps": [asdict(step) for step in report.steps],
+        "files": [asdict(entry) for entry in report.artifacts],
+    }
+
+
+def _data_record(dataset: FileDataset) -> dict[str, object]:
+    return {"dataset": dataset.name, "images": len(dataset), "note": dataset.note}

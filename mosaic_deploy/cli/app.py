@@ -1,0 +1,73 @@
+"""The command line: parse, call, render, exit. Results go to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from mosaic_deploy.cli import bench, build, check, doctor, models, probe, render_streets, run, targets
+
+app = typer.Typer(
+    name="mosaic-deploy",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Take a mobile segmentation model to mobile hardware, and prove on the vendor's own compiler and "
+    "runtime that it still works there.\n\n"
+    "Start with [bold]mosaic-deploy build --target dsp[/]. Exit codes: 0 good, 1 a gate said no, "
+    "2 bad usage or input, 3 a tool is missing or failed.",
+)
+_DEPLOY, _MODELS = "Deploy", "Models"
+
+app.command(rich_help_panel=_DEPLOY)(build.build)
+app.command(rich_help_panel=_DEPLOY)(check.check)
+app.command(rich_help_panel=_DEPLOY)(run.run)
+app.command(rich_help_panel=_DEPLOY)(bench.bench)
+app.command(rich_help_panel=_DEPLOY)(doctor.doctor)
+app.command(rich_help_panel=_DEPLOY)(targets.targets)
+app.command(rich_help_panel=_DEPLOY)(probe.probe)
+app.command("import-mlperf", rich_help_panel=_MODELS)(models.import_mlperf)
+app.command(rich_help_panel=_MODELS)(models.train)
+app.command("render-streets", rich_help_panel=_MODELS)(render_streets.render_streets)
+
+_INTERRUPTED = 130
+_STOPPED = "stopped; nothing half-written was left behind"
+
+
+def main() -> NoReturn:
+    """Run the command line; every failure is one line on stderr and an exit code of its own."""
+    from mosaic_deploy.errors import MosaicError
+
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(standalone_mode=False)
+    except MosaicError as err:
+        _fail(str(err), err.exit_code)
+    except typer.TyperException as err:
+        _fail(f"{err.format_message()} (see --help)", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail(_STOPPED, _INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(141)
+    except Exception as err:  # the last resort: a bug is one line too
+        if os.environ.get("MOSAIC_DEBUG"):
+            raise
+        _fail(f"a bug in mosaic-deploy: {type(err).__name__}: {err}; MOSAIC_DEBUG=1 shows where", 3)
+    if code == _INTERRUPTED:  # typer turns Ctrl-C into this
+        _fail(_STOPPED, _INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"mosaic-deploy: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

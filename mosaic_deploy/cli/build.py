@@ -1,0 +1,89 @@
+"""Commands that take a model to hardware: build, run, bench, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mosaic_deploy.cli.output import JsonFlag, bars, say, show
+
+_INPUT = "An ONNX file without a model card"
+
+
+def build(
+    model: Annotated[
+        str,
+        typer.Argument(help="A model card's name or path, imported weights, or any .onnx file."),
+    ] = "mosaic",
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Target hardware, such as dsp or cpu,gpu; 'all' for every one; may be repeated."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[:DIR]", help="Data that parity is measured on; the card's by default."),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[:DIR]", help="Data to calibrate on; by default the same data set."),
+    ] = None,
+    images: Annotated[int | None, typer.Option(help="Measure parity on this many images only.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Quantisation recipe; the target's by default.")] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="Largest drop in mIoU that passes, 0 to 1; the target's by default."),
+    ] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(help="Hexagon architectures, such as 68,73,75; the target's by default."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="What the network gives: logits, lowres or classmap; the target's by default."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder that receives MODEL-TARGET-RECIPE.")] = Path("build"),
+    force: Annotated[bool, typer.Option("--force", help="Replace an artifact that is there.")] = False,
+    json_: JsonFlag = False,
+    input_mean: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=_INPUT, help="Mean per colour, such as 127.5 or 124,116,104."),
+    ] = None,
+    input_scale: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=_INPUT, help="Scale per colour: input = (pixel - mean) / scale."),
+    ] = None,
+    input_colour: Annotated[
+        str | None, typer.Option(rich_help_panel=_INPUT, help="RGB (default) or BGR.")
+    ] = None,
+    input_resize: Annotated[
+        str | None, typer.Option(rich_help_panel=_INPUT, help="stretch (default) or letterbox.")
+    ] = None,
+) -> None:
+    """Export, check, quantise, compile and prove a model on each target."""
+    from mosaic_deploy.build import report
+    from mosaic_deploy.build.model_source import InputOptions
+    from mosaic_deploy.build.pipeline import deploy
+    from mosaic_deploy.build.plan import Request
+
+    request = Request(
+        model=model,
+        targets=tuple(name for text in target or ["dsp"] for name in text.split(",") if name),
+        out=out,
+        data=data,
+        calibration=calibration,
+        images=images,
+        recipe=recipe,
+        tolerance=tolerance,
+        output=output,  # type: ignore[arg-type]  # plan() refuses what is no output kind
+        force=force,
+        options={} if arch is None else {"arch": arch},
+        input=InputOptions.parse(input_mean, input_scale, input_colour, input_resize),
+    )
+    with bars(quiet=json_) as progress:
+        results = deploy(request, progress=progress)
+    show(json_, report.to_json(results), lambda: report.table(results))
+    for line in report.explain(results):
+        say(line)
+    raise typer.Exit(report.exit_code(results))

@@ -1,0 +1,55 @@
+"""How commands speak: results on stdout, talk and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mosaic_deploy.cli.progress_bars import Bars
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
+
+
+def say(text: str) -> None:
+    """Tell a person something."""
+    print(text, file=sys.stderr)
+
+
+def show(as_json: bool, record: dict[str, object], view: Callable[[], object]) -> None:
+    """Print a result: the record as one JSON object, or what ``view`` makes for a person."""
+    if as_json:
+        print(json.dumps(record, allow_nan=False))
+        return
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 150).print(view())
+
+
+def bars(*, quiet: bool) -> Bars:
+    """Progress bars, loaded when they are needed."""
+    from mosaic_deploy.cli.progress_bars import Bars
+
+    return Bars(quiet=quiet)
+
+
+def give(text: str, output: Path | None) -> None:
+    """Print, or write beside the file and move into its place."""
+    from mosaic_deploy.errors import UsageError
+
+    if output is None:
+        if text:
+            print(text)
+        return
+    beside = output.with_name(f".{output.name}.new")
+    try:
+        beside.write_text(f"{text}\n" if text else "", encoding="utf-8")
+        beside.replace(output)
+    except OSError as err:
+        beside.unlink(missing_ok=True)
+        raise UsageError(f"--output {output}: cannot be written ({err.strerror})") from err

@@ -1,1 +1,0 @@
-"""Parts of the street renderer; the public door is `mosaic_deploy.datasets.streets`."""

@@ -1,0 +1,1 @@
+"""The op gate: a verdict per model and target, fixes, formats."""

@@ -1,0 +1,1 @@
+"""Rewrites chosen and verified: what ``check --fix`` does."""

@@ -1,0 +1,123 @@
+"""``check --fix``: a model rewritten for every target that was asked for, proven, and written to a file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaic_deploy.errors import ModelError, UsageError
+from mosaic_deploy.gate.fix.fix import Recheck, fix
+from mosaic_deploy.gate.report import Fixed
+from mosaic_deploy.gate.verdict import Subject, decisive
+from mosaic_deploy.graph.facts import Tensor, inputs_of, nodes
+from mosaic_deploy.graph.reader.read import FILE_BYTES, read_model
+
+if TYPE_CHECKING:
+    import onnx
+
+Tick = Callable[[str, float, str], None]
+"""Stage, share done in [0, 1], note."""
+
+_SCENES = 2
+
+
+def fix_file(
+    path: Path, out: Path, subjects: Sequence[Subject], *, inputs: Sequence[Path] = (), tick: Tick
+) -> tuple[Fixed, ...]:
+    """Fix a model for one target after the other and write it; nothing is written if that fails.
+
+    Args:
+        path: the ONNX file, which is only read.
+        out: the file to write; it is replaced.
+        subjects: targets with an op table.
+        inputs: ``.npy`` files as the model takes them, to re-check the passes on beside random numbers; by
+            default photographs of the embedded scenes, scaled to [-1, 1] where the model takes floats.
+        tick: progress.
+
+    Raises:
+        UsageError: an input does not fit, or ``out`` cannot be written.
+        ModelError: the model cannot be read, or ONNX Runtime does not run it.
+        ToolError: a re-check crashed, or took too long or too much memory.
+    """
+    if out.suffix != ".onnx":
+        raise UsageError(f"--fix {out}: name a file that ends in .onnx")
+    model = read_model(path)
+    image = inputs_of(model)[0]
+    done = []
+    with tempfile.TemporaryDirectory(prefix="mosaic-deploy-fix-") as folder:
+        real = _checked(inputs, image) if inputs else _scenes(image, Path(folder))
+        for subject in subjects:
+            assert subject.table is not None
+            stage = f"fix {subject.name}"
+            tick(stage, 0.0, "looking for passes, and running the graph before and after each")
+            model, report = fix(
+                model,
+                table=subject.table,
+                precision=decisive(nodes(model), subject),
+                devices=subject.devices,
+                recheck=Recheck(inputs=tuple(real)),
+            )
+            tick(stage, 1.0, "")
+            done.append(Fixed(subject.name, report))
+    _write(model, out)
+    return tuple(done)
+
+
+def _checked(inputs: Sequence[Path], image: Tensor) -> Sequence[Path]:
+    for path in inputs:
+        try:
+            held = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as err:
+            raise UsageError(f"--input {path}: not an .npy file of numbers ({str(err)[:120]})") from err
+        seen = (str(held.dtype), held.shape) if isinstance(held, np.ndarray) else ("an archive", ())
+        if seen != (image.dtype, image.shape):
+            raise UsageError(
+                f"--input {path}: holds {seen[0]} {seen[1]}, the model takes {image.dtype} {image.shape}"
+            )
+    return inputs
+
+
+def _scenes(image: Tensor, folder: Path) -> list[Path]:
+    """Write embedded photographs as the model takes them; none for one that takes no three colours."""
+    from PIL import Image
+
+    from mosaic_deploy.datasets.samples import list_images
+    from mosaic_deploy.specs.root import spec_root
+
+    shape = image.shape or ()
+    if len(shape) != 4 or 3 not in (shape[1], shape[3]):
+        return []
+    height, width = shape[2:] if shape[1] == 3 else shape[1:3]
+    written: list[Path] = []
+    for scene in list_images(spec_root() / "calib_data" / "streets" / "val" / "images")[:_SCENES]:
+        with Image.open(scene) as photograph:
+            pixels: NDArray[Any] = np.asarray(photograph.convert("RGB").resize((width, height)))
+        if image.dtype != "uint8":
+            pixels = (pixels.astype(np.float32) - 127.5) / 127.5
+        if shape[1] == 3:
+            pixels = np.moveaxis(pixels, -1, 0)
+        written.append(folder / f"scene{len(written)}.npy")
+        np.save(written[-1], np.broadcast_to(pixels, shape), allow_pickle=False)
+    return written
+
+
+def _write(model: onnx.ModelProto, out: Path) -> None:
+    """Write beside, read it as anyone else's file would be, and move it into its place."""
+    beside = out.with_name(f".{out.stem}.new.onnx")
+    if model.ByteSize() > FILE_BYTES:
+        raise ModelError(
+            f"--fix {out}: the fixed model has {model.ByteSize() >> 20} MiB, more than is read back"
+        )
+    try:
+        beside.write_bytes(model.SerializeToString())
+        read_model(beside)
+        beside.replace(out)
+    except OSError as err:
+        raise UsageError(f"--fix {out}: cannot be written ({err.strerror})") from err
+    finally:
+        beside.unlink(missing_ok=True)

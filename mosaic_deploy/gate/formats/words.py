@@ -1,0 +1,136 @@
+"""Sentences that several formats share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mosaic_deploy.gate.report import Fixed, GateReport, Verified
+from mosaic_deploy.gate.verdict import Item, Verdict
+
+Severity = Literal["error", "warning", "note"]
+
+_NAMED = 4
+
+NO_TABLE = "nothing is known of this target's compiler yet, so nothing was checked: build the model and see"
+
+
+def severity(item: Item) -> Severity:
+    """How loud a violation is: an error is what the target cannot have, waived or not."""
+    if item.refused:
+        return "error"
+    return "warning" if item.falls_back else "note"
+
+
+def sentence(item: Item) -> str:
+    """What was found, what is allowed, what it costs, what to do; without node, operator and place."""
+    found = item.violation
+    parts = [
+        found.found,
+        f"allowed: {found.allowed}" if found.allowed else "",
+        f"{percent(found.macs_share)} of the MACs" if found.macs_share else "",
+        f"the tool said: {found.error}" if found.error else "",
+        found.fix,
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def standing(item: Item) -> str:
+    """Why a violation does not fail, or what failed it in spite of a waiver; else nothing."""
+    parts = []
+    if not item.deployed:
+        parts.append("only before quantising")
+    if item.waiver is not None:
+        parts.append(f"waived until {item.waiver.expires}: {item.waiver.reason}")
+    elif item.expired is not None:
+        parts.append(f"its waiver ended on {item.expired.expires}")
+    if item.known:
+        parts.append("the base has it too")
+    if item.fixable:
+        parts.append("a pass can fix it")
+    return "; ".join(parts)
+
+
+def summary(verdict: Verdict) -> str:
+    """The verdict with its counts."""
+    if not verdict.table:
+        return f"no table: {NO_TABLE}"
+    parts = [nodes(verdict.nodes)]
+    for level, words in (
+        ("silent-wrong", "silently wrong"),
+        ("unsupported", "unsupported"),
+        ("cpu-fallback", "on another processor"),
+        ("unknown", "unknown"),
+    ):
+        if count := verdict.count(level):
+            parts.append(f"{count} {words}")
+    for words, count in (
+        ("waived", sum(item.waiver is not None for item in verdict.items)),
+        ("in the base too", sum(item.known for item in verdict.items)),
+    ):
+        if count:
+            parts.append(f"{count} {words}")
+    if verdict.fallback_macs_share:
+        parts.append(f"{percent(verdict.fallback_macs_share)} of the MACs fall back")
+    if verdict.too_much_fallback:
+        parts.append(f"at most {percent(verdict.max_fallback_macs or 0.0)} may")
+    return f"{verdict.kind}{_gate(verdict)}: {', '.join(parts)}"
+
+
+def _gate(verdict: Verdict) -> str:
+    """The gate's answer, where the verdict alone does not tell."""
+    return " (passes)" if verdict.passed and verdict.kind != "supported" else ""
+
+
+def compiled(verdict: Verdict) -> str:
+    """What the verdict is about: recipe and compiler."""
+    return f"{verdict.recipe}, {verdict.tool}" if verdict.table else verdict.recipe
+
+
+def notes(report: GateReport) -> list[str]:
+    """Lines about waivers as such."""
+    return [
+        *(f"expired on {w.expires}: {w}: renew or remove it" for w in report.expired),
+        *(f"covers nothing here: {w}" for w in report.idle),
+    ]
+
+
+def fixes(fixed: Fixed) -> list[str]:
+    """One line per pass that was applied for a target, and per one that was withdrawn."""
+    if not fixed.report.steps and not fixed.report.withdrawn:
+        return [f"fixed for {fixed.target}: nothing to do"]
+    lines = []
+    for step in fixed.report.steps:
+        kind = "exact" if step.exact else "lossy"
+        error = f", outputs differ by {step.output_error:.1g} of their range" if step.output_error else ""
+        named = ", ".join(step.nodes[:_NAMED]) + (" ..." if len(step.nodes) > _NAMED else "")
+        lines.append(f"fixed for {fixed.target}: {step.name} ({kind}{error}): {nodes(step.changes)}: {named}")
+    return [*lines, *(f"withdrawn for {fixed.target}: {reason}" for reason in fixed.report.withdrawn)]
+
+
+def heard(verified: Verified) -> list[str]:
+    """What a compiler said, and the smallest part that it refuses."""
+    if verified.said == "no compiler":
+        return [f"not verified for {verified.target}: {verified.note} cannot be run here"]
+    note = f": {verified.note}" if verified.note else ""
+    lines = [f"{verified.target}: {verified.tool}: {verified.said}{note}"]
+    for culprit in verified.culprits:
+        named = ", ".join(culprit.nodes[:_NAMED]) + (" ..." if len(culprit.nodes) > _NAMED else "")
+        lines.append(f"  refused alone: {named} ({', '.join(culprit.ops)}): {culprit.error}: {culprit.file}")
+    if verified.said == "refused" and not verified.culprits:
+        lines.append("  no part of it is refused alone")
+    return lines
+
+
+def nodes(count: int) -> str:
+    """A number of nodes."""
+    return f"{count} node" if count == 1 else f"{count} nodes"
+
+
+def percent(share: float) -> str:
+    """A share in percent, with one digit behind the point, and more only where that would be 0."""
+    return f"{100 * share:.1f} %" if share >= 0.0005 or share == 0 else "under 0.1 %"
+
+
+def printable(text: str) -> str:
+    """Text with control characters written out: it may end up on a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

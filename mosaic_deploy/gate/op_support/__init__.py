@@ -1,0 +1,1 @@
+"""What compilers take: op tables, their rules and constraints, and the judge."""

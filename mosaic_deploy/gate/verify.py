@@ -1,0 +1,265 @@
+"""``check --verify``: the target's own compiler is asked, and what it refuses is narrowed down.
+
+Compilers often refuse a network without naming a node. So each kind of node is then tried alone, with the
+numbers that reach it in the network; if all of them compile, the shortest run of nodes that does not is
+searched for by halving, and nodes that it fails without are left out. What remains is saved as a small
+``.onnx``: a reproducer to attach to a report.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaic_deploy.backends.oracle.case import Case
+from mosaic_deploy.backends.oracle.fleet import try_all
+from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.registry import COMPILERS, load_compiler
+from mosaic_deploy.errors import ModelError, ToolError, UsageError
+from mosaic_deploy.gate.report import Culprit, Verified
+from mosaic_deploy.gate.verdict import Subject, decisive
+from mosaic_deploy.graph.facts import Node, inputs_of, nodes
+from mosaic_deploy.graph.intermediates import activations
+from mosaic_deploy.graph.subgraph import cut
+from mosaic_deploy.specs.precision import Precision
+
+if TYPE_CHECKING:
+    import onnx
+
+Tick = Callable[[str, float, str], None]
+"""Stage, share done in [0, 1], note."""
+
+TrySome = Callable[[Sequence[Case]], Iterator[tuple[Case, tuple[Outcome, ...]]]]
+"""Compiles and runs cases, each with its outcomes in no particular order."""
+
+SECONDS = 600.0
+"""Longest that a whole network may take to compile and run."""
+
+_FEW = 24
+"""Nodes up to which each is left out in turn."""
+
+
+def verify(model: onnx.ModelProto, subject: Subject, *, stem: str, save: Path, tick: Tick) -> Verified:
+    """Compile a model for a target and run it once on random pixels.
+
+    Args:
+        model: as ``read_model`` returned it.
+        subject: the target, with its op table.
+        stem: begins the names of reproducers.
+        save: folder for them, made when there is one.
+        tick: progress.
+
+    Raises:
+        UsageError: a reproducer cannot be written.
+        ToolError: the compiler is not installed, or something fails that says nothing of the model.
+    """
+    assert subject.table is not None
+    name = subject.table.name
+    if name not in COMPILERS:
+        return Verified(subject.name, "", "no compiler", note=subject.table.tool)
+    compiler = load_compiler(name)
+    if missing := compiler.missing():
+        raise ToolError(f"{subject.name}: its compiler is missing: {missing}")
+    precision = decisive(nodes(model), subject)
+    with tempfile.TemporaryDirectory(prefix="mosaic-verify-") as scratch:
+
+        def try_some(cases: Sequence[Case]) -> Iterator[tuple[Case, tuple[Outcome, ...]]]:
+            work = Path(tempfile.mkdtemp(dir=scratch))
+            return try_all(name, cases, jobs=1, everywhere=False, folder=work, seconds=SECONDS)
+
+        def told(share: float, note: str) -> None:
+            tick(f"verify {subject.name}", share, note)
+
+        found = Search(model, precision, try_some, Path(scratch), told).run()
+        tool = f"{subject.table.tool} {compiler.version()}"
+        if not found.refused:
+            note = f"largest difference {found.difference:.2g} of the range" if found.difference else ""
+            return Verified(subject.name, tool, "compiles", note=note)
+        culprits = [_save(part, stem, subject.name, number, save) for number, part in enumerate(found.parts)]
+    return Verified(subject.name, tool, "refused", note=found.refused, culprits=tuple(culprits))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the model that fails alone."""
+
+    model: onnx.ModelProto
+    nodes: tuple[str, ...]
+    """All that fail the same way, where it is one node; else its own."""
+    error: str
+
+
+@dataclass(slots=True)
+class Found:
+    """What a search came to."""
+
+    refused: str = ""
+    """The tool's words on the whole model; empty where it compiles and runs."""
+    difference: float | None = None
+    parts: list[Part] = field(default_factory=list)
+
+
+@final
+class Search:
+    """Narrows a refusal down."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        precision: Precision,
+        try_some: TrySome,
+        scratch: Path,
+        tick: Callable[[float, str], None],
+    ) -> None:
+        """Begin with the whole model; nothing is tried yet."""
+        self._model, self._precision, self._try, self._scratch, self._tick = (
+            model, precision, try_some, scratch, tick,
+        )  # fmt: skip
+        self._described = nodes(model)
+        self._live = [i for i, node in enumerate(self._described) if not node.folded]
+        self._values: dict[str, NDArray[Any]] = {}
+        self._count = 0
+
+    def run(self) -> Found:
+        """Try the whole, and if it is refused find the smallest part that is."""
+        self._tick(0.0, "compiling the whole model")
+        self._values = _pixels(self._model)
+        outcome = self._worst([self._case(self._model)])[0]
+        if not _refuses(outcome):
+            self._tick(1.0, "")
+            return Found(difference=outcome.difference)
+        refused = f"{outcome.found} on {outcome.device}" + (f": {outcome.error}" if outcome.error else "")
+        found = Found(refused=refused)
+        self._tick(0.1, "refused: trying its nodes one by one")
+        self._reveal()
+        found.parts = self._single() or self._several()
+        self._tick(1.0, "")
+        return found
+
+    def _single(self) -> list[Part]:
+        """Parts of one node, one for each kind that fails."""
+        alike: dict[tuple[object, ...], list[int]] = {}
+        for i in self._live:
+            alike.setdefault(_kind(self._described[i]), []).append(i)
+        models = {places[0]: self._cut({places[0]}) for places in alike.values()}
+        tried = [place for place, model in models.items() if model is not None]
+        outcomes = self._worst([self._case(part) for i in tried if (part := models[i]) is not None])
+        parts = []
+        for place, outcome in zip(tried, outcomes, strict=True):
+            model = models[place]
+            if model is not None and _refuses(outcome):
+                names = tuple(self._described[i].name for i in alike[_kind(self._described[place])])
+                parts.append(Part(model, names, outcome.error or outcome.found))
+        return parts
+
+    def _several(self) -> list[Part]:
+        """The shortest run of nodes that fails, less what it fails without."""
+        end = self._least(1, len(self._live), lambda count: self._live[:count])
+        start = self._least(1, end, lambda count: self._live[end - count : end])
+        places = self._live[end - start : end]
+        if len(places) <= _FEW:
+            for place in tuple(places):
+                fewer = [i for i in places if i != place]
+                if fewer and self._fails(fewer):
+                    places = fewer
+        part = self._cut(places)
+        if part is None:
+            return []
+        outcome = self._worst([self._case(part)])[0]
+        if not _refuses(outcome):  # it takes the whole network
+            return []
+        return [Part(part, tuple(self._described[i].name for i in places), outcome.error or outcome.found)]
+
+    def _least(self, low: int, high: int, places: Callable[[int], Collection[int]]) -> int:
+        """Halve for the least count that fails; ``high`` is known to."""
+        while low < high:
+            middle = (low + high) // 2
+            self._tick(0.5, f"halving: {low} to {high} nodes")
+            if self._fails(places(middle)):
+                high = middle
+            else:
+                low = middle + 1
+        return high
+
+    def _fails(self, places: Collection[int]) -> bool:
+        part = self._cut(places)
+        return part is not None and _refuses(self._worst([self._case(part)])[0])
+
+    def _cut(self, places: Collection[int]) -> onnx.ModelProto | None:
+        try:
+            part = cut(self._model, places)
+        except ModelError:
+            return None
+        missing = [tensor.name for tensor in inputs_of(part) if tensor.name not in self._values]
+        return part if not missing and part.graph.output else None
+
+    def _case(self, model: onnx.ModelProto) -> Case:
+        self._count += 1
+        feeds = {tensor.name: self._values[tensor.name] for tensor in inputs_of(model)}
+        return Case(f"part {self._count}", "", "", "chain", model, feeds, self._precision)
+
+    def _worst(self, cases: Sequence[Case]) -> list[Outcome]:
+        """Try cases; of each the outcome on the device that refuses it, if there is one."""
+        found = {case.name: outcomes for case, outcomes in self._try(cases)} if cases else {}
+        return [max(found[case.name], key=_rank) for case in cases]
+
+    def _reveal(self) -> None:
+        """Learn every tensor that some part may begin with; what cannot be learnt is not cut at."""
+        wanted = [
+            tensor.name
+            for i in self._live
+            for tensor in self._described[i].outputs
+            if tensor.shape is not None and tensor.dtype
+        ]
+        known = {value.name for value in (*self._model.graph.value_info, *self._model.graph.output)}
+        wanted = [name for name in wanted if name in known]
+        try:
+            values = activations(self._model, self._values, wanted, self._scratch / "values")
+        except (ModelError, ToolError):
+            return
+        self._values.update(values)
+
+
+def _refuses(outcome: Outcome) -> bool:
+    return outcome.found in ("falls-back", "fails-to-compile")
+
+
+def _rank(outcome: Outcome) -> tuple[bool, float]:
+    return _refuses(outcome), outcome.difference or 0.0
+
+
+def _kind(node: Node) -> tuple[object, ...]:
+    """What decides how a compiler treats a node."""
+    tensors = tuple((t.dtype, t.shape, t.constant, t.grid) if t else None for t in node.inputs)
+    return node.domain, node.op, tuple(sorted(node.attributes.items())), tensors
+
+
+def _pixels(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    rng = np.random.default_rng(0)
+    feeds: dict[str, NDArray[Any]] = {}
+    for tensor in inputs_of(model):
+        shape = tensor.shape or ()
+        if np.dtype(tensor.dtype).kind in "iu":
+            feeds[tensor.name] = rng.integers(0, 256, shape).astype(tensor.dtype)
+        else:
+            feeds[tensor.name] = rng.uniform(-1, 1, shape).astype(tensor.dtype)
+    return feeds
+
+
+def _save(part: Part, stem: str, target: str, number: int, folder: Path) -> Culprit:
+    ops = list(dict.fromkeys(node.op_type for node in part.model.graph.node))
+    words = re.sub(r"[^A-Za-z0-9]+", "-", f"{stem}-{target}-{number + 1}-{'-'.join(ops[:4])}").strip("-")
+    path = folder / f"{words[:100]}.onnx"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(part.model.SerializeToString())
+    except OSError as err:
+        raise UsageError(f"--save {folder}: cannot be written ({err.strerror})") from err
+    return Culprit(str(path), part.nodes, tuple(ops), part.error)

@@ -1,0 +1,140 @@
+"""An ONNX graph as a pass asks about it: who makes a tensor, who reads it, its shape, type and value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaic_deploy.graph.facts import title
+from mosaic_deploy.graph.reader.names import graphs
+
+if TYPE_CHECKING:
+    import onnx
+
+_EXTENDED = frozenset({"GridSample", "DFT"})
+"""Operators whose nodes of opset 18 or 19 mean something else, or are not allowed, in opset 20."""
+
+
+@final
+class Graph:
+    """Facts about the main graph of a model that ``read_model`` returned; nothing here changes it."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+        self._shapes: dict[str, tuple[int, ...] | None] = {}
+        self._types: dict[str, int] = {}
+        self._makers: dict[str, onnx.NodeProto] = {}
+        self._readers: dict[str, list[onnx.NodeProto]] = {}
+        self._constants: dict[str, onnx.TensorProto] = {}
+        self._titles = Counter(title(node) for node in model.graph.node)
+        self.fixed = frozenset(_fixed(model.graph))
+        self._note_tensors(model.graph)
+        for node in model.graph.node:
+            self._makers.update(dict.fromkeys(filter(None, node.output), node))
+            for name in filter(None, node.input):
+                self._readers.setdefault(name, []).append(node)
+
+    def _note_tensors(self, graph: onnx.GraphProto) -> None:
+        for value in (*graph.input, *graph.value_info, *graph.output):
+            kind = value.type.tensor_type
+            dims = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
+            sides = tuple(d for d in dims if d is not None)
+            known = kind.HasField("shape") and len(sides) == len(dims)
+            self._shapes[value.name] = sides if known else None
+            self._types[value.name] = kind.elem_type
+        images = {value.name for value in graph.input}
+        for tensor in graph.initializer:
+            self._shapes[tensor.name] = tuple(tensor.dims)
+            self._types[tensor.name] = tensor.data_type
+            if tensor.name not in images:  # one that is an input too may be fed another value
+                self._constants[tensor.name] = tensor
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a tensor or node is called so already."""
+        return name in self._shapes or name in self._makers or name in self._titles
+
+    def stem(self, node: onnx.NodeProto) -> str:
+        """Return a name for a node that no other has."""
+        name = title(node)
+        return name if self._titles[name] == 1 else str(node.output[0])
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """Return a tensor's shape, or None where a side is not known before the network runs."""
+        return self._shapes.get(name)
+
+    def dtype(self, name: str) -> np.dtype[Any] | None:
+        """Return a tensor's type, or None where it is unknown or not one of numpy's own."""
+        import onnx
+
+        kind = self._types.get(name, 0)
+        if kind not in onnx.TensorProto.DataType.values() or kind in (0, 8):
+            return None
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+    def constant(self, name: str) -> NDArray[Any] | None:
+        """Return the value of an initialiser or of a ``Constant``, else None."""
+        import onnx
+
+        if name in self._constants:
+            return onnx.numpy_helper.to_array(self._constants[name])
+        node = self._makers.get(name)
+        if node is None or node.op_type != "Constant" or node.domain or len(node.attribute) != 1:
+            return None
+        attribute = node.attribute[0]
+        if attribute.name == "value":
+            return onnx.numpy_helper.to_array(attribute.t)
+        if attribute.name not in ("value_int", "value_ints", "value_float", "value_floats"):
+            return None
+        dtype = np.int64 if attribute.name.startswith("value_int") else np.float32
+        return np.asarray(onnx.helper.get_attribute_value(attribute), dtype)
+
+    def maker(self, name: str, *ops: str) -> onnx.NodeProto | None:
+        """Return the node that makes a tensor, if it is one of ONNX's own ``ops`` (any if none is named)."""
+        node = self._makers.get(name)
+        if node is None or node.domain not in ("", "ai.onnx") or (ops and node.op_type not in ops):
+            return None
+        return node
+
+    def readers(self, name: str) -> tuple[onnx.NodeProto, ...]:
+        """Return the nodes that read a tensor, in the graph's order."""
+        return tuple(self._readers.get(name, ()))
+
+    def only_reader(self, name: str) -> onnx.NodeProto | None:
+        """Return the one node that reads a tensor; None if there are others or it leaves the graph."""
+        readers = self.readers(name)
+        return readers[0] if len(readers) == 1 and name not in self.fixed else None
+
+    def quantised(self, node: onnx.NodeProto) -> bool:
+        """Tell whether a node stands between DequantizeLinear and QuantizeLinear of a quantised model."""
+        before = (self._makers.get(name) for name in node.input)
+        after = (reader for name in node.output for reader in self.readers(name))
+        dequantised = any(
+            n is not None and n.op_type == "DequantizeLinear" and len(n.input) > 2 for n in before
+        )
+        return dequantised or any(n.op_type == "QuantizeLinear" for n in after)
+
+    def speaks(self, opset: int) -> bool:
+        """Tell whether the model has that opset, or can be raised to it without touching a node."""
+        if self.opset >= opset:
+            return True
+        if self.opset < 18 or opset > 20:
+            return False
+        ops = (node.op_type for graph, _ in graphs(self.model.graph) for node in graph.node)
+        return _EXTENDED.isdisjoint(ops)
+
+
+def _fixed(graph: onnx.GraphProto) -> Iterator[str]:
+    """Names that must live on: the graph's outputs, and whatever bodies of If and Loop read."""
+    for value in graph.output:
+        yield value.name
+    for body, depth in graphs(graph):
+        if depth:
+            for node in body.node:
+                yield from node.input
+            for value in body.output:
+                yield value.name

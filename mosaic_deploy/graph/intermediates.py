@@ -1,0 +1,82 @@
+"""Values of tensors inside a model, computed by ONNX Runtime in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaic_deploy.errors import ModelError
+from mosaic_deploy.workers.call import GIB, Call, call
+from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.worker import JsonObject
+
+if TYPE_CHECKING:
+    import onnx
+
+Arrays = Mapping[str, NDArray[Any]]
+
+_TIMEOUT_S = 300.0
+_MEMORY_BYTES = 8 * GIB
+
+
+def activations(model: onnx.ModelProto, feeds: Arrays, names: Collection[str], folder: Path) -> Arrays:
+    """Run a model and return some of its tensors.
+
+    Args:
+        model: as ``read_model`` returned it.
+        feeds: its inputs.
+        names: tensors that nodes make.
+        folder: scratch.
+
+    Raises:
+        ModelError: ONNX Runtime does not run it.
+        ToolError: it crashed, or took too long or too much memory.
+    """
+    import onnx
+
+    revealing = onnx.ModelProto()
+    revealing.CopyFrom(model)
+    known = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
+    del revealing.graph.output[:]
+    revealing.graph.output.extend(known[name] for name in names)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.onnx").write_bytes(revealing.SerializeToString())
+    given: dict[str, Any] = dict(feeds)
+    np.savez(folder / "feeds.npz", allow_pickle=False, **given)
+    call(
+        Call(
+            "mosaic_deploy.graph.intermediates:compute",
+            {"folder": str(folder.resolve())},
+            timeout_s=_TIMEOUT_S,
+            memory_bytes=_MEMORY_BYTES,
+            log=folder / "log",
+            cwd=folder / "work",
+            name="ONNX Runtime",
+        )
+    )
+    with np.load(folder / "values.npz", allow_pickle=False) as held:
+        return {name: held[str(i)] for i, name in enumerate(names)}
+
+
+def compute(request: JsonObject, _tick: Tick) -> JsonObject:
+    """The child's part: ``model.onnx`` and ``feeds.npz`` of a folder -> ``values.npz``, numbered."""
+    import onnxruntime as ort
+
+    folder = Path(request["folder"])
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = ort.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+        with np.load(folder / "feeds.npz", allow_pickle=False) as feeds:
+            values = session.run(None, {name: feeds[name] for name in feeds.files})
+    except Exception as err:
+        if type(err).__module__.startswith("onnxruntime"):
+            raise ModelError(f"ONNX Runtime does not run it: {str(err).splitlines()[0][:300]}") from err
+        raise
+    numbered: dict[str, Any] = {str(i): value for i, value in enumerate(values)}
+    np.savez(folder / "values.npz", allow_pickle=False, **numbered)
+    return {}

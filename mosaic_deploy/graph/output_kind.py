@@ -1,0 +1,197 @@
+"""What a segmentation network hands to the app, changed at the end of its graph and nowhere else.
+
+    ... -> low scores -> Resize -> logits -> ArgMax -> Cast -> class map
+           "lowres"                "logits"                    "classmap"
+
+A later kind is had by adding what is missing, an earlier one by leaving off what is there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mosaic_deploy.errors import ModelError
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.fields import OutputKind
+
+if TYPE_CHECKING:
+    import onnx
+
+_ORDER: tuple[OutputKind, ...] = ("lowres", "logits", "classmap")
+_INT32, _FLOAT = 6, 1
+_RESIZE_OPSET = 11
+
+
+def with_output(model: onnx.ModelProto, contract: Contract, *, want: OutputKind) -> onnx.ModelProto:
+    """Return a copy of a one-output graph that gives ``want`` instead of ``contract.output``.
+
+    Scores keep their axes' order. A class map is (1, H, W) int32; of equal scores the first class wins.
+    What is resized to the contract's size is resized bilinearly with half-pixel centres.
+
+    Raises:
+        ModelError: the graph does not end in the operator that would have to be left off, or is too old to
+            be resized in.
+    """
+    import onnx
+
+    if want == contract.output:
+        return model
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    have = contract.output
+    axis = _class_axis(changed.graph, contract) if have != "classmap" else None
+    if have == "classmap" and want != "classmap":
+        axis, have = _without_argmax(changed.graph), "logits"
+    assert axis is not None
+    if have == "logits" and want == "lowres":
+        _without_resize(changed.graph)
+    if have == "lowres":
+        _add_resize(changed, contract, axis)
+    if want == "classmap":
+        _add_argmax(changed.graph, contract, axis)
+    _prune(changed.graph)
+    return changed
+
+
+def _class_axis(graph: onnx.GraphProto, contract: Contract) -> int:
+    """1 or 3: where the scores of a pixel lie side by side."""
+    shape = _shape(graph.output[0])
+    likely = (1, 3) if contract.layout == "NCHW" else (3, 1)
+    for axis in likely:
+        if len(shape) == 4 and shape[axis] == len(contract.classes):
+            return axis
+    raise ModelError(
+        f"the output '{graph.output[0].name}' {list(shape)} holds no scores of "
+        f"{len(contract.classes)} classes"
+    )
+
+
+def _without_argmax(graph: onnx.GraphProto) -> int:
+    """Leave off ArgMax, and what casts or squeezes after it; return the axis it searched."""
+    import onnx
+
+    node = _maker(graph, graph.output[0].name)
+    while node is not None and node.op_type in ("Cast", "Squeeze", "Identity", "Reshape"):
+        node = _maker(graph, node.input[0])
+    if node is None or node.op_type != "ArgMax":
+        raise ModelError(_cannot("scores", "an ArgMax", graph))
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+    _end_at(graph, node.input[0], onnx.TensorProto.FLOAT)
+    rank = len(_shape(graph.output[0])) or 4
+    return axis % rank
+
+
+def _without_resize(graph: onnx.GraphProto) -> None:
+    node = _maker(graph, graph.output[0].name)
+    while node is not None and node.op_type in ("Identity", "Transpose"):
+        if node.op_type == "Transpose":
+            raise ModelError(_cannot("lowres", "a Resize but in a Transpose", graph))
+        node = _maker(graph, node.input[0])
+    if node is None or node.op_type not in ("Resize", "Upsample"):
+        raise ModelError(_cannot("lowres", "a Resize", graph))
+    _end_at(graph, node.input[0], _FLOAT)
+
+
+def _add_resize(model: onnx.ModelProto, contract: Contract, axis: int) -> None:
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if opset < _RESIZE_OPSET:
+        raise ModelError(f"opset {opset} has no half-pixel Resize: export with opset 11 or later")
+    shape = [1, contract.height, contract.width]
+    shape.insert(axis, len(contract.classes))
+    scores, result = graph.output[0].name, _free(graph, "logits")
+    size = _free(graph, "logits_size")
+    graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), size))
+    graph.node.append(
+        helper.make_node(
+            "Resize", [scores, "", "", size], [result], name=_free(graph, "resize_to_image"),
+            mode="linear", coordinate_transformation_mode="half_pixel",
+        )
+    )  # fmt: skip
+    _set_output(graph, result, _FLOAT, shape)
+
+
+def _add_argmax(graph: onnx.GraphProto, contract: Contract, axis: int) -> None:
+    from onnx import helper
+
+    ids, result = _free(graph, "ids"), _free(graph, "classmap")
+    scores = graph.output[0].name
+    graph.node.extend(
+        (
+            helper.make_node("ArgMax", [scores], [ids], name=_free(graph, "best"), axis=axis, keepdims=0),
+            helper.make_node("Cast", [ids], [result], name=_free(graph, "as_int32"), to=_INT32),
+        )
+    )
+    _set_output(graph, result, _INT32, [1, contract.height, contract.width])
+
+
+def _end_at(graph: onnx.GraphProto, name: str, element: int) -> None:
+    known = {value.name: value for value in (*graph.value_info, *graph.input)}
+    shape = list(_shape(known[name])) if name in known else []
+    _set_output(graph, name, element, shape or None)
+
+
+def _set_output(graph: onnx.GraphProto, name: str, element: int, shape: list[int] | None) -> None:
+    from onnx import helper
+
+    kept = [value for value in (*graph.value_info, *graph.output) if value.name != name]
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(name, element, shape))
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+
+
+def _prune(graph: onnx.GraphProto) -> None:
+    """Drop the nodes and weights that no longer lead to the output."""
+    needed = {graph.output[0].name}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input, *(_captured(node)))
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
+    made = {name for node in graph.node for name in node.output}
+    notes = [value for value in graph.value_info if value.name in made]
+    del graph.value_info[:]
+    graph.value_info.extend(notes)
+
+
+def _captured(node: onnx.NodeProto) -> list[set[str]]:
+    """Names that the bodies of an If or a Loop may take from outside."""
+    bodies = [a.g for a in node.attribute if a.HasField("g")]
+    return [
+        {name for inner in body.node for name in inner.input}
+        | {value.name for value in body.output}
+        | {name for inner in body.node for names in _captured(inner) for name in names}
+        for body in bodies
+    ]
+
+
+def _maker(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
+    return next((node for node in graph.node if name in node.output), None)
+
+
+def _free(graph: onnx.GraphProto, name: str) -> str:
+    taken = {n for node in graph.node for n in (node.name, *node.input, *node.output)}
+    taken |= {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    return tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+
+
+def _cannot(kind: str, ending: str, graph: onnx.GraphProto) -> str:
+    return (
+        f"--output {kind} cannot be had: the graph's output '{graph.output[0].name}' does not end in "
+        f"{ending}; export the model with that output"
+    )

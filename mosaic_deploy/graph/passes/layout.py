@@ -1,0 +1,168 @@
+"""Operators that move data: Transpose, DepthToSpace."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mosaic_deploy.graph.passes._pass import Pass
+from mosaic_deploy.graph.passes._site import Shape, Site
+
+
+def _cancelled_transposes(site: Site) -> bool:
+    """Two Transposes that undo each other, removed; two that do not, as one.
+
+    x -> Transpose(p) -> Transpose(q) -> y    becomes    x -> Transpose(p then q) -> y
+    """
+    first = site.graph.maker(site.x, "Transpose")
+    shape = site.shape()
+    if first is None or shape is None:
+        return False
+    backwards = range(len(shape) - 1, -1, -1)
+    before = Site(first, site.graph).numbers("perm", backwards)
+    perm = [before[axis] for axis in site.numbers("perm", backwards)]
+    site.covers(first)
+    return site.give(site.transpose(first.input[0], perm))
+
+
+CANCELLED_TRANSPOSES = Pass(
+    name="cancelled_transposes",
+    summary="Transpose, Transpose -> one Transpose or none",
+    anchors=("Transpose",),
+    moves=True,
+    rewrite=_cancelled_transposes,
+)
+
+_MODES: dict[Shape, str] = {(0, 1, 4, 2, 5, 3): "CRD", (0, 3, 4, 1, 5, 2): "DCR"}
+_UNSHUFFLE: Shape = (0, 1, 3, 5, 2, 4)
+
+
+def _pixel_shuffle(site: Site) -> bool:
+    """Pixel shuffles in five or six dimensions as DepthToSpace and SpaceToDepth.
+
+        Reshape (N,C,r,r,H,W) -> Transpose (0,1,4,2,5,3) -> Reshape (N,C,H*r,W*r)  becomes
+            DepthToSpace(r, CRD)
+        Reshape (N,r,r,C,H,W) -> Transpose (0,3,4,1,5,2) -> Reshape (N,C,H*r,W*r)  becomes
+            DepthToSpace(r, DCR)
+        Reshape (N,C,H,r,W,r) -> Transpose (0,3,5,1,2,4) -> Reshape (N,r*r*C,H,W)    becomes  SpaceToDepth(r)
+
+    PyTorch's PixelUnshuffle, (0,1,3,5,2,4), becomes a SpaceToDepth, whose channels are then put in order.
+    """
+    transpose = site.graph.maker(site.x, "Transpose")
+    reshape = site.graph.maker(transpose.input[0], "Reshape") if transpose is not None else None
+    after = site.out_shape
+    if transpose is None or reshape is None or after is None or len(after) != 4:
+        return False
+    x = reshape.input[0]
+    before, middle = site.graph.shape(x), site.graph.shape(transpose.input[0])
+    perm = Site(transpose, site.graph).numbers("perm")
+    if before is None or middle is None or len(before) != 4 or len(middle) != 6 or before[0] != after[0]:
+        return False
+    site.covers(transpose, reshape)
+    return _spread(site, x, (before, middle, after), perm) or _gathered(
+        site, x, (before, middle, after), perm
+    )
+
+
+def _spread(site: Site, x: str, shapes: tuple[Shape, Shape, Shape], perm: Shape) -> bool:
+    before, middle, after = shapes
+    _, channels, height, width = before
+    mode = _MODES.get(perm)
+    if mode is None:
+        return False
+    block = middle[2]
+    depth = channels // (block * block)
+    expected = (before[0], depth, block, block) if mode == "CRD" else (before[0], block, block, depth)
+    if middle != (*expected, height, width) or after != (before[0], depth, height * block, width * block):
+        return False
+    return site.give(site.op("DepthToSpace", x, blocksize=block, mode=mode))
+
+
+def _gathered(site: Site, x: str, shapes: tuple[Shape, Shape, Shape], perm: Shape) -> bool:
+    before, middle, after = shapes
+    block = middle[3]
+    batch, channels, height, width = before
+    whole = (batch, channels, height // block, block, width // block, block)
+    if perm not in ((0, 3, 5, 1, 2, 4), _UNSHUFFLE) or middle != whole:
+        return False
+    if after != (batch, channels * block * block, height // block, width // block):
+        return False
+    y = site.op("SpaceToDepth", x, blocksize=block)
+    if perm == _UNSHUFFLE and channels > 1:  # channels outermost: a 1x1 convolution puts them in order
+        order = np.arange(block * block * channels).reshape(block * block, channels).T.reshape(-1)
+        weights = np.eye(len(order), dtype=site.dtype)[order][:, :, None, None]
+        y = site.op("Conv", y, site.const(weights), kernel_shape=[1, 1])
+    return site.give(y)
+
+
+PIXEL_SHUFFLE = Pass(
+    name="pixel_shuffle",
+    summary="Reshape, Transpose, Reshape in 6 dimensions -> DepthToSpace or SpaceToDepth",
+    anchors=("Reshape",),
+    cures=("Reshape", "Transpose"),
+    moves=True,
+    rewrite=_pixel_shuffle,
+)
+
+
+def _low_rank_transpose(site: Site) -> bool:
+    """A Transpose of five dimensions or more in fewer, where some of its axes move together.
+
+        x -> (Reshape) -> Transpose (N,g,c,H,W) (0,2,1,3,4) -> (Reshape) -> y    becomes
+        x -> Reshape (N,g,c,H*W) -> Transpose (0,2,1,3) -> Reshape -> y
+
+    Axes of side 1 go, and neighbours that stay neighbours merge: channel shuffles, windows of an attention.
+    """
+    last = site.node
+    transpose = last if last.op_type == "Transpose" else site.graph.maker(site.x, "Transpose")
+    if transpose is None:
+        return False
+    if transpose is last:
+        reader = site.graph.only_reader(last.output[0])
+        if reader is not None and reader.op_type == "Reshape":
+            return False  # it has its turn there
+    inner = Site(transpose, site.graph)
+    shape, after = inner.shape(), site.out_shape
+    if shape is None or after is None or len(shape) < 5:
+        return False
+    perm = inner.numbers("perm", range(len(shape) - 1, -1, -1))
+    sides, moves = merged(shape, perm)
+    if len(sides) >= len(shape):
+        return False
+    x = inner.x
+    reshape = site.graph.maker(x, "Reshape")
+    if reshape is not None:
+        site.covers(reshape)
+        x = reshape.input[0]
+    if transpose is not last:
+        site.covers(transpose)
+    return site.give(site.reshape(site.transpose(site.op("Reshape", x, site.sizes(sides)), moves), after))
+
+
+def merged(shape: Shape, perm: Shape) -> tuple[Shape, Shape]:
+    """Merge axes that a permutation leaves side by side; returns the new shape and permutation."""
+    order = [axis for axis in perm if shape[axis] != 1]
+    runs: list[list[int]] = []
+    gone = [axis for axis in range(len(shape)) if shape[axis] == 1]
+    for axis in order:
+        previous = runs[-1][-1] if runs else None
+        between = range(previous + 1, axis) if previous is not None else ()
+        if previous is not None and axis > previous and all(a in gone for a in between):
+            runs[-1].append(axis)
+        else:
+            runs.append([axis])
+    places = sorted(runs)
+    sides = tuple(math.prod(shape[axis] for axis in run) for run in places)
+    return sides or (1,), tuple(places.index(run) for run in runs) or (0,)
+
+
+LOW_RANK_TRANSPOSE = Pass(
+    name="low_rank_transpose",
+    summary="Transpose of 5 dimensions or more -> Reshape, Transpose of fewer, Reshape",
+    anchors=("Transpose", "Reshape"),
+    cures=("Reshape", "Transpose"),
+    moves=True,
+    requires=("pixel_shuffle",),
+    rewrite=_low_rank_transpose,
+)

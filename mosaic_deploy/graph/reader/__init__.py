@@ -1,0 +1,1 @@
+"""ONNX files read safely: bytes, names, tensors, shapes."""

@@ -1,0 +1,1 @@
+"""Quantisation that more than one runtime shares: calibration, QDQ, borders."""

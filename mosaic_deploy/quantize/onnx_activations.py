@@ -1,0 +1,100 @@
+"""The range of every activation of a float ONNX graph on the calibration images; for child processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from mosaic_deploy.quantize.calibrate import Calibrator, Floats, Ranges, collect
+
+if TYPE_CHECKING:
+    import onnx
+
+_FETCH_BYTES = 512 << 20
+
+
+def activation_ranges(
+    model: onnx.ModelProto,
+    images: Sequence[Path],
+    how: Calibrator,
+    tick: Callable[[float, str], None],
+) -> Ranges:
+    """Find the range of the graph's input and of every float tensor that a node makes.
+
+    Args:
+        model: a float graph of static shapes with one input.
+        images: ``.npy`` files of that input, converted to float32; at least one.
+        how: the method.
+        tick: hears of each image.
+
+    Returns:
+        Ranges that hold every value (``minmax``), or all but the outliers.
+
+    Raises:
+        ValueError: a tensor holds NaN or infinity.
+    """
+    runner = _Runner(model, how.threads)
+    return collect(lambda path: runner.activations(_load(path, how.axes)), images, how, tick)
+
+
+def _load(path: Path, axes: tuple[int, ...] | None) -> Floats:
+    image: Floats = np.load(path, allow_pickle=False).astype(np.float32)
+    return image if axes is None else np.ascontiguousarray(image.transpose(axes))
+
+
+@final
+class _Runner:
+    """Runs a float graph and shows all its activations."""
+
+    def __init__(self, model: onnx.ModelProto, threads: int) -> None:
+        import onnx
+        import onnxruntime as ort
+
+        shown = onnx.ModelProto()
+        shown.CopyFrom(model)
+        inferred = onnx.shape_inference.infer_shapes(shown, strict_mode=False)
+        known = {v.name: v for v in (*inferred.graph.value_info, *inferred.graph.output)}
+        outputs = {v.name for v in shown.graph.output}
+        made = [name for node in shown.graph.node for name in node.output if name]
+        shown.graph.output.extend(onnx.ValueInfoProto(name=n) for n in made if n not in outputs)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = ort.InferenceSession(shown.SerializeToString(), options, ["CPUExecutionProvider"])
+        self._session = session
+        self._input: str = session.get_inputs()[0].name
+        floats = [o.name for o in session.get_outputs() if o.type == "tensor(float)"]
+        self._groups = tuple(_groups(floats, {name: _bytes(known.get(name)) for name in floats}))
+
+    def activations(self, image: Floats) -> Iterator[tuple[str, Floats]]:
+        """Yield the input and every non-empty float tensor of a run, by name."""
+        yield self._input, image
+        for group in self._groups:
+            for name, values in zip(group, self._session.run(group, {self._input: image}), strict=True):
+                if values.size:
+                    yield name, values
+
+
+def _groups(names: Iterable[str], size_bytes: dict[str, int]) -> Iterator[list[str]]:
+    """Split names, in their order, so that what is fetched at once stays small."""
+    group: list[str] = []
+    held = 0
+    for name in names:
+        if group and held + size_bytes[name] > _FETCH_BYTES:
+            yield group
+            group, held = [], 0
+        group.append(name)
+        held += size_bytes[name]
+    if group:
+        yield group
+
+
+def _bytes(value: Any) -> int:
+    if value is None:
+        return 0
+    dims = [max(int(d.dim_value), 1) for d in value.type.tensor_type.shape.dim]
+    return 4 * int(np.prod(dims, dtype=np.int64))

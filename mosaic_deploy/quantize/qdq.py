@@ -1,0 +1,181 @@
+"""Float ONNX -> a QDQ graph with integers at both ends; runs in a child process.
+
+    image (float) -> net -> scores (float)
+
+becomes, with the quantisers at both ends cut off and their parameters reported,
+
+    image (uint8) -> DQ -> net of DQ/Q pairs -> Q -> scores (uint8)
+
+Where the contract normalises all colours alike, the input's grid is chosen so that a quantised value *is*
+the pixel (uint8), or 256 times the pixel (uint16). Which nodes get their pairs, and what is fused before,
+differs between compilers: ``Style``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaic_deploy.errors import ModelError
+from mosaic_deploy.quantize.boundary import (
+    cut_input,
+    cut_output,
+    drop_cast,
+    inner_axes,
+    input_grid,
+    outer_ends,
+    pixel_facts,
+    takes_bytes,
+    without_normalisation,
+)
+from mosaic_deploy.quantize.calibrate import Calibrator, Ranges
+from mosaic_deploy.quantize.onnx_activations import activation_ranges
+from mosaic_deploy.quantize.ort_tools import tool
+from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.worker import JsonObject
+
+if TYPE_CHECKING:
+    import onnx
+
+_TYPES = {(8, False): "QUInt8", (8, True): "QInt8", (16, False): "QUInt16", (16, True): "QInt16"}
+"""(bits, signed) of a recipe's grid -> ONNX Runtime's ``QuantType``."""
+_DTYPES = {(8, False): "uint8", (8, True): "int8", (16, False): "uint16", (16, True): "int16"}
+"""The same -> numpy's name."""
+_BYTES = [0.0, 1.0]
+"""Mean and scale of pixels that are the input as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """What there is to decide where the Q/DQ pairs go."""
+
+    model: onnx.ModelProto
+    ranges: Ranges
+    recipe: JsonObject
+    weight_type: Any
+    activation_type: Any
+    """``QuantType`` of ONNX Runtime."""
+    overrides: dict[str, Any] | None
+    """Parameters of single tensors, as ONNX Runtime wants them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What differs between compilers."""
+
+    fuse: Callable[[Path], Path]
+    """Rewrite the simplified float graph, or hand it back."""
+    insert: Callable[[Insertion], onnx.ModelProto]
+    """Put Q/DQ pairs around the nodes."""
+    folds: bool = False
+    """Whether a network of raw bytes loses its normalisation to the input's grid."""
+
+
+def quantise_as(style: Style, request: JsonObject, tick: Tick) -> JsonObject:
+    """Quantise ``request["onnx"]`` into ``request["out"]``.
+
+    The request further holds ``calibration`` (.npy files of the network's input), ``recipe`` (a
+    ``QuantRecipe`` as a dict), ``pixels`` ([mean, scale] where input = (pixel - mean) / scale, else
+    None) and ``threads``. It may hold ``layout``, "NCHW" or "NHWC", and ``wanted``, the order of the
+    calibration files, to which both ends are turned; and ``description``, an object to store in the file.
+
+    Returns:
+        ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes`` and ``version``. The
+        input also has pixel_factor, where quantised value = factor * pixel (else None), and pixel_shift,
+        by how many steps the zero point misses the contract's mean: 0.5 for a mean of 127.5, else 0.
+
+    Raises ``ModelError`` if the graph cannot be read, run or quantised.
+    """
+    import onnxruntime as ort
+
+    recipe = request["recipe"]
+    model = _prepared(Path(request["onnx"]), style)
+    pixels = request["pixels"]
+    if takes_bytes(model):
+        drop_cast(model)
+        pixels = _BYTES
+    ranges = _calibrate(model, request, tick)
+    if style.folds and pixels == _BYTES:
+        model, found = without_normalisation(model, recipe["activations"])
+        pixels = found or pixels
+    grid = input_grid(pixels, recipe["activations"])
+    tick(0.9, "quantising")
+    quantised = style.insert(_insertion(model, ranges, recipe, grid))
+    source, result = cut_input(quantised), cut_output(quantised)
+    source |= pixel_facts(pixels, recipe["activations"], grid)
+    _name(quantised)
+    outer_ends(quantised, request, source, result)
+    Path(request["out"]).write_bytes(quantised.SerializeToString(deterministic=True))
+    count = len(quantised.graph.node)
+    return {"input": source, "output": result, "nodes": count, "version": ort.__version__}
+
+
+def _calibrate(model: onnx.ModelProto, request: JsonObject, tick: Tick) -> Ranges:
+    calibration = request["recipe"]["calibration"]
+    axes = inner_axes(request)
+    how = Calibrator(calibration["method"], calibration["percentile"], request["threads"], axes)
+    images = [Path(path) for path in request["calibration"]]
+    try:
+        return activation_ranges(model, images, how, lambda share, text: tick(0.9 * share, text))
+    except ValueError as err:
+        raise ModelError(f"{Path(request['onnx']).name}: {err}") from err
+    except Exception as err:
+        raise from_runtime(err, request["onnx"]) from err
+
+
+def _prepared(path: Path, style: Style) -> onnx.ModelProto:
+    """Read the graph, fold its constants, fuse what the compiler has as one op, and name its nodes."""
+    import onnx
+
+    plain = Path("plain.onnx")
+    try:
+        onnx.checker.check_model(str(path))
+        tool("onnx_model_utils").optimize_model(path, plain)
+    except Exception as err:
+        raise from_runtime(err, path) from err
+    model = onnx.load(style.fuse(plain))
+    require_one_each(model, path)
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def require_one_each(model: onnx.ModelProto, path: Path) -> None:
+    """Raise ``ModelError`` unless the graph has one input and one output."""
+    if len(model.graph.input) != 1 or len(model.graph.output) != 1:
+        raise ModelError(
+            f"{path.name}: has {len(model.graph.input)} inputs and {len(model.graph.output)} outputs, "
+            "one of each is expected"
+        )
+
+
+def from_runtime(err: Exception, path: object) -> ModelError:
+    """ONNX's or ONNX Runtime's complaint about a file, in one line."""
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    reason = lines[0] if lines else type(err).__name__
+    return ModelError(f"{Path(str(path)).name}: cannot be read or run: {reason[:300]}")
+
+
+def _insertion(
+    model: onnx.ModelProto, ranges: Ranges, recipe: JsonObject, grid: tuple[float, int] | None
+) -> Insertion:
+    """The recipe in ONNX Runtime's terms, and the input's own parameters."""
+    from onnxruntime.quantization import QuantType
+
+    keys = [(g["bits"], g["signed"]) for g in (recipe["weights"], recipe["activations"])]
+    weight_type, activation_type = (QuantType[_TYPES[key]] for key in keys)
+    overrides = None
+    if grid is not None:
+        scale, zero_point = np.array(grid[0], np.float32), np.array(grid[1], _DTYPES[keys[1]])
+        own = {"quant_type": activation_type, "scale": scale, "zero_point": zero_point}
+        overrides = {model.graph.input[0].name: [own]}
+    return Insertion(model, ranges, recipe, weight_type, activation_type, overrides)
+
+
+def _name(model: onnx.ModelProto) -> None:
+    """Leave nothing in the file that does not describe the graph."""
+    del model.graph.value_info[:]
+    del model.metadata_props[:]
+    model.producer_name, model.producer_version = "mosaic-deploy", ""

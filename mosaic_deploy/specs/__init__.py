@@ -1,0 +1,1 @@
+"""Facts in TOML, and the contract between a network and its app."""

@@ -1,0 +1,204 @@
+"""The contract between a network and whoever feeds it: preprocessing, labels and output, as one value.
+
+The same value prepares images for training's evaluation, calibration and parity, and travels inside every
+artifact, so that what is measured here is what a phone must do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+from mosaic_deploy.datasets.samples import Pixels
+from mosaic_deploy.errors import DataError, ModelError
+from mosaic_deploy.specs.labels import IGNORE, LabelSpace
+from mosaic_deploy.specs.resample import (
+    Floats,
+    Size,
+    letterbox_image,
+    letterbox_size,
+    resize_ids,
+    resize_scores,
+)
+
+Side = Annotated[int, Field(ge=16, le=8192)]
+Triple = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+Byte = Annotated[int, Field(ge=0, le=255)]
+
+
+class Contract(BaseModel):
+    """What a network expects of an image, and what its output means. Frozen and hashable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    height: Side
+    width: Side
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    """Order of the input's axes. Scores may come in either; where both would fit, in this one."""
+    dtype: Literal["float32", "uint8"] = "float32"
+    """``uint8`` takes raw pixels: the normalisation is inside the graph, and mean and scale unused."""
+    mean: Triple = (128.0, 128.0, 128.0)
+    scale: Triple = (128.0, 128.0, 128.0)
+    """input = (pixel - mean) / scale per colour, pixel in 0..255. With 128 and 128 a uint8 tensor of scale
+    1/128 and zero point 128 holds the raw pixels exactly; 127.5 would lose a bit to rounding."""
+    colour: Literal["RGB", "BGR"] = "RGB"
+    """Order of the input's channels; mean and scale are in this order too."""
+    resize: Literal["stretch", "letterbox"] = "stretch"
+    """``stretch``: both sides to the input's with Pillow's bilinear filter: half-pixel centres, smoothed
+    (antialiased) when it shrinks. ``letterbox``: the longer side fits, bilinear with aligned corners and
+    without smoothing, and the rest at the bottom and right is padded with 127 and never scored (MLPerf's
+    ADE20K files)."""
+    output: Literal["logits", "lowres", "classmap"] = "logits"
+    """(1, C, H, W) scores at input size; scores at a fraction of it; or (1, H, W) class ids."""
+    classes: tuple[str, ...]
+    palette: tuple[tuple[Byte, Byte, Byte], ...]
+    unscored: tuple[int, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        count = len(self.classes)
+        if not 2 <= count <= 255:
+            raise ValueError(f"{count} classes: 2 to 255 are possible")
+        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if twice or not all(name.strip() for name in self.classes):
+            raise ValueError(f"class names are empty or there twice: {', '.join(twice) or 'empty'}")
+        if len(self.palette) != count:
+            raise ValueError(f"{len(self.palette)} colours for {count} classes")
+        if any(not 0 <= i < count for i in self.unscored):
+            raise ValueError(f"unscored ids {self.unscored} are not all below {count}")
+        if len(set(self.unscored)) in (count, count - 1) and self.unscored:
+            raise ValueError("fewer than 2 classes are scored")
+        if 0 in self.scale:
+            raise ValueError("scale holds a zero")
+        return self
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The classes as data sets state them."""
+        return LabelSpace(self.classes, self.palette, self.unscored)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of the network's input for one image."""
+        if self.layout == "NCHW":
+            return (1, 3, self.height, self.width)
+        return (1, self.height, self.width, 3)
+
+    def digest(self) -> str:
+        """A short hash by which two artifacts can be told to expect the same; stable across releases."""
+        stated = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(stated.encode()).hexdigest()[:16]
+
+    def require(self, labels: LabelSpace, *, dataset: str) -> None:
+        """Raise ``DataError`` unless a data set's ids mean what the network's do.
+
+        A data set without classes of its own (images only) fits every network.
+        """
+        for ours, theirs in zip(self.classes, labels.classes, strict=False):
+            if ours != theirs:
+                raise DataError(f"{dataset}: its class '{theirs}' has the id of the network's '{ours}'")
+        if labels.classes and len(labels.classes) != len(self.classes):
+            raise DataError(f"{dataset}: has {len(labels.classes)} classes, the network {len(self.classes)}")
+
+    def prepare(self, image: Pixels) -> NDArray[Any]:
+        """Turn an (H, W, 3) uint8 RGB image of any size into the network's input, shape and dtype as stated.
+
+        Raises ``DataError`` for an array of another shape or dtype.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise DataError(f"an image is (H, W, 3) uint8, this is {image.shape} {image.dtype}")
+        pixels = self._fit(image)
+        if self.colour == "BGR":
+            pixels = pixels[..., ::-1]
+        x: NDArray[Any] = pixels if self.dtype == "uint8" else self.normalise(pixels)
+        if self.layout == "NCHW":
+            x = np.moveaxis(x, -1, 0)
+        return np.ascontiguousarray(x[None])
+
+    def normalise(self, pixels: Pixels) -> Floats:
+        """Map (..., 3) pixels in 0..255, in the contract's colour order, to the network's floats."""
+        mean, scale = np.asarray(self.mean, np.float32), np.asarray(self.scale, np.float32)
+        normal: Floats = (pixels.astype(np.float32) - mean) / scale
+        return normal
+
+    def class_map(self, output: NDArray[Any], size: Size) -> Pixels:
+        """Turn the network's output into (H, W) class ids at the ``size`` of the original image.
+
+        Scores are resized bilinearly and only then compared (the lowest id wins a tie); a class map is
+        resized to the nearest. The grid is the one ``prepare`` used: half-pixel centres, or for a letterbox
+        aligned corners, after its padding is cut off.
+
+        Raises:
+            ModelError: an output of another shape than the contract states, scores that are not finite, or
+                ids that are not classes.
+        """
+        if self.output == "classmap":
+            return self._restore_ids(self._ids(np.asarray(output)), size)
+        scores = self._scores(np.asarray(output))
+        if self.resize == "letterbox":
+            scores = resize_scores(scores, (self.height, self.width))
+            rows, columns = letterbox_size(size, (self.height, self.width))
+            scores = resize_scores(scores[:, :rows, :columns], size, corners=True)
+        else:
+            scores = resize_scores(scores, size)
+        best: Pixels = scores.argmax(axis=0).astype(np.uint8)
+        return best
+
+    def _fit(self, image: Pixels) -> Pixels:
+        if self.resize == "letterbox":
+            return letterbox_image(image, (self.height, self.width))
+        if image.shape[:2] == (self.height, self.width):
+            return image
+        stretched = Image.fromarray(image).resize((self.width, self.height), Image.Resampling.BILINEAR)
+        return np.asarray(stretched)
+
+    def _restore_ids(self, ids: Pixels, size: Size) -> Pixels:
+        if self.resize == "stretch":
+            return resize_ids(ids, size)
+        rows, columns = letterbox_size(size, (self.height, self.width))
+        return resize_ids(ids[:rows, :columns], size, corners=True)
+
+    def _ids(self, output: NDArray[Any]) -> Pixels:
+        plane = (self.height, self.width)
+        if output.shape not in (plane, (1, *plane), (1, 1, *plane), (1, *plane, 1)):
+            raise ModelError(f"the output has shape {output.shape}, the contract's class map {(1, *plane)}")
+        ids = output.reshape(plane)
+        if not (np.isfinite(ids).all() and ids.min() >= 0 and ids.max() < len(self.classes)):
+            raise ModelError(
+                f"the output holds the id {ids.max() if ids.max() > 0 else ids.min()}, "
+                f"the contract's classes are 0..{len(self.classes) - 1}"
+            )
+        return ids.astype(np.uint8)
+
+    def _scores(self, output: NDArray[Any]) -> Floats:
+        """(C, h, w) float32 out of scores in either order of axes."""
+        orders = ((0, 3, 1, 2), (0, 1, 2, 3)) if self.layout == "NHWC" else ((0, 1, 2, 3), (0, 3, 1, 2))
+        views = [output.transpose(order) for order in orders] if output.ndim == 4 else []
+        for view in views:
+            if self._states(view.shape):
+                scores: Floats = view[0].astype(np.float32)
+                if np.isfinite(scores).all():
+                    return scores
+                raise ModelError("the output holds scores that are not finite (NaN or infinity)")
+        raise ModelError(
+            f"the output has shape {output.shape}, the contract's {self.output} have one image, "
+            f"{len(self.classes)} channels and {'up to ' if self.output == 'lowres' else ''}"
+            f"{self.height}x{self.width} pixels"
+        )
+
+    def _states(self, shape: tuple[int, ...]) -> bool:
+        """Whether these are the (1, C, h, w) scores that the contract speaks of."""
+        if shape[:2] != (1, len(self.classes)):
+            return False
+        if self.output == "logits":
+            return shape[2:] == (self.height, self.width)
+        return 0 < shape[2] <= self.height and 0 < shape[3] <= self.width
+
+
+__all__ = ["IGNORE", "Contract", "Floats"]

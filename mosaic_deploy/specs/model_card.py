@@ -1,0 +1,52 @@
+"""Model cards: a network's source, contract and licence."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.fields import Beside, Name, Share, Spec, Switches
+
+
+class Source(Spec):
+    """Where a model's graph comes from: a zoo network with weights, or an ONNX file."""
+
+    factory: str | None = None
+    switches: Switches = Field(default_factory=dict)
+    weights: Beside | None = None
+    """safetensors, relative to the card."""
+    onnx: Beside | None = None
+    """relative to the card."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.factory is None) == (self.onnx is None):
+            raise ValueError("name either a factory or an onnx file")
+        if self.factory is None and (self.switches or self.weights):
+            raise ValueError("switches and weights go with a factory, not with an onnx file")
+        return self
+
+
+class Training(Spec):
+    """How the weights came about."""
+
+    data: tuple[str, ...]
+    commands: tuple[str, ...]
+    miou: dict[str, Share] = Field(default_factory=dict)
+    """Measured mIoU in [0, 1] per data set and split, of the exported float network."""
+
+
+class ModelCard(Spec):
+    """A model: its source, its contract, its licence."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: Name
+    summary: str
+    licence: str
+    source: Source
+    contract: Contract
+    training: Training | None = None
+    data: str | None = None
+    """The data set that parity is measured on unless told otherwise; None where there is no labelled one."""

@@ -1,0 +1,53 @@
+"""Recipes: how a network is quantised."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mosaic_deploy.specs.fields import Float, Name, Share, Spec
+
+
+class Grid(Spec):
+    """How numbers are quantised."""
+
+    bits: Literal[8, 16]
+    signed: bool
+    symmetric: bool
+    per_channel: bool = False
+
+
+class Calibration(Spec):
+    """How ranges are found."""
+
+    method: Literal["minmax", "percentile", "entropy"] = "minmax"
+    percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
+    samples: Annotated[int, Field(ge=1, le=4096)] = 32
+
+
+class QuantRecipe(Spec):
+    """A way to quantise: weight and activation grids, and the calibration."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: Name
+    summary: str
+    weights: Grid | Float
+    activations: Grid | Float
+    calibration: Calibration = Calibration()
+    """Unused where nothing becomes an integer."""
+    tolerance: Share | None = None
+    """Largest drop in mIoU that passes, in [0, 1], in place of the target's."""
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if isinstance(self.weights, Grid) != isinstance(self.activations, Grid):
+            raise ValueError("weights and activations are both integers or both floats")
+        return self
+
+    @property
+    def precision(self) -> Literal["w8a8", "w8a16", "float"]:
+        """The column of the op tables that this recipe falls under."""
+        if not isinstance(self.activations, Grid):
+            return "float"
+        return "w8a8" if self.activations.bits == 8 else "w8a16"

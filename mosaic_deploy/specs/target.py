@@ -1,0 +1,30 @@
+"""Targets: kinds of hardware and the backends that serve them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mosaic_deploy.specs.fields import Name, Options, OutputKind, Share, Spec
+
+
+class TargetSpec(Spec):
+    """A kind of hardware: the backend that serves it, and the facts that backend needs."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: Name
+    summary: str
+    backend: str
+    ops: str | None = None
+    """Name of the op table that the check uses; None where there is none yet."""
+    layout: Literal["NCHW", "NHWC"] | None = None
+    """Order of the input's axes in the files that the target takes; None keeps the model's own."""
+    output: OutputKind = "logits"
+    """What the deployed network gives unless told otherwise: the fastest kind that keeps parity."""
+    recipes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Quantisation recipes that the backend takes; the first is the default."""
+    tolerance: Share = 0.01
+    """Largest drop in mIoU (or loss of agreement) that passes, in [0, 1]."""
+    options: Options = Field(default_factory=dict)
+    """What the backend alone understands."""

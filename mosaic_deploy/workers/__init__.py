@@ -1,0 +1,1 @@
+"""Functions and programs in child processes, with limits of time and memory."""

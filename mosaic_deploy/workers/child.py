@@ -1,0 +1,277 @@
+"""A child process of ``tools``: started, watched, ended, and its end put into words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, NoReturn, final
+
+from mosaic_deploy import errors
+from mosaic_deploy.errors import MosaicError, ToolError
+from mosaic_deploy.workers.worker import JsonObject, peak_bytes, resident_bytes
+
+GIB = 1 << 30
+PROGRAM = "mosaic_deploy.workers.worker:execute"
+"""The one function that gives no answer, as another program takes its process over."""
+_CENSUS_S = 1.0
+_INHERITED = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "XDG_CACHE_HOME",
+    "XDG_RUNTIME_DIR",
+    "CUDA_VISIBLE_DEVICES",
+)
+_ERRORS: dict[str, type[MosaicError]] = {
+    kind.__name__: kind
+    for kind in (
+        errors.MosaicError,
+        errors.UsageError,
+        errors.SpecError,
+        errors.ModelError,
+        errors.RefusedError,
+        errors.DataError,
+        errors.ToolError,
+    )
+}
+_STACK_DUMP = (
+    "Fatal Python error",
+    "Current thread",
+    "Thread 0x",
+    "Extension modules:",
+    "Traceback",
+)
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One function to run in a process of its own."""
+
+    function: str
+    """``package.module:name`` of a ``worker.Work``."""
+    request: JsonObject
+    """Its argument; must survive JSON."""
+    timeout_s: float
+    memory_bytes: int
+    """Most resident memory of the child and all that it starts."""
+    log: Path
+    """Gets all that is printed, after what it holds already."""
+    cwd: Path
+    """Working and temporary folder, made if need be; the caller removes it."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to the few variables that children inherit, such as PATH; for example OMP_NUM_THREADS."""
+    name: str = ""
+    """What it does, for error texts; the function's name if empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a call."""
+
+    result: JsonObject
+    """What the function returned; empty for a program."""
+    seconds: float
+    peak_bytes: int
+    """Peak resident memory of the child, or of all its processes together where it started others."""
+
+
+@final
+class Child:
+    """A running call. No method waits, but for the instant that a killed process takes to go."""
+
+    def __init__(self, job: Call) -> None:
+        """Start the process, which then waits for ``begin``; raises ``ToolError`` if there can be none.
+
+        A process whose ``begin`` never comes, because an interrupt hit in between, ends by itself: it
+        meets the end of its socket.
+        """
+        self.news: tuple[float, str] | None = None
+        self._job = job
+        self._name = job.name or job.function.partition(":")[2]
+        self._buffer = b""
+        self._answer: JsonObject = {}
+        self._peak = 0
+        self._breach = ""
+        self._group: tuple[int, ...] = ()
+        self._counted = self._started = time.monotonic()
+        self._control, its = socket.socketpair()
+        self._control.settimeout(0)
+        try:
+            job.cwd.mkdir(parents=True, exist_ok=True)
+            job.log.parent.mkdir(parents=True, exist_ok=True)
+            with open(job.log, "ab") as log, _as_file(job) as request:
+                self._log_start = log.tell()
+                self._process = _spawn(job, its.fileno(), request, log)
+            self._end = os.pidfd_open(self._process.pid)
+        except OSError as err:
+            self._control.close()
+            raise ToolError(f"{self._name}: cannot start: {err.strerror or err}") from err
+        finally:
+            its.close()
+
+    def begin(self) -> None:
+        """Let it work."""
+        with contextlib.suppress(OSError):
+            self._control.send(b"!")
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What becomes readable when ``look`` would see something."""
+        return tuple(fd for fd in (self._end, self._control.fileno()) if fd >= 0)
+
+    def look(self) -> bool:
+        """Take in its messages and hold it to its limits; whether it has ended."""
+        # Not reaped yet, so that nobody else can get its number before ``kill``.
+        ended = os.waitid(os.P_PIDFD, self._end, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        self._listen()
+        if ended or self._breach:
+            return ended
+        now = time.monotonic()
+        if now - self._counted >= _CENSUS_S or not self._group:
+            self._group, self._counted = _members(self._process.pid), now
+        held = sum(resident_bytes(pid) for pid in self._group)
+        self._peak = max(self._peak, held, peak_bytes(self._process.pid))
+        if self._peak > self._job.memory_bytes:
+            self._break_off(f"needed more than {self._job.memory_bytes / GIB:.1f} GiB")
+        elif now - self._started > self._job.timeout_s:
+            self._break_off(f"ran longer than {self._job.timeout_s:g} s")
+        return False
+
+    def kill(self) -> None:
+        """End it and all that it started, at once."""
+        if self._end < 0:
+            return
+        with contextlib.suppress(OSError):  # the group is gone, or its leader not yet its leader
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+        os.close(self._end)
+        self._end = -1
+        self._control.close()
+
+    def outcome(self) -> Outcome:
+        """What came of it, once it has ended; raises as ``tools.call`` says."""
+        seconds = time.monotonic() - self._started
+        self.kill()  # nothing that it started may outlive it
+        if "error" in self._answer:
+            kind, message = self._answer["error"]
+            raise _ERRORS.get(kind, ToolError)(message)
+        code = self._process.returncode
+        if self._breach:
+            self._fail(self._breach)
+        if "crash" in self._answer:
+            self._fail(str(self._answer["crash"]))
+        if code < 0:
+            self._fail(f"killed by {signal.Signals(-code).name}")
+        if code > 0:
+            self._fail(f"ended with status {code}")
+        if "result" not in self._answer and self._job.function != PROGRAM:
+            self._fail("ended without an answer")
+        peak = max(self._peak, int(self._answer.get("peak", 0)))
+        return Outcome(self._answer.get("result", {}), seconds, peak)
+
+    def _listen(self) -> None:
+        try:
+            while self._control.fileno() >= 0:
+                part = self._control.recv(1 << 16)
+                self._buffer += part
+                if not part:
+                    self._control.close()
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._control.close()
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "tick" in message:
+                share, text = message["tick"]
+                self.news = (share, text)
+            else:
+                self._answer |= message
+
+    def _break_off(self, why: str) -> None:
+        self._breach = why
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _fail(self, why: str) -> NoReturn:
+        words = last_words(self._job.log, self._log_start)
+        if "no space left on device" in f"{why} {words}".lower():
+            why, words = "no space left on device", ""
+        elif why == "killed by SIGKILL":
+            why += ", perhaps because the machine ran out of memory"
+        said = f" ({words})" if words and words not in why else ""
+        text = " ".join(f"{self._name}: {why}{said}".split())
+        raise ToolError(f"{text}; log: {self._job.log}")
+
+
+def last_words(log: Path, start: int = 0) -> str:
+    """The last line of a log, from byte ``start`` on, that says something: no stack frame, no blank."""
+    try:
+        with open(log, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start, size - (1 << 14)))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    for line in reversed(text.splitlines()):
+        plain = "".join(c for c in _COLOURS.sub("", line) if c.isprintable())
+        if plain and not plain.startswith((" ", *_STACK_DUMP)) and any(c.isalpha() for c in plain):
+            return plain.strip()[:300]
+    return ""
+
+
+def _as_file(job: Call) -> IO[bytes]:
+    file = os.fdopen(os.memfd_create("request"), "w+b")
+    file.write(json.dumps({"function": job.function, "request": job.request}).encode())
+    file.seek(0)
+    return file
+
+
+def _spawn(job: Call, control: int, request: IO[bytes], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-P", "-u", "-X", "faulthandler", "-m", "mosaic_deploy.workers.worker"]
+    return subprocess.Popen(
+        [*argv, str(os.getpid()), str(control)],
+        stdin=request,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        cwd=job.cwd,
+        env=_environment(job),
+        pass_fds=(control,),
+        start_new_session=True,
+    )
+
+
+def _environment(job: Call) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    path = os.pathsep.join(entry for entry in sys.path if Path(entry).is_absolute())
+    fixed = {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "TMPDIR": str(job.cwd.absolute())}
+    return kept | fixed | dict(job.environment)
+
+
+def _members(group: int) -> tuple[int, ...]:
+    """The processes of a process group."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[2]) == group:
+                    members.append(int(entry.name))
+    return tuple(members)

@@ -1,0 +1,1 @@
+"""MLPerf's official MOSAIC, imported."""

@@ -1,0 +1,133 @@
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mosaic_deploy.accuracy.parity import ParityReport, measure
+from mosaic_deploy.artifact.store import Entry
+from mosaic_deploy.backends.protocol import Step
+from mosaic_deploy.build.report import BuildReport, Conversion, Failure, exit_code, explain, table, to_json
+from mosaic_deploy.gate.op_support.judge import CheckReport, Violation
+from mosaic_deploy.specs.labels import LabelSpace
+
+LABELS = LabelSpace(("sky", "road"), ((0, 0, 0), (1, 1, 1)))
+CHECK = CheckReport("qnn-htp", "onnxruntime-qnn", "w8a8", ("v75",), 3, 100, ())
+REFUSAL = Violation("unsupported", "the_erf", "Erf", "erf", "operator Erf", "", 0.0, "use Gelu", "", "")
+
+
+def parity(wrong: int) -> ParityReport:
+    """100 pixels, half of each class, the first ``wrong`` of them mistaken by the candidate."""
+    truth = np.repeat(np.array([0, 1], np.uint8), 50).reshape(10, 10)
+    candidate = truth.copy()
+    candidate.ravel()[:wrong] = 1
+    return measure([(truth, truth, candidate)], labels=LABELS, dataset="toy", tolerance=0.05)
+
+
+def built(**variants: ParityReport) -> BuildReport:
+    return BuildReport(
+        model="mosaic",
+        target="dsp",
+        recipe="w8a8",
+        output="logits",
+        folder="build/x",
+        artifacts=(
+            Entry("v75/a.bin", "context-binary", 2 * 2**20, "0" * 64, ships=True),
+            Entry("a", "log", 9, "1" * 64),
+        ),
+        check=CHECK,
+        output_change=None,
+        conversion=None,
+        variants=variants,
+        seconds=12.5,
+        facts={},
+        steps=(Step("simulate v75", "onnxruntime-qnn", "2.7.0", 12.0, 2**28),),
+    )
+
+
+def test_the_worst_variant_decides() -> None:
+    report = built(v68=parity(20), v75=parity(0))
+    assert report.variants["v75"].passed
+    assert report.parity is report.variants["v68"]
+    assert not report.passed
+    assert any("v68 +0." in line and "v75 +0.0000" in line for line in report.explain())
+    assert built(v68=parity(1), v75=parity(2)).passed
+
+
+def test_nothing_compiled_never_passes() -> None:
+    report = replace(built(), check=replace(CHECK, violations=(REFUSAL,)))
+    assert report.parity is None
+    assert not report.passed
+    assert any("the_erf" in line and "use Gelu" in line for line in report.explain())
+    assert not replace(report, check=CHECK).passed
+    assert to_json([])["passed"] is False
+
+
+@pytest.mark.parametrize("report", [built(v75=parity(1)), built()], ids=["measured", "refused"])
+def test_json_and_table_say_the_same(report: BuildReport) -> None:
+    from rich.console import Console
+
+    record = json.loads(json.dumps(to_json([report]), allow_nan=False))
+    assert record["passed"] == report.passed
+    assert (record["builds"][0]["parity"] is None) == (report.parity is None)
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(table([report]))
+    shown = console.export_text()
+    assert ("passed" in shown) == report.passed
+    assert ("2.00 MiB" in shown) == (report.parity is not None)
+    assert "mosaic" in shown
+
+
+def test_a_conversion_that_moves_pixels_fails_though_parity_holds() -> None:
+    moved = Conversion(parity(1), "float32")
+    assert moved.parity.passed
+    assert not moved.passed
+    assert Conversion(parity(1), "bfloat16").passed
+    assert not Conversion(parity(20), "bfloat16").passed
+    report = replace(built(v75=parity(0)), conversion=moved)
+    assert not report.passed
+    assert report.verdict == "conversion failed"
+    assert any("1.00% of the pixels" in line for line in report.explain())
+    assert to_json([report])["passed"] is False
+
+
+def test_losses_add_up_to_the_drop() -> None:
+    report = replace(
+        built(v75=parity(4)), conversion=Conversion(parity(1), "bfloat16"), output_change=parity(2)
+    )
+    losses, total = report.losses, report.parity
+    assert losses is not None
+    assert total is not None
+    assert losses.output == parity(2).drop > losses.conversion == parity(1).drop > 0
+    assert losses.output + losses.conversion + losses.quantisation == pytest.approx(total.drop)
+    assert built().losses is None
+
+
+FAILURE = Failure("mosaic", "gpu", "fp16", "no Vulkan driver: apt-get install it", 3)
+
+
+@pytest.mark.parametrize(
+    ("results", "code"),
+    [
+        ([built(v75=parity(0))], 0),
+        ([built(v75=parity(20))], 1),
+        ([built(v75=parity(0)), FAILURE], 3),
+        ([FAILURE, built(v75=parity(20))], 1),
+        ([FAILURE, replace(FAILURE, exit_code=1)], 1),
+    ],
+    ids=["passed", "gate", "missing", "gate-and-missing", "refused-and-missing"],
+)
+def test_exit_codes(results: list[BuildReport | Failure], code: int) -> None:
+    assert exit_code(results) == code
+    assert to_json(results)["passed"] is (code == 0)
+
+
+def test_a_failure_stands_in_the_table_and_below_it() -> None:
+    from rich.console import Console
+
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(table([built(v75=parity(0)), FAILURE]))
+    assert "no verdict" in console.export_text()
+    assert explain([FAILURE]) == ["mosaic on gpu: no Vulkan driver: apt-get install it"]
+    assert to_json([FAILURE])["failures"] == [FAILURE.to_json()]

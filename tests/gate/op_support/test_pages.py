@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
+from mosaic_deploy.gate.op_support.pages import describe_target, overview, page, pages
+from mosaic_deploy.gate.op_support.tables import load_table
+from mosaic_deploy.specs.registry import spec_names
+from mosaic_deploy.specs.target import TargetSpec
+from tests.gate.gate_models import rule, subject
+
+FOLDER = Path(__file__).resolve().parents[3] / "docs" / "reference" / "op-tables"
+
+
+def test_the_op_table_pages_are_current() -> None:
+    made = pages(FOLDER)
+    assert set(made) == set(FOLDER.glob("*.md"))
+    old = [path.name for path, text in made.items() if path.read_text(encoding="utf-8") != text]
+    assert not old, "run: uv run python docs/generate_op_tables.py"
+
+
+def test_the_program_knows_the_same_folder() -> None:
+    module = runpy.run_path(str(FOLDER.parent.parent / "generate_op_tables.py"))
+    assert module["FOLDER"] == FOLDER
+
+
+def test_a_page_names_every_operator_and_constraint_sentence() -> None:
+    table = load_table("qnn-htp")
+    text = page(table)
+    assert [op for op in table.ops if f"| {op} |" not in text] == []
+    used = {name for rule in table.rules for name in (*rule.constraints, *rule.breaks)}
+    assert [name for name in used if CONSTRAINTS[name].sentence not in text] == []
+
+
+def test_a_new_rule_changes_the_page() -> None:
+    before, after = subject(rule("Relu")).table, subject(rule("Relu"), rule("Erf", "wrong")).table
+    assert before is not None
+    assert after is not None
+    assert "| Erf | runs with a wrong result |" in page(after)
+    assert page(before) != page(after)
+
+
+def test_texts_do_not_break_the_table() -> None:
+    made = subject(rule("Erf", "wrong", fix="a|b <i> [x](y) *z*")).table
+    assert made is not None
+    row = next(line for line in page(made).splitlines() if line.startswith("| Erf"))
+    assert row.endswith("| 1 | a\\|b &lt;i> &#91;x&#93;(y) \\*z\\* |")
+
+
+@pytest.mark.parametrize("markdown", [pytest.param(True, id="markdown"), pytest.param(False, id="text")])
+def test_every_target_is_listed_and_described(markdown: bool) -> None:
+    listed = overview(markdown=markdown)
+    for name in spec_names(TargetSpec):
+        assert name in listed
+        assert describe_target(name, markdown=markdown)

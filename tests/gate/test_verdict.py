@@ -1,0 +1,208 @@
+"""Verdicts of one model on made-up targets: what decides, what is waived, known, fixable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mosaic_deploy.errors import SpecError, UsageError
+from mosaic_deploy.gate.verdict import Item, Subject, Terms, Verdict, find_subject, judge_model, mark_known
+from mosaic_deploy.graph.reader.read import read_model
+from tests.gate.gate_models import ERF, GOOD, TODAY, rule, subject, verdict, violation, waiver, write
+
+CONVS = "a = Conv (image, w) b = Sigmoid (a) y = Conv (b, w)"
+
+
+def judge(path: Path, made: Subject, terms: Terms | None = None) -> Verdict:
+    (answer,) = judge_model(read_model(path), [made], path="nets/m.onnx", terms=terms or Terms(TODAY))
+    return answer
+
+
+def test_supported(tmp_path: Path) -> None:
+    answer = judge(write(tmp_path / "m.onnx", GOOD), subject(rule("Relu")))
+    assert (answer.kind, answer.passed, answer.items) == ("supported", True, ())
+    assert answer.operators == (("Relu", 1),)
+    assert answer.precision == "w8a8"
+
+
+def test_unsupported_names_the_node(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.onnx", ERF, names=("blk.relu", "blk.erf"))
+    answer = judge(path, subject(rule("Relu"), rule("Erf", "fails-to-compile")))
+    assert (answer.kind, answer.passed) == ("unsupported", False)
+    assert [item.violation.node for item in answer.items] == ["blk.erf"]
+
+
+def test_silently_wrong_fails_too(tmp_path: Path) -> None:
+    answer = judge(write(tmp_path / "m.onnx", ERF), subject(rule("Relu"), rule("Erf", "wrong")))
+    assert answer.count("silent-wrong") == 1
+    assert not answer.passed
+
+
+def test_unknown_is_said_and_is_no_no(tmp_path: Path) -> None:
+    answer = judge(write(tmp_path / "m.onnx", ERF), subject(rule("Relu")))
+    assert (answer.kind, answer.passed, answer.count("unknown")) == ("supported", True, 1)
+
+
+def test_no_table_is_no_verdict_and_never_passes(tmp_path: Path) -> None:
+    made = Subject("gpu", subject().recipe, None, ())
+    answer = judge(write(tmp_path / "m.onnx", GOOD), made)
+    assert (answer.kind, answer.passed) == ("no table", False)
+
+
+def test_what_is_deployed_decides(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.onnx", ERF)
+    only_quantised = subject(
+        rule("Relu"), rule("Erf", dtypes=[]), rule("Erf", "falls-back", dtypes=["float32"])
+    )
+    answer = judge(path, Subject("acme", only_quantised.recipe, only_quantised.table, ()))
+    assert answer.passed
+    assert [(item.deployed, item.fails) for item in answer.items] == [(False, False)]
+    in_float = judge(path, subject(rule("Relu"), rule("Erf", "wrong", dtypes=["float32"]), recipe="fp32"))
+    assert not in_float.passed
+
+
+def test_a_quantised_model_is_judged_as_it_is(tmp_path: Path) -> None:
+    body = (
+        "s = Constant <value_float = 0.1> () z = Constant <value = uint8 {0}> () "
+        "q = QuantizeLinear (image, s, z) d = DequantizeLinear (q, s, z) e = Erf (d) y = Relu (e)"
+    )
+    rules = (rule("Relu"), rule("QuantizeLinear"), rule("DequantizeLinear"), rule("Erf"))
+    refuse_bytes = rule("Relu", "wrong", grids=["uint8"])
+    path = write(tmp_path / "m.onnx", body)
+    answer = judge(path, subject(*rules, refuse_bytes))
+    assert answer.precision == "float"
+    assert answer.count("silent-wrong") == 0  # Relu is in float here, whatever a recipe would make of it
+
+
+def test_fixable_violations_still_fail_but_are_told_apart(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.onnx", ERF)
+    made = subject(rule("Relu"), rule("Erf", "fails-to-compile"))
+    terms = Terms(
+        TODAY, fixer=lambda model, on, precision: lambda found: on.name == "acme" and found.op == "Erf"
+    )
+    answer = judge(path, made, terms)
+    assert (answer.kind, answer.passed) == ("supported after fixes", False)
+    other = judge(
+        path, made, Terms(TODAY, fixer=lambda model, on, precision: lambda found: found.op == "Mish")
+    )
+    assert other.kind == "unsupported"
+
+
+def test_fallback_is_counted_and_limited(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.onnx", CONVS)
+    made = subject(rule("Sigmoid"), rule("Conv", "falls-back"))
+    free = judge(path, made)
+    assert (free.kind, free.passed, free.count("cpu-fallback")) == ("supported", True, 2)
+    assert free.fallback_macs_share == pytest.approx(1.0)
+    tight = judge(path, made, Terms(TODAY, max_fallback_macs=0.05))
+    assert (tight.kind, tight.passed, tight.too_much_fallback) == ("unsupported", False, True)
+    wide = judge(path, made, Terms(TODAY, max_fallback_macs=1.0))
+    assert wide.passed
+
+
+def test_no_fallback_where_the_target_has_none(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.onnx", CONVS)
+    answer = judge(path, subject(rule("Sigmoid"), rule("Conv", "falls-back"), fallback=False))
+    assert answer.count("unsupported") == 2
+
+
+@pytest.mark.parametrize(
+    ("made", "passes"),
+    [
+        pytest.param(waiver(), True, id="any-node"),
+        pytest.param(waiver(node="blk.*"), True, id="pattern"),
+        pytest.param(waiver(node="neck.*"), False, id="other-node"),
+        pytest.param(waiver("Gelu"), False, id="other-op"),
+        pytest.param(waiver(until="2026-05-17"), True, id="last-day"),
+        pytest.param(waiver(until="2026-05-16"), False, id="expired"),
+        pytest.param(waiver(targets=["acme"]), True, id="target"),
+        pytest.param(waiver(targets=["dsp"]), False, id="other-target"),
+        pytest.param(waiver(models=["nets/*.onnx"]), True, id="model"),
+        pytest.param(waiver(models=["old/*"]), False, id="other-model"),
+    ],
+)
+def test_waivers(made: object, passes: bool, tmp_path: Path) -> None:
+    assert not isinstance(made, str)
+    path = write(tmp_path / "m.onnx", ERF, names=("blk.relu", "blk.erf"))
+    terms = Terms(TODAY, waivers=(made,))  # type: ignore[arg-type]  # a Waiver
+    answer = judge(path, subject(rule("Relu"), rule("Erf", "wrong")), terms)
+    assert answer.passed is passes
+    assert answer.kind == "unsupported"  # a waiver changes what passes, not what is so
+    assert len(answer.items) == 1  # and hides nothing
+
+
+def test_an_expired_waiver_is_named(tmp_path: Path) -> None:
+    old = waiver(until="2020-01-01")
+    answer = judge(
+        write(tmp_path / "m.onnx", ERF), subject(rule("Erf", "wrong")), Terms(TODAY, waivers=(old,))
+    )
+    assert [i.expired for i in answer.items if i.violation.op == "Erf"] == [old]
+
+
+def test_waived_fallback_is_not_counted(tmp_path: Path) -> None:
+    terms = Terms(TODAY, waivers=(waiver("Conv"),), max_fallback_macs=0.05)
+    answer = judge(write(tmp_path / "m.onnx", CONVS), subject(rule("Conv", "falls-back")), terms)
+    assert answer.passed
+    assert answer.fallback_macs_share == 0
+
+
+def marks(new: list[Item], base: list[Item]) -> list[bool]:
+    return [item.known for item in mark_known(verdict(*new), verdict(*base)).items]
+
+
+def item(node: str = "a", *, level: str = "unsupported", op: str = "Erf", found: str = "x") -> Item:
+    return Item(violation(level, node, op, found=found), deployed=True)
+
+
+@pytest.mark.parametrize(
+    ("new", "base", "known"),
+    [
+        pytest.param([item()], [item()], [True], id="same"),
+        pytest.param([item()], [], [False], id="new"),
+        pytest.param([item("b")], [item("a")], [True], id="renamed"),
+        pytest.param([item("b"), item("a")], [item("a")], [False, True], id="one-more"),
+        pytest.param([item("b"), item("c")], [item("a")], [True, False], id="renamed-and-one-more"),
+        pytest.param([item(found="axis 2")], [item(found="axis 1")], [True], id="same-node"),
+        pytest.param([item("b", found="axis 2")], [item("a", found="axis 1")], [False], id="other-finding"),
+        pytest.param([item(level="silent-wrong")], [item()], [False], id="worse"),
+        pytest.param([item(op="Mish")], [item()], [False], id="other-op"),
+    ],
+)
+def test_what_the_base_had_is_known(new: list[Item], base: list[Item], known: list[bool]) -> None:
+    assert marks(new, base) == known
+
+
+def test_only_what_is_new_fails() -> None:
+    old, new = verdict(item("a")), verdict(item("a"), item("b"))
+    assert mark_known(old, old).passed
+    assert not mark_known(new, old).passed
+    assert mark_known(old, old).kind == "unsupported"
+
+
+def test_fallback_above_the_limit_fails_only_if_some_is_new() -> None:
+    slow = Item(violation("cpu-fallback", node="a"), deployed=True)
+    more = Item(violation("cpu-fallback", node="b"), deployed=True)
+    base = verdict(slow, limit=0.1)
+    assert mark_known(base, base).passed
+    assert not mark_known(verdict(slow, more, limit=0.1), base).passed
+
+
+def test_a_target_is_found_by_name() -> None:
+    found = find_subject("dsp")
+    assert found.table is not None
+    assert (found.recipe.name, found.devices) == ("w8a8", ("v68", "v73", "v75"))
+    assert find_subject("dsp", "w8a16").recipe.precision == "w8a16"
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "says"),
+    [
+        pytest.param("dps", None, "did you mean 'dsp'", id="target"),
+        pytest.param("dsp", "w8a9", "did you mean", id="recipe"),
+        pytest.param("dsp", "fp16", "not for target dsp", id="recipe-of-another"),
+    ],
+)
+def test_unknown_names_are_refused(name: str, recipe: str | None, says: str) -> None:
+    with pytest.raises((SpecError, UsageError), match=says):
+        find_subject(name, recipe)
