@@ -18,7 +18,7 @@ import onnx
 
 from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.gate.fix.dry_run import by_passes
-from mosaic_deploy.gate.report import Judged
+from mosaic_deploy.gate.report import ModelResult
 from mosaic_deploy.gate.repository import find_repository
 from mosaic_deploy.gate.run import GateRequest, run_gate
 from mosaic_deploy.specs.registry import spec_names
@@ -63,7 +63,7 @@ def _row(path: Path, target: str) -> tuple[str, bool]:
     return f"{' | '.join(cells)} | {time.monotonic() - begun:.0f}", not (verdict.passed and refused)
 
 
-def _judged(path: Path, target: str, fix_to: Path | None) -> Judged:
+def _judged(path: Path, target: str, fix_to: Path | None) -> ModelResult:
     request = GateRequest(
         models=(path,), targets=(target,), folder=path.parent, fix_to=fix_to, verify=True, save=path.parent
     )
@@ -71,7 +71,7 @@ def _judged(path: Path, target: str, fix_to: Path | None) -> Judged:
     return judged
 
 
-def _said(judged: Judged) -> str:
+def _said(judged: ModelResult) -> str:
     if judged.error:
         return judged.error
     unknown = sum(verdict.count("unknown") for verdict in judged.verdicts)

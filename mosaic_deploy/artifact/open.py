@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mosaic_deploy._version import __version__
 from mosaic_deploy.artifact.store import Entry, sha256_of, shipped_bytes
-from mosaic_deploy.backends.protocol import Backend, Built, File, Space
+from mosaic_deploy.backends.protocol import Backend, CompiledModel, File, WorkDir
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import ModelError, SpecError, ToolError
 from mosaic_deploy.specs.contract import Contract
@@ -35,10 +35,10 @@ _FLOAT = "float-onnx"
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Artifact:
     """An artifact whose files are those that were built."""
 
-    built: Built
+    built: CompiledModel
     """As the backend made it, but for the steps: with its own files only."""
     contract: Contract
     """The artifact's: its layout and output kind, which may differ from the model's."""
@@ -73,7 +73,7 @@ class Opened:
         return backend
 
 
-def open_artifact(folder: Path) -> Opened:
+def open_artifact(folder: Path) -> Artifact:
     """Open what ``mosaic-deploy build`` wrote.
 
     Raises:
@@ -98,8 +98,8 @@ def open_artifact(folder: Path) -> Opened:
         raise ModelError(f"{place}: {err}") from err
     own = (entry for entry in entries if entry.kind not in (_FLOAT, *_REPORTS))
     files = tuple(File(entry.path, entry.kind, entry.ships, entry.part_of) for entry in own)
-    return Opened(
-        built=Built(folder, files, (), manifest.facts),
+    return Artifact(
+        built=CompiledModel(folder, files, (), manifest.facts),
         contract=_contract(place, manifest.contract),
         model=manifest.model,
         target=manifest.target.name,
@@ -111,7 +111,7 @@ def open_artifact(folder: Path) -> Opened:
 
 
 @contextmanager
-def workspace() -> Iterator[Space]:
+def workspace() -> Iterator[WorkDir]:
     """A temporary folder to run things in; its logs stay where a tool failed, as its error names one.
 
     Raises ``ToolError`` where the disk is full.
@@ -120,7 +120,7 @@ def workspace() -> Iterator[Space]:
     folder: Path | None = None
     try:
         folder = Path(tempfile.mkdtemp(prefix="mosaic-deploy-"))
-        space = Space(folder / "scratch", folder / "logs")
+        space = WorkDir(folder / "scratch", folder / "logs")
         space.scratch.mkdir()
         space.logs.mkdir()
         yield space

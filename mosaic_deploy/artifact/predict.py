@@ -17,7 +17,7 @@ from mosaic_deploy.specs.labels import LabelSpace, Pixels
 from mosaic_deploy.specs.toml import nearest
 
 if TYPE_CHECKING:
-    from mosaic_deploy.workers.progress import Progress
+    from mosaic_deploy.workers.progress import StageProgress
 
 SCHEMA = 1
 
@@ -82,7 +82,7 @@ class Prediction:
 
 
 def predict(
-    artifact: Path, image: Path | Pixels, *, variant: str | None = None, progress: Progress
+    artifact: Path, image: Path | Pixels, *, variant: str | None = None, progress: StageProgress
 ) -> Prediction:
     """Run one image, a file or (H, W, 3) uint8 RGB, through an artifact's folder.
 
@@ -108,7 +108,7 @@ def predict(
             opened.contract,
             (source,),
             space=space,
-            tick=lambda s, note: progress("run", s, note),
+            on_progress=lambda s, note: progress("run", s, note),
         )
         progress("run", 1.0, "")
         name, output = _choose(ran, variant)

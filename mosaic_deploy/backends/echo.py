@@ -23,14 +23,23 @@ import numpy as np
 import onnx
 
 from mosaic_deploy.backends import reference
-from mosaic_deploy.backends.protocol import BuildJob, Built, File, Run, Space, Step, Timing, Trial
+from mosaic_deploy.backends.protocol import (
+    BuildJob,
+    CompiledModel,
+    File,
+    Run,
+    Step,
+    Timing,
+    TimingConfig,
+    WorkDir,
+)
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.call import GIB, Call, call
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 
 FAULTS = ("none", "wrong", "crash", "hang", "full")
 
@@ -62,29 +71,36 @@ class EchoBackend:
         """No device in particular."""
         return ()
 
-    def convert(self, job: BuildJob, *, tick: Tick) -> Built | None:
+    def convert(self, job: BuildJob, *, on_progress: OnProgress) -> CompiledModel | None:
         """Hand the graph back as its own conversion."""
-        tick(1.0, "nothing to convert")
+        on_progress(1.0, "nothing to convert")
         facts = {**_tensors(job.onnx), "fault": "none"}
-        return Built(job.onnx.parent, (File(job.onnx.name, "echo", ships=True),), (), facts)
+        return CompiledModel(job.onnx.parent, (File(job.onnx.name, "echo", ships=True),), (), facts)
 
-    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:  # noqa: ARG002
+    def build(
+        self,
+        job: BuildJob,
+        converted: CompiledModel | None,  # noqa: ARG002  # the protocol's
+        out: Path,
+        *,
+        on_progress: OnProgress,
+    ) -> CompiledModel:
         """Copy the graph."""
         shutil.copyfile(job.onnx, out / "echo.onnx")
-        tick(1.0, "copied")
+        on_progress(1.0, "copied")
         version = importlib.metadata.version("onnxruntime")
         step = Step("echo", "onnxruntime", version, 0.0, 0)
         facts = {**_tensors(job.onnx), "fault": job.target.options.get("fault", "none")}
-        return Built(out, (File("echo.onnx", "echo", ships=True),), (step,), facts)
+        return CompiledModel(out, (File("echo.onnx", "echo", ships=True),), (step,), facts)
 
     def run(
         self,
-        built: Built,
+        built: CompiledModel,
         contract: Contract,  # noqa: ARG002  # the protocol's
         inputs: tuple[Path, ...],
         *,
-        space: Space,
-        tick: Tick,
+        space: WorkDir,
+        on_progress: OnProgress,
     ) -> Run:
         """Run the copy in a child process."""
         folder = Path(tempfile.mkdtemp(prefix="echo-", dir=space.scratch))
@@ -104,13 +120,13 @@ class EchoBackend:
                 log=space.logs / "echo.log",
                 cwd=folder,
             ),
-            tick=tick,
+            on_progress=on_progress,
         )
         version = str(outcome.result["version"])
         step = Step("run", "onnxruntime", version, outcome.seconds, outcome.peak_bytes)
         return Run(outputs, (step,), {"ran_on": "ONNX Runtime, float", "precision": "float32"})
 
-    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+    def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
         """Time ONNX Runtime on the copy."""
         return reference.time(built.folder / built.files[0].path, trial, space=space)
 
@@ -131,7 +147,7 @@ def _tensors(path: Path) -> dict[str, object]:
     return facts
 
 
-def predict(request: dict[str, object], tick: Tick) -> dict[str, object]:
+def predict(request: dict[str, object], on_progress: OnProgress) -> dict[str, object]:
     """Do as ``reference.predict``, or what the ``fault`` in the request asks for (in the child)."""
     fault = request["fault"]
     if fault == "crash":
@@ -139,9 +155,9 @@ def predict(request: dict[str, object], tick: Tick) -> dict[str, object]:
     if fault == "full":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     while fault == "hang":
-        tick(0.0, "hanging")
+        on_progress(0.0, "hanging")
         time.sleep(0.05)
-    result = reference.predict(request, tick)
+    result = reference.predict(request, on_progress)
     outputs = request["outputs"]
     if fault == "wrong" and isinstance(outputs, list):
         for path in outputs:

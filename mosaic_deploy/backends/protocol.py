@@ -11,13 +11,13 @@ from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import QuantRecipe
 from mosaic_deploy.specs.target import TargetSpec
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 
 Layout = Literal["NCHW", "NHWC"]
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class WorkDir:
     """Where a tool may work."""
 
     scratch: Path
@@ -42,8 +42,9 @@ class BuildJob:
     """One ``.npy`` per calibration image: the artifact's input as ``Contract.prepare`` makes it."""
     description: Mapping[str, object]
     """The facts that also belong inside the files, as JSON, where their format has a place for it; the
-    backend adds ``input`` and ``output`` (see ``Built.facts``) and stores them under ``METADATA_KEY``."""
-    space: Space
+    backend adds ``input`` and ``output`` (see ``CompiledModel.facts``) and stores them under
+    ``METADATA_KEY``."""
+    space: WorkDir
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class CompiledModel:
     """What a backend made; all of it can be had again from an artifact's manifest."""
 
     folder: Path
@@ -116,7 +117,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class TimingConfig:
     """How to time: on one input, in one process."""
 
     input: Path
@@ -145,13 +146,15 @@ class Backend(Protocol):
     def devices(self, options: Options) -> tuple[str, ...]:
         """The devices of the target's op table that these options compile for; none means all of them."""
 
-    def convert(self, job: BuildJob, *, tick: Tick) -> Built | None:
+    def convert(self, job: BuildJob, *, on_progress: OnProgress) -> CompiledModel | None:
         """Make the float network in the runtime's own format, in the scratch folder, nothing quantised.
 
         None where the format is ONNX itself, so that nothing is converted before it is quantised.
         """
 
-    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:
+    def build(
+        self, job: BuildJob, converted: CompiledModel | None, out: Path, *, on_progress: OnProgress
+    ) -> CompiledModel:
         """Quantise and compile into the existing folder ``out``.
 
         Raises:
@@ -160,12 +163,18 @@ class Backend(Protocol):
         """
 
     def run(
-        self, built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick
+        self,
+        built: CompiledModel,
+        contract: Contract,
+        inputs: tuple[Path, ...],
+        *,
+        space: WorkDir,
+        on_progress: OnProgress,
     ) -> Run:
         """Run a network on ``.npy`` inputs as the contract prepares them, float or compiled.
 
         Raises ``RefusedError`` where some of it would fall back to another runtime or processor.
         """
 
-    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+    def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
         """Time a network in one child process."""

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from mosaic_deploy.backends.protocol import Space, Timing, Trial
+from mosaic_deploy.backends.protocol import Timing, TimingConfig, WorkDir
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.workers.call import GIB, Call, call
+from mosaic_deploy.workers.progress import OnProgress
 
 _THREADS = 2
 _TIME_TIMEOUT_S = 600
 _MEMORY = 4 * GIB
 
 
-def predict(request: dict[str, object], tick: Callable[[float, str], None]) -> dict[str, object]:
+def predict(request: dict[str, object], on_progress: OnProgress) -> dict[str, object]:
     """Run ``request["onnx"]`` on each of ``request["inputs"]`` (.npy) into ``request["outputs"]`` (.npy).
 
     Returns:
@@ -39,7 +39,7 @@ def predict(request: dict[str, object], tick: Callable[[float, str], None]) -> d
         for index, (source, place) in enumerate(zip(inputs, outputs, strict=True)):
             result = session.run(None, {name: np.load(source, allow_pickle=False)})[0]
             np.save(place, result, allow_pickle=False)
-            tick((index + 1) / len(inputs), "")
+            on_progress((index + 1) / len(inputs), "")
     except Exception as err:
         if type(err).__module__.startswith("onnxruntime"):
             reason = str(err).splitlines()[0][:300]
@@ -48,7 +48,7 @@ def predict(request: dict[str, object], tick: Callable[[float, str], None]) -> d
     return {"version": ort.__version__}
 
 
-def time(onnx: Path, trial: Trial, *, space: Space) -> Timing:
+def time(onnx: Path, trial: TimingConfig, *, space: WorkDir) -> Timing:
     """Time ONNX Runtime's float kernels on an ONNX file, in a child process."""
     request = {
         "onnx": str(onnx.resolve()),
@@ -75,7 +75,7 @@ def time(onnx: Path, trial: Trial, *, space: Space) -> Timing:
     return Timing(tuple(outcome.result["seconds"]), outcome.peak_bytes, facts)
 
 
-def time_here(request: dict[str, object], _tick: Callable[[float, str], None]) -> dict[str, object]:
+def time_here(request: dict[str, object], _on_progress: OnProgress) -> dict[str, object]:
     """Do as ``time`` says, in the child; returns ``seconds`` of each run and ``version``."""
     import onnxruntime as ort
 

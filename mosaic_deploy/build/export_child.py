@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.specs.model_card import ModelCard
+from mosaic_deploy.workers.progress import OnProgress
 
 
-def write(request: dict[str, object], tick: Callable[[float, str], None]) -> dict[str, object]:
+def write(request: dict[str, object], on_progress: OnProgress) -> dict[str, object]:
     """Export a zoo network with its weights, or copy a checked ONNX file.
 
     Args:
         request: ``card`` (as JSON), ``root`` (folder of the card's relative paths), ``out`` (ONNX to write).
-        tick: told what is being done.
+        on_progress: told what is being done.
 
     Returns:
         ``tool`` and ``version`` of what made the graph.
@@ -28,7 +28,7 @@ def write(request: dict[str, object], tick: Callable[[float, str], None]) -> dic
     root, out = Path(str(request["root"])), Path(str(request["out"]))
     if card.source.onnx is not None:
         return _copy(root / card.source.onnx, out)
-    return _export(card, root, out, tick)
+    return _export(card, root, out, on_progress)
 
 
 def _copy(path: Path, out: Path) -> dict[str, object]:
@@ -43,8 +43,8 @@ def _copy(path: Path, out: Path) -> dict[str, object]:
     return {"tool": "onnx", "version": importlib.metadata.version("onnx")}
 
 
-def _export(card: ModelCard, root: Path, out: Path, tick: Callable[[float, str], None]) -> dict[str, object]:
-    tick(0.05, "loading PyTorch")
+def _export(card: ModelCard, root: Path, out: Path, on_progress: OnProgress) -> dict[str, object]:
+    on_progress(0.05, "loading PyTorch")
     import torch
 
     from mosaic_deploy.zoo import build_network
@@ -59,6 +59,6 @@ def _export(card: ModelCard, root: Path, out: Path, tick: Callable[[float, str],
     net = build_network(str(source.factory), **source.switches, head=contract.output)
     if source.weights is not None:
         load_weights(net, root / source.weights)
-    tick(0.3, "exporting and comparing with PyTorch")
+    on_progress(0.3, "exporting and comparing with PyTorch")
     exporting.export(net, out, height=contract.height, width=contract.width)
     return {"tool": "torch", "version": torch.__version__}

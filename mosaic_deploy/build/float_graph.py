@@ -18,7 +18,7 @@ from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.workers.call import GIB, Call, call
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 
 if TYPE_CHECKING:
     import onnx
@@ -62,7 +62,7 @@ class Graph:
         return read_model(path)
 
 
-def write_float_graph(model: Model, folder: Path, logs: Path, *, tick: Tick) -> Graph:
+def write_float_graph(model: Model, folder: Path, logs: Path, *, on_progress: OnProgress) -> Graph:
     """Make ``folder / model.onnx`` in a child process.
 
     Raises ``MosaicError`` where weights or graph cannot be used.
@@ -82,7 +82,7 @@ def write_float_graph(model: Model, folder: Path, logs: Path, *, tick: Tick) -> 
             log=logs / "export.log",
             cwd=folder / "write_float_graph",
         ),
-        tick=tick,
+        on_progress=on_progress,
     )
     made = outcome.result
     step = Step(

@@ -10,10 +10,12 @@ import numpy as np
 from mosaic_deploy.backends.protocol import Layout
 from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.specs.contract import Contract
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 
 
-def prepare_inputs(contract: Contract, dataset: FileDataset, folder: Path, *, tick: Tick) -> tuple[Path, ...]:
+def prepare_inputs(
+    contract: Contract, dataset: FileDataset, folder: Path, *, on_progress: OnProgress
+) -> tuple[Path, ...]:
     """Write each image as the network's input, ``.npy``."""
     folder.mkdir()
     paths = []
@@ -22,7 +24,7 @@ def prepare_inputs(contract: Contract, dataset: FileDataset, folder: Path, *, ti
         path = folder / f"{index:05d}.npy"
         np.save(path, contract.prepare(sample.image), allow_pickle=False)
         paths.append(path)
-        tick((index + 1) / len(dataset), sample.name)
+        on_progress((index + 1) / len(dataset), sample.name)
     return tuple(paths)
 
 

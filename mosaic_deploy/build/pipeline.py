@@ -19,17 +19,17 @@ from mosaic_deploy.build.inputs import prepare_inputs
 from mosaic_deploy.build.plan import Plan, Request, Unplanned, plan
 from mosaic_deploy.build.reference_maps import reference_maps
 from mosaic_deploy.build.report import BuildReport, Failure, Result
-from mosaic_deploy.build.target_build import Common, Order, build
+from mosaic_deploy.build.target_build import Common, TargetBuild, build
 from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.gate.op_support.judge import check
 from mosaic_deploy.workers.call import GIB, free_bytes, stoppable
-from mosaic_deploy.workers.progress import Progress
+from mosaic_deploy.workers.progress import StageProgress
 
 _BUILD_BYTES = 3 * GIB
 """What a build is expected to take at its height, with a margin."""
 
 
-def deploy(request: Request, *, progress: Progress) -> tuple[Result, ...]:
+def deploy(request: Request, *, progress: StageProgress) -> tuple[Result, ...]:
     """Build and prove a model on each target, several at a time as cores and memory allow.
 
     What can be refused is refused before anything is written. The artifact of each build lies in
@@ -76,10 +76,14 @@ def _folder(out: Path) -> Iterator[Path]:
         yield folder
 
 
-def _prepare(ready: Sequence[Plan], folder: Path, progress: Progress) -> tuple[list[Order], Common]:
+def _prepare(
+    ready: Sequence[Plan], folder: Path, progress: StageProgress
+) -> tuple[list[TargetBuild], Common]:
     """Everything that the builds share, and each one's op check."""
     model, data = ready[0].model, ready[0].validation
-    graph = write_float_graph(model, folder, folder / "logs", tick=lambda s, n: progress("export", s, n))
+    graph = write_float_graph(
+        model, folder, folder / "logs", on_progress=lambda s, n: progress("export", s, n)
+    )
     progress("export", 1.0, "")
     orders = _check_all(ready, graph, progress)
     if not any(order.checked is None or order.checked.passed for order in orders):
@@ -87,18 +91,25 @@ def _prepare(ready: Sequence[Plan], folder: Path, progress: Progress) -> tuple[l
     contract = graph.contract
     calibrations = {
         size: prepare_inputs(
-            contract, taken, folder / f"calibration-{size}", tick=lambda s, n: progress("calibrate", s, n)
+            contract,
+            taken,
+            folder / f"calibration-{size}",
+            on_progress=lambda s, n: progress("calibrate", s, n),
         )
         for size, taken in {len(item.calibration): item.calibration for item in ready}.items()
     }
-    inputs = prepare_inputs(contract, data, folder / "inputs", tick=lambda s, n: progress("prepare", s, n))
+    inputs = prepare_inputs(
+        contract, data, folder / "inputs", on_progress=lambda s, n: progress("prepare", s, n)
+    )
     kinds = [contract.output, *(order.kind for order in orders)]
-    references = reference_maps(graph, kinds, inputs, data, tick=lambda s, n: progress("reference", s, n))
+    references = reference_maps(
+        graph, kinds, inputs, data, on_progress=lambda s, n: progress("reference", s, n)
+    )
     progress("reference", 1.0, "")
     return orders, Common(graph, calibrations, inputs, references)
 
 
-def _check_all(ready: Sequence[Plan], graph: Graph, progress: Progress) -> list[Order]:
+def _check_all(ready: Sequence[Plan], graph: Graph, progress: StageProgress) -> list[TargetBuild]:
     orders = []
     for index, item in enumerate(ready):
         progress("check", index / len(ready), item.target.name)
@@ -107,13 +118,13 @@ def _check_all(ready: Sequence[Plan], graph: Graph, progress: Progress) -> list[
         if item.table is not None:
             model = graph.write(kind, graph.path.with_name("checked.onnx"))
             checked = check(model, table=item.table, precision=item.recipe.precision, devices=item.devices)
-        orders.append(Order(item, kind, checked))
+        orders.append(TargetBuild(item, kind, checked))
     progress("check", 1.0, "")
     return orders
 
 
 def _build_all(
-    orders: Sequence[Order], common: Common, request: Request, progress: Progress, *, alone: bool
+    orders: Sequence[TargetBuild], common: Common, request: Request, progress: StageProgress, *, alone: bool
 ) -> dict[str, Result]:
     """Build side by side; a failure ends its own build only, an interrupt ends them all."""
     if alone:
@@ -122,7 +133,7 @@ def _build_all(
     stop = Event()
     results: dict[str, Result] = {}
     with ThreadPoolExecutor(max_workers=min(len(orders), _at_once())) as pool:
-        futures: dict[Future[BuildReport], Order] = {}
+        futures: dict[Future[BuildReport], TargetBuild] = {}
         try:
             for order in orders:
                 futures[pool.submit(_build_one, order, common, request, progress, stop)] = order
@@ -139,7 +150,7 @@ def _build_all(
 
 
 def _build_one(
-    order: Order, common: Common, request: Request, progress: Progress, stop: Event
+    order: TargetBuild, common: Common, request: Request, progress: StageProgress, stop: Event
 ) -> BuildReport:
     target = order.plan.target.name
 
@@ -152,7 +163,7 @@ def _build_one(
         return build(order, common, force=request.force, progress=tell)
 
 
-def _result(future: Future[BuildReport], order: Order) -> Result:
+def _result(future: Future[BuildReport], order: TargetBuild) -> Result:
     item = order.plan
     try:
         return future.result()

@@ -14,7 +14,7 @@ from mosaic_deploy.datasets.samples import FileDataset, Pixels
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.workers.call import GIB, Call, call
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 
 _REFERENCE_TIMEOUT_S = 3600
 _REFERENCE_MEMORY = 4 * GIB
@@ -40,7 +40,7 @@ class Reference:
 
 
 def predict(
-    onnx_path: Path, inputs: Sequence[Path], folder: Path, logs: Path, *, tick: Tick
+    onnx_path: Path, inputs: Sequence[Path], folder: Path, logs: Path, *, on_progress: OnProgress
 ) -> tuple[tuple[Path, ...], Step]:
     """Run a float ONNX on ONNX Runtime's CPU kernels, in float32; one ``.npy`` per input in ``folder``."""
     folder.mkdir()
@@ -59,7 +59,7 @@ def predict(
             log=logs / "reference.log",
             cwd=folder / "work",
         ),
-        tick=tick,
+        on_progress=on_progress,
     )
     version = str(outcome.result["version"])
     return outputs, Step("reference", "onnxruntime", version, outcome.seconds, outcome.peak_bytes)
@@ -89,7 +89,12 @@ def pairs(dataset: FileDataset, first: Maps, second: Maps) -> Iterator[tuple[Pix
 
 
 def reference_maps(
-    graph: Graph, kinds: Iterable[OutputKind], inputs: Sequence[Path], dataset: FileDataset, *, tick: Tick
+    graph: Graph,
+    kinds: Iterable[OutputKind],
+    inputs: Sequence[Path],
+    dataset: FileDataset,
+    *,
+    on_progress: OnProgress,
 ) -> Mapping[OutputKind, Reference]:
     """Class maps of the float network for each output kind."""
     found: dict[OutputKind, Reference] = {}
@@ -101,9 +106,9 @@ def reference_maps(
         graph.write(kind, path)
 
         def hear(share: float, note: str, done: int = index) -> None:
-            tick((done + share) / len(wanted), note)
+            on_progress((done + share) / len(wanted), note)
 
-        outputs, step = predict(path, inputs, folder / f"scores-{kind}", logs, tick=hear)
+        outputs, step = predict(path, inputs, folder / f"scores-{kind}", logs, on_progress=hear)
         contract = graph.contract.model_copy(update={"output": kind})
         found[kind] = Reference(class_maps(contract, outputs, dataset, folder / f"maps-{kind}"), step)
     return found

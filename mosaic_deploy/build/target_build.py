@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from mosaic_deploy._version import __version__
 from mosaic_deploy.accuracy.parity import ParityReport, measure
 from mosaic_deploy.artifact.preview import Row, draw
 from mosaic_deploy.artifact.store import entries, staged, write_json
-from mosaic_deploy.backends.protocol import BuildJob, Built, File, Layout, Run, Space, Step
+from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, Run, Step, WorkDir
 from mosaic_deploy.build.float_graph import Graph
 from mosaic_deploy.build.inputs import reorder_axes
 from mosaic_deploy.build.plan import Plan
@@ -30,7 +30,7 @@ from mosaic_deploy.specs.contract import Contract
 
 if TYPE_CHECKING:
     from mosaic_deploy.specs.fields import OutputKind
-from mosaic_deploy.workers.progress import Progress
+from mosaic_deploy.workers.progress import OnProgress, StageProgress
 
 _PREVIEWED = 3
 
@@ -48,7 +48,7 @@ class Common:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class TargetBuild:
     """One build that can start: its plan, and what the op gate said."""
 
     plan: Plan
@@ -58,7 +58,9 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class BuildState:
+    """What one build has come to so far."""
+
     files: tuple[File, ...]
     steps: tuple[Step, ...]
     facts: dict[str, object] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class _Made:
     seconds: float = 0.0
 
 
-def build(order: Order, common: Common, *, force: bool, progress: Progress) -> BuildReport:
+def build(order: TargetBuild, common: Common, *, force: bool, progress: StageProgress) -> BuildReport:
     """Make and prove one artifact; a gate that says no is in the report.
 
     Raises ``MosaicError`` where a tool failed, and then leaves nothing behind.
@@ -77,30 +79,30 @@ def build(order: Order, common: Common, *, force: bool, progress: Progress) -> B
     begun = time.monotonic()
     item = order.plan
     with staged(item.place, force=force) as folder:
-        space = Space(folder / "scratch", folder / "logs")
+        space = WorkDir(folder / "scratch", folder / "logs")
         space.scratch.mkdir()
         space.logs.mkdir()
         for log in sorted((common.graph.path.parent / "logs").iterdir()):
             shutil.copyfile(log, space.logs / log.name)
         common.graph.write(order.kind, folder / "model.onnx")
-        made = _Made(files=(File("model.onnx", "float-onnx"),), steps=(common.graph.step,))
+        made = BuildState(files=(File("model.onnx", "float-onnx"),), steps=(common.graph.step,))
         if order.checked is None or order.checked.passed:
-            made = _Proof(order, common, folder, space, progress).prove(made)
+            made = TargetBuilder(order, common, folder, space, progress).prove(made)
         shutil.rmtree(space.scratch)
         return _describe(order, folder, replace(made, seconds=time.monotonic() - begun))
 
 
 @dataclass(frozen=True, slots=True)
-class _Proof:
+class TargetBuilder:
     """The work of one build in its folder."""
 
-    order: Order
+    order: TargetBuild
     common: Common
     folder: Path
-    space: Space
-    progress: Progress
+    space: WorkDir
+    progress: StageProgress
 
-    def prove(self, made: _Made) -> _Made:
+    def prove(self, made: BuildState) -> BuildState:
         """Convert, compile, run and compare."""
         job = self._job()
         inputs = self._turned(self.common.inputs, "inputs", job)
@@ -115,7 +117,7 @@ class _Proof:
         if made.conversion is not None and not made.conversion.passed:
             return made
         backend = self.order.plan.backend
-        built = backend.build(job, converted, self.folder, tick=self._tick("build"))
+        built = backend.build(job, converted, self.folder, on_progress=self._on_progress("build"))
         self.progress("build", 1.0, "")
         run, maps = self._run(built, job, inputs, "run")
         self._draw(maps[run.name])
@@ -148,10 +150,12 @@ class _Proof:
         folder = self.space.scratch / name
         return reorder_axes(paths, folder, have=job.layout, want=job.contract.layout)
 
-    def _convert(self, job: BuildJob, inputs: tuple[Path, ...], made: _Made) -> tuple[Built | None, _Made]:
+    def _convert(
+        self, job: BuildJob, inputs: tuple[Path, ...], made: BuildState
+    ) -> tuple[CompiledModel | None, BuildState]:
         """The float network in the runtime's own format, and how it compares before anything is quantised."""
         item = self.order.plan
-        converted = item.backend.convert(job, tick=self._tick("convert"))
+        converted = item.backend.convert(job, on_progress=self._on_progress("convert"))
         self.progress("convert", 1.0, "")
         if converted is None:
             return None, made
@@ -162,10 +166,12 @@ class _Proof:
         return converted, replace(made, steps=steps, conversion=Conversion(parity, precision))
 
     def _run(
-        self, built: Built, job: BuildJob, inputs: tuple[Path, ...], stage: str
+        self, built: CompiledModel, job: BuildJob, inputs: tuple[Path, ...], stage: str
     ) -> tuple[Run, Mapping[str, Maps]]:
         item = self.order.plan
-        run = item.backend.run(built, job.contract, inputs, space=self.space, tick=self._tick(stage))
+        run = item.backend.run(
+            built, job.contract, inputs, space=self.space, on_progress=self._on_progress(stage)
+        )
         self.progress(stage, 1.0, "")
         ran = {**run.others, run.name: run.outputs}
         place = self.space.scratch / f"maps-{stage.replace(' ', '-')}"
@@ -210,11 +216,11 @@ class _Proof:
         labels = self.common.graph.contract.labels
         draw(rows, labels, self.folder / "preview.webp", candidate=item.target.name)
 
-    def _tick(self, stage: str) -> Callable[[float, str], None]:
+    def _on_progress(self, stage: str) -> OnProgress:
         return lambda share, note: self.progress(stage, min(share, 0.999), note)
 
 
-def _describe(order: Order, folder: Path, made: _Made) -> BuildReport:
+def _describe(order: TargetBuild, folder: Path, made: BuildState) -> BuildReport:
     item = order.plan
     files = list(made.files)
     if order.checked is not None:

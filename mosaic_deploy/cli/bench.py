@@ -28,7 +28,7 @@ def bench(
     if plot is not None:
         drawing.require_free(plot, force=force)
     request = run.BenchRequest(
-        tuple(artifacts), versus=vs, runs=runs, rounds=rounds, threads=threads, image=image
+        tuple(artifacts), baseline=vs, runs=runs, rounds=rounds, threads=threads, image=image
     )
     with bars(quiet=json_) as progress:
         report = run.bench(request, progress=progress)

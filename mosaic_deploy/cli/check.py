@@ -83,7 +83,7 @@ def check(
         from mosaic_deploy.cli.progress_bars import Bars
 
         with Bars(quiet=False) as bars:
-            report = run_gate(request, repository=repository, fixer=by_passes, tick=bars)
+            report = run_gate(request, repository=repository, fixer=by_passes, on_progress=bars)
     give(render(report, repository), output)
     for judged in report.models:
         if judged.error:

@@ -25,6 +25,6 @@ def render_streets(
             split=split,
             indices=range(scenes),
             seed=seed,
-            tick=lambda s: progress("render", s, ""),
+            on_progress=lambda s: progress("render", s, ""),
         )
     say(f"wrote {scenes} scenes to {out / split}")

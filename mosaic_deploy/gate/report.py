@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mosaic_deploy.gate.config import Waiver
-from mosaic_deploy.gate.verdict import Item, Verdict
+from mosaic_deploy.gate.verdict import Item, TargetVerdict
 
 if TYPE_CHECKING:
     from mosaic_deploy.gate.fix_report import FixReport
@@ -24,7 +24,7 @@ class Fixed:
 
 
 @dataclass(frozen=True, slots=True)
-class Culprit:
+class Reproducer:
     """The smallest part of a model that a compiler refuses."""
 
     file: str
@@ -44,16 +44,16 @@ class Verified:
     """With the version that was asked; empty where none can be."""
     said: Literal["compiles", "refused", "no compiler"]
     note: str = ""
-    culprits: tuple[Culprit, ...] = ()
+    culprits: tuple[Reproducer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ModelResult:
     """A model and its verdicts, or why it has none."""
 
     model: str
     """Its path from the repository's top, or the whole path of what lies outside."""
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[TargetVerdict, ...]
     error: str = ""
     """Why the file cannot be used, in one line."""
     fixed: tuple[Fixed, ...] = ()
@@ -66,7 +66,7 @@ class Judged:
 class GateReport:
     """The whole answer."""
 
-    models: tuple[Judged, ...]
+    models: tuple[ModelResult, ...]
     config: str = ""
     """Path of the ``mosaic-deploy.toml`` in force, or empty."""
     expired: tuple[Waiver, ...] = ()
@@ -91,7 +91,7 @@ class GateReport:
         judged = all(v.table for v in verdicts) and "no compiler" not in heard
         return 2 if any(judged.error for judged in self.models) or not judged else 0
 
-    def verdicts(self) -> Iterator[tuple[Judged, Verdict]]:
+    def verdicts(self) -> Iterator[tuple[ModelResult, TargetVerdict]]:
         """Every verdict with its model."""
         for judged in self.models:
             for verdict in judged.verdicts:
@@ -131,7 +131,7 @@ def _fixed(fixed: Fixed) -> dict[str, object]:
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, object]:
+def _verdict(verdict: TargetVerdict) -> dict[str, object]:
     return {
         "target": verdict.target,
         "recipe": verdict.recipe,

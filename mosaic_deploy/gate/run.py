@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mosaic_deploy.errors import ModelError, UsageError
 from mosaic_deploy.gate.config import ProjectConfig, find_config, read_config
-from mosaic_deploy.gate.report import Fixed, GateReport, Judged, Verified
+from mosaic_deploy.gate.report import Fixed, GateReport, ModelResult, Verified
 from mosaic_deploy.gate.repository import Repository
-from mosaic_deploy.gate.verdict import Fixer, Subject, Terms, find_subject, judge_model, mark_known, no_fixes
+from mosaic_deploy.gate.verdict import (
+    Fixer,
+    GatePolicy,
+    GateTarget,
+    find_subject,
+    judge_model,
+    mark_known,
+    no_fixes,
+)
 from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.specs.registry import spec_names
 from mosaic_deploy.specs.target import TargetSpec
-
-Tick = Callable[[str, float, str], None]
-"""Stage, share done in [0, 1], note."""
+from mosaic_deploy.workers.progress import StageProgress
 
 _ALL = "all"  # as in plan.py, whose imports are too heavy for a check
 
@@ -56,13 +61,13 @@ class _Setting:
     """The request with the config's answers filled in."""
 
     models: tuple[Path, ...]
-    subjects: tuple[Subject, ...]
-    terms: Terms
+    subjects: tuple[GateTarget, ...]
+    terms: GatePolicy
     config: Path | None
     base: Path | None
     repository: Repository
     request: GateRequest
-    tick: Tick
+    on_progress: StageProgress
 
     def known_as(self, model: Path) -> str:
         """The path that waivers know a model by."""
@@ -79,7 +84,11 @@ class _Setting:
 
 
 def run_gate(
-    request: GateRequest, *, repository: Repository, fixer: Fixer = no_fixes, tick: Tick = silent
+    request: GateRequest,
+    *,
+    repository: Repository,
+    fixer: Fixer = no_fixes,
+    on_progress: StageProgress = silent,
 ) -> GateReport:
     """Judge every model on every target.
 
@@ -88,7 +97,7 @@ def run_gate(
 
     Raises ``UsageError`` (or a child of it) for what is wrong with the request, the config or the base.
     """
-    setting = _settle(request, repository, fixer, tick)
+    setting = _settle(request, repository, fixer, on_progress)
     waivers = setting.terms.waivers
     models = tuple(_judge(path, setting) for path in setting.models)
     used = {
@@ -108,7 +117,9 @@ def run_gate(
     )
 
 
-def _settle(request: GateRequest, repository: Repository, fixer: Fixer, tick: Tick) -> _Setting:
+def _settle(
+    request: GateRequest, repository: Repository, fixer: Fixer, on_progress: StageProgress
+) -> _Setting:
     path = request.config or find_config(request.folder)
     config = read_config(path) if path else ProjectConfig(schema=1)
     models = request.models or (config.find_models(path.parent) if path else ())
@@ -133,7 +144,7 @@ def _settle(request: GateRequest, repository: Repository, fixer: Fixer, tick: Ti
     return _Setting(
         models=models,
         subjects=subjects,
-        terms=Terms(
+        terms=GatePolicy(
             today=datetime.now(UTC).date(),
             waivers=config.waiver,
             max_fallback_macs=next((limit for limit in given if limit is not None), None),
@@ -143,16 +154,16 @@ def _settle(request: GateRequest, repository: Repository, fixer: Fixer, tick: Ti
         base=request.base,
         repository=repository,
         request=request,
-        tick=tick,
+        on_progress=on_progress,
     )
 
 
-def _judge(path: Path, setting: _Setting) -> Judged:
+def _judge(path: Path, setting: _Setting) -> ModelResult:
     name = setting.repository.name(path)
     try:
         judged = _judge_one(path, setting)
     except ModelError as err:
-        return Judged(name, (), str(err))
+        return ModelResult(name, (), str(err))
     earlier = setting.base_of(path)
     if earlier is None:
         return judged
@@ -167,23 +178,25 @@ def _judge(path: Path, setting: _Setting) -> Judged:
     return replace(judged, verdicts=verdicts)
 
 
-def _judge_one(path: Path, setting: _Setting) -> Judged:
+def _judge_one(path: Path, setting: _Setting) -> ModelResult:
     """Fix the model, judge it and ask the compilers, as far as each is wanted."""
-    name, request, tick = setting.repository.name(path), setting.request, setting.tick
+    name, request, on_progress = setting.repository.name(path), setting.request, setting.on_progress
     known = [subject for subject in setting.subjects if subject.table is not None]
     fixed: tuple[Fixed, ...] = ()
     if request.fix_to is not None:
         from mosaic_deploy.gate.fix.fix_file import fix_file
 
-        fixed = fix_file(path, request.fix_to, known, inputs=request.inputs, tick=tick)
+        fixed = fix_file(path, request.fix_to, known, inputs=request.inputs, on_progress=on_progress)
     model = read_model(request.fix_to or path)
     verdicts = judge_model(model, setting.subjects, path=setting.known_as(path), terms=setting.terms)
     verified: tuple[Verified, ...] = ()
     if request.verify:
         from mosaic_deploy.gate.verify import verify
 
-        verified = tuple(verify(model, s, stem=path.stem, save=request.save, tick=tick) for s in known)
-    return Judged(name, verdicts, fixed=fixed, verified=verified)
+        verified = tuple(
+            verify(model, s, stem=path.stem, save=request.save, on_progress=on_progress) for s in known
+        )
+    return ModelResult(name, verdicts, fixed=fixed, verified=verified)
 
 
 def share(text: str | None, option: str) -> float | None:

@@ -33,7 +33,7 @@ Kind = Literal["supported", "supported after fixes", "unsupported", "no table"]
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class GateTarget:
     """A target as the gate needs it."""
 
     name: str
@@ -42,19 +42,19 @@ class Subject:
     devices: tuple[str, ...]
 
 
-Fixer = Callable[["onnx.ModelProto", Subject, Precision], Callable[[Violation], bool]]
+Fixer = Callable[["onnx.ModelProto", GateTarget, Precision], Callable[[Violation], bool]]
 """Makes, for a model on a target, the test whether some pass would do away with a violation."""
 
 
 def no_fixes(
-    _model: onnx.ModelProto, _subject: Subject, _precision: Precision
+    _model: onnx.ModelProto, _subject: GateTarget, _precision: Precision
 ) -> Callable[[Violation], bool]:
     """Fix nothing."""
     return lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class GatePolicy:
     """What the gate puts up with."""
 
     today: date
@@ -96,7 +96,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TargetVerdict:
     """What one target makes of one model."""
 
     target: str
@@ -152,7 +152,7 @@ def _share(items: Sequence[Item]) -> float:
     return min(1.0, sum(item.violation.macs_share for item in items if item.falls_back))
 
 
-def find_subject(name: str, recipe: str | None = None) -> Subject:
+def find_subject(name: str, recipe: str | None = None) -> GateTarget:
     """Load a target with a recipe of its own, by default its first.
 
     Raises ``SpecError`` for an unknown name, and ``UsageError`` for a recipe that the target does not take.
@@ -164,15 +164,15 @@ def find_subject(name: str, recipe: str | None = None) -> Subject:
             f"recipe {chosen.name} is not for target {target.name}, which takes {', '.join(target.recipes)}"
         )
     if target.ops is None:
-        return Subject(target.name, chosen, None, ())
+        return GateTarget(target.name, chosen, None, ())
     backend = load_backend(target.backend)
     devices = backend.devices(backend.check_options(target, {}))
-    return Subject(target.name, chosen, load_table(target.ops), devices)
+    return GateTarget(target.name, chosen, load_table(target.ops), devices)
 
 
 def judge_model(
-    model: onnx.ModelProto, subjects: Sequence[Subject], *, path: str, terms: Terms
-) -> tuple[Verdict, ...]:
+    model: onnx.ModelProto, subjects: Sequence[GateTarget], *, path: str, terms: GatePolicy
+) -> tuple[TargetVerdict, ...]:
     """Judge a model, as ``read_model`` returned it, on each target.
 
     Args:
@@ -185,13 +185,13 @@ def judge_model(
     return tuple(_judge(model, described, subject, path, terms) for subject in subjects)
 
 
-def decisive(described: Sequence[Node], subject: Subject) -> Precision:
+def decisive(described: Sequence[Node], subject: GateTarget) -> Precision:
     """Say what a model is judged as: a quantised one as it is, any other as the recipe will leave it."""
-    quantised = any(node.op == "QuantizeLinear" and not node.folded for node in described)
-    return "float" if quantised else subject.recipe.precision
+    quantized = any(node.op == "QuantizeLinear" and not node.folded for node in described)
+    return "float" if quantized else subject.recipe.precision
 
 
-def mark_known(verdict: Verdict, base: Verdict) -> Verdict:
+def mark_known(verdict: TargetVerdict, base: TargetVerdict) -> TargetVerdict:
     """Mark what an earlier version of the model had too.
 
     A violation is known if the same node violated the same rule as badly; or, where nodes were renamed, as
@@ -226,10 +226,10 @@ def _take(counts: Counter[tuple[object, ...]], key: tuple[object, ...]) -> bool:
 
 
 def _judge(
-    model: onnx.ModelProto, described: tuple[Node, ...], subject: Subject, path: str, terms: Terms
-) -> Verdict:
+    model: onnx.ModelProto, described: tuple[Node, ...], subject: GateTarget, path: str, terms: GatePolicy
+) -> TargetVerdict:
     if subject.table is None:
-        return Verdict(subject.name, subject.recipe.name, "")
+        return TargetVerdict(subject.name, subject.recipe.name, "")
     precision = decisive(described, subject)
 
     def judge(precision: Precision) -> CheckReport:
@@ -243,7 +243,7 @@ def _judge(
     before = judge("float") if takes_floats and precision != "float" else final
     fixable = terms.fixer(model, subject, precision)
     waivers = [waiver for waiver in terms.waivers if waiver.applies(subject.name, path)]
-    return Verdict(
+    return TargetVerdict(
         target=subject.name,
         recipe=subject.recipe.name,
         table=final.table,

@@ -20,23 +20,22 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.fleet import try_all
-from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import COMPILERS, load_compiler
 from mosaic_deploy.errors import ModelError, ToolError, UsageError
-from mosaic_deploy.gate.report import Culprit, Verified
-from mosaic_deploy.gate.verdict import Subject, decisive
+from mosaic_deploy.gate.report import Reproducer, Verified
+from mosaic_deploy.gate.verdict import GateTarget, decisive
 from mosaic_deploy.graph.facts import Node, inputs_of, nodes
 from mosaic_deploy.graph.intermediates import activations
 from mosaic_deploy.graph.subgraph import cut
 from mosaic_deploy.specs.precision import Precision
+from mosaic_deploy.workers.progress import OnProgress, StageProgress
 
 if TYPE_CHECKING:
     import onnx
 
-Tick = Callable[[str, float, str], None]
-"""Stage, share done in [0, 1], note."""
 
-TrySome = Callable[[Sequence[Case]], Iterator[tuple[Case, tuple[Outcome, ...]]]]
+TrySome = Callable[[Sequence[Case]], Iterator[tuple[Case, tuple[CaseOutcome, ...]]]]
 """Compiles and runs cases, each with its outcomes in no particular order."""
 
 SECONDS = 600.0
@@ -46,7 +45,9 @@ _FEW = 24
 """Nodes up to which each is left out in turn."""
 
 
-def verify(model: onnx.ModelProto, subject: Subject, *, stem: str, save: Path, tick: Tick) -> Verified:
+def verify(
+    model: onnx.ModelProto, subject: GateTarget, *, stem: str, save: Path, on_progress: StageProgress
+) -> Verified:
     """Compile a model for a target and run it once on random pixels.
 
     Args:
@@ -54,7 +55,7 @@ def verify(model: onnx.ModelProto, subject: Subject, *, stem: str, save: Path, t
         subject: the target, with its op table.
         stem: begins the names of reproducers.
         save: folder for them, made when there is one.
-        tick: progress.
+        on_progress: progress.
 
     Raises:
         UsageError: a reproducer cannot be written.
@@ -70,12 +71,12 @@ def verify(model: onnx.ModelProto, subject: Subject, *, stem: str, save: Path, t
     precision = decisive(nodes(model), subject)
     with tempfile.TemporaryDirectory(prefix="mosaic-verify-") as scratch:
 
-        def try_some(cases: Sequence[Case]) -> Iterator[tuple[Case, tuple[Outcome, ...]]]:
+        def try_some(cases: Sequence[Case]) -> Iterator[tuple[Case, tuple[CaseOutcome, ...]]]:
             work = Path(tempfile.mkdtemp(dir=scratch))
             return try_all(name, cases, jobs=1, everywhere=False, folder=work, seconds=SECONDS)
 
         def told(share: float, note: str) -> None:
-            tick(f"verify {subject.name}", share, note)
+            on_progress(f"verify {subject.name}", share, note)
 
         found = Search(model, precision, try_some, Path(scratch), told).run()
         tool = f"{subject.table.tool} {compiler.version()}"
@@ -116,11 +117,11 @@ class Search:
         precision: Precision,
         try_some: TrySome,
         scratch: Path,
-        tick: Callable[[float, str], None],
+        on_progress: OnProgress,
     ) -> None:
         """Begin with the whole model; nothing is tried yet."""
-        self._model, self._precision, self._try, self._scratch, self._tick = (
-            model, precision, try_some, scratch, tick,
+        self._model, self._precision, self._try, self._scratch, self._on_progress = (
+            model, precision, try_some, scratch, on_progress,
         )  # fmt: skip
         self._described = nodes(model)
         self._live = [i for i, node in enumerate(self._described) if not node.folded]
@@ -129,18 +130,18 @@ class Search:
 
     def run(self) -> Found:
         """Try the whole, and if it is refused find the smallest part that is."""
-        self._tick(0.0, "compiling the whole model")
+        self._on_progress(0.0, "compiling the whole model")
         self._values = _pixels(self._model)
         outcome = self._worst([self._case(self._model)])[0]
         if not _refuses(outcome):
-            self._tick(1.0, "")
+            self._on_progress(1.0, "")
             return Found(difference=outcome.difference)
         refused = f"{outcome.found} on {outcome.device}" + (f": {outcome.error}" if outcome.error else "")
         found = Found(refused=refused)
-        self._tick(0.1, "refused: trying its nodes one by one")
+        self._on_progress(0.1, "refused: trying its nodes one by one")
         self._reveal()
         found.parts = self._single() or self._several()
-        self._tick(1.0, "")
+        self._on_progress(1.0, "")
         return found
 
     def _single(self) -> list[Part]:
@@ -181,7 +182,7 @@ class Search:
         """Halve for the least count that fails; ``high`` is known to."""
         while low < high:
             middle = (low + high) // 2
-            self._tick(0.5, f"halving: {low} to {high} nodes")
+            self._on_progress(0.5, f"halving: {low} to {high} nodes")
             if self._fails(places(middle)):
                 high = middle
             else:
@@ -205,7 +206,7 @@ class Search:
         feeds = {tensor.name: self._values[tensor.name] for tensor in inputs_of(model)}
         return Case(f"part {self._count}", "", "", "chain", model, feeds, self._precision)
 
-    def _worst(self, cases: Sequence[Case]) -> list[Outcome]:
+    def _worst(self, cases: Sequence[Case]) -> list[CaseOutcome]:
         """Try cases; of each the outcome on the device that refuses it, if there is one."""
         found = {case.name: outcomes for case, outcomes in self._try(cases)} if cases else {}
         return [max(found[case.name], key=_rank) for case in cases]
@@ -227,11 +228,11 @@ class Search:
         self._values.update(values)
 
 
-def _refuses(outcome: Outcome) -> bool:
+def _refuses(outcome: CaseOutcome) -> bool:
     return outcome.found in ("falls-back", "fails-to-compile")
 
 
-def _rank(outcome: Outcome) -> tuple[bool, float]:
+def _rank(outcome: CaseOutcome) -> tuple[bool, float]:
     return _refuses(outcome), outcome.difference or 0.0
 
 
@@ -253,7 +254,7 @@ def _pixels(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     return feeds
 
 
-def _save(part: Part, stem: str, target: str, number: int, folder: Path) -> Culprit:
+def _save(part: Part, stem: str, target: str, number: int, folder: Path) -> Reproducer:
     ops = list(dict.fromkeys(node.op_type for node in part.model.graph.node))
     words = re.sub(r"[^A-Za-z0-9]+", "-", f"{stem}-{target}-{number + 1}-{'-'.join(ops[:4])}").strip("-")
     path = folder / f"{words[:100]}.onnx"
@@ -262,4 +263,4 @@ def _save(part: Part, stem: str, target: str, number: int, folder: Path) -> Culp
         path.write_bytes(part.model.SerializeToString())
     except OSError as err:
         raise UsageError(f"--save {folder}: cannot be written ({err.strerror})") from err
-    return Culprit(str(path), part.nodes, tuple(ops), part.error)
+    return Reproducer(str(path), part.nodes, tuple(ops), part.error)

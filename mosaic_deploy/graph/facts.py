@@ -34,7 +34,7 @@ _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class QuantParams:
     """The integers behind a quantised tensor: real = scale * (integer - zero point)."""
 
     dtype: str
@@ -56,7 +56,7 @@ class Tensor:
     """Whether a compiler that folds constants knows its values."""
     value: NDArray[Any] | None = None
     """The values of a small constant that is stored as such."""
-    grid: Grid | None = None
+    grid: QuantParams | None = None
     """Where ``DequantizeLinear`` makes it or ``QuantizeLinear`` reads it: the integers it stands for."""
 
     @property
@@ -123,7 +123,7 @@ def title(node: onnx.NodeProto) -> str:
     return node.name or next(filter(None, node.output))
 
 
-def _grids(graph: onnx.GraphProto, constants: Mapping[str, Tensor]) -> dict[str, Grid]:
+def _grids(graph: onnx.GraphProto, constants: Mapping[str, Tensor]) -> dict[str, QuantParams]:
     """Map each float tensor beside a Q or DQ node to the integers it stands for."""
     grids = {}
     for node in graph.node:
@@ -137,7 +137,7 @@ def _grids(graph: onnx.GraphProto, constants: Mapping[str, Tensor]) -> dict[str,
             integers.dtype if integers is not None and integers.dtype else point.dtype if point else "uint8"
         )
         name = node.output[0] if node.op_type == "DequantizeLinear" else node.input[0]
-        grids[name] = Grid(dtype, scale, None if zero is None else int(zero))
+        grids[name] = QuantParams(dtype, scale, None if zero is None else int(zero))
     return grids
 
 
@@ -179,7 +179,10 @@ def _dtype(kind: int) -> str:
 
 
 def _describe(
-    proto: onnx.NodeProto, known: Mapping[str, Tensor], grids: Mapping[str, Grid], opsets: Mapping[str, int]
+    proto: onnx.NodeProto,
+    known: Mapping[str, Tensor],
+    grids: Mapping[str, QuantParams],
+    opsets: Mapping[str, int],
 ) -> Node:
     domain = "" if proto.domain == "ai.onnx" else proto.domain
     opset = opsets.get(domain, 1)

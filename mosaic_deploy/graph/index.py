@@ -20,7 +20,7 @@ _EXTENDED = frozenset({"GridSample", "DFT"})
 
 
 @final
-class Graph:
+class GraphIndex:
     """Facts about the main graph of a model that ``read_model`` returned; nothing here changes it."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -28,16 +28,16 @@ class Graph:
         self.opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
         self._shapes: dict[str, tuple[int, ...] | None] = {}
         self._types: dict[str, int] = {}
-        self._makers: dict[str, onnx.NodeProto] = {}
-        self._readers: dict[str, list[onnx.NodeProto]] = {}
+        self._producers: dict[str, onnx.NodeProto] = {}
+        self._consumers: dict[str, list[onnx.NodeProto]] = {}
         self._constants: dict[str, onnx.TensorProto] = {}
         self._titles = Counter(title(node) for node in model.graph.node)
-        self.fixed = frozenset(_fixed(model.graph))
+        self.protected = frozenset(_protected(model.graph))
         self._note_tensors(model.graph)
         for node in model.graph.node:
-            self._makers.update(dict.fromkeys(filter(None, node.output), node))
+            self._producers.update(dict.fromkeys(filter(None, node.output), node))
             for name in filter(None, node.input):
-                self._readers.setdefault(name, []).append(node)
+                self._consumers.setdefault(name, []).append(node)
 
     def _note_tensors(self, graph: onnx.GraphProto) -> None:
         for value in (*graph.input, *graph.value_info, *graph.output):
@@ -56,7 +56,7 @@ class Graph:
 
     def knows(self, name: str) -> bool:
         """Tell whether a tensor or node is called so already."""
-        return name in self._shapes or name in self._makers or name in self._titles
+        return name in self._shapes or name in self._producers or name in self._titles
 
     def stem(self, node: onnx.NodeProto) -> str:
         """Return a name for a node that no other has."""
@@ -82,7 +82,7 @@ class Graph:
 
         if name in self._constants:
             return onnx.numpy_helper.to_array(self._constants[name])
-        node = self._makers.get(name)
+        node = self._producers.get(name)
         if node is None or node.op_type != "Constant" or node.domain or len(node.attribute) != 1:
             return None
         attribute = node.attribute[0]
@@ -93,32 +93,32 @@ class Graph:
         dtype = np.int64 if attribute.name.startswith("value_int") else np.float32
         return np.asarray(onnx.helper.get_attribute_value(attribute), dtype)
 
-    def maker(self, name: str, *ops: str) -> onnx.NodeProto | None:
+    def producer(self, name: str, *ops: str) -> onnx.NodeProto | None:
         """Return the node that makes a tensor, if it is one of ONNX's own ``ops`` (any if none is named)."""
-        node = self._makers.get(name)
+        node = self._producers.get(name)
         if node is None or node.domain not in ("", "ai.onnx") or (ops and node.op_type not in ops):
             return None
         return node
 
-    def readers(self, name: str) -> tuple[onnx.NodeProto, ...]:
+    def consumers(self, name: str) -> tuple[onnx.NodeProto, ...]:
         """Return the nodes that read a tensor, in the graph's order."""
-        return tuple(self._readers.get(name, ()))
+        return tuple(self._consumers.get(name, ()))
 
-    def only_reader(self, name: str) -> onnx.NodeProto | None:
+    def only_consumer(self, name: str) -> onnx.NodeProto | None:
         """Return the one node that reads a tensor; None if there are others or it leaves the graph."""
-        readers = self.readers(name)
-        return readers[0] if len(readers) == 1 and name not in self.fixed else None
+        readers = self.consumers(name)
+        return readers[0] if len(readers) == 1 and name not in self.protected else None
 
-    def quantised(self, node: onnx.NodeProto) -> bool:
+    def quantized(self, node: onnx.NodeProto) -> bool:
         """Tell whether a node stands between DequantizeLinear and QuantizeLinear of a quantised model."""
-        before = (self._makers.get(name) for name in node.input)
-        after = (reader for name in node.output for reader in self.readers(name))
-        dequantised = any(
+        before = (self._producers.get(name) for name in node.input)
+        after = (reader for name in node.output for reader in self.consumers(name))
+        dequantized = any(
             n is not None and n.op_type == "DequantizeLinear" and len(n.input) > 2 for n in before
         )
-        return dequantised or any(n.op_type == "QuantizeLinear" for n in after)
+        return dequantized or any(n.op_type == "QuantizeLinear" for n in after)
 
-    def speaks(self, opset: int) -> bool:
+    def supports_opset(self, opset: int) -> bool:
         """Tell whether the model has that opset, or can be raised to it without touching a node."""
         if self.opset >= opset:
             return True
@@ -128,7 +128,7 @@ class Graph:
         return _EXTENDED.isdisjoint(ops)
 
 
-def _fixed(graph: onnx.GraphProto) -> Iterator[str]:
+def _protected(graph: onnx.GraphProto) -> Iterator[str]:
     """Names that must live on: the graph's outputs, and whatever bodies of If and Loop read."""
     for value in graph.output:
         yield value.name

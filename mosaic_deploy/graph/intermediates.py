@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.workers.call import GIB, Call, call
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def activations(model: onnx.ModelProto, feeds: Arrays, names: Collection[str], f
         return {name: held[str(i)] for i, name in enumerate(names)}
 
 
-def compute(request: JsonObject, _tick: Tick) -> JsonObject:
+def compute(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     """The child's part: ``model.onnx`` and ``feeds.npz`` of a folder -> ``values.npz``, numbered."""
     import onnxruntime as ort
 

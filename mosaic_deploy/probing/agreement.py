@@ -9,7 +9,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 from mosaic_deploy.backends.oracle.case import Case, Sort
-from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.gate.op_support.judge import CheckReport, check
 from mosaic_deploy.gate.op_support.rules import gaps
 from mosaic_deploy.gate.op_support.tables import OpTable
@@ -28,7 +28,7 @@ WRONG: tuple[Kind, ...] = ("false accept", "false reject")
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class Classified:
     """What a table says of one case against what came of it."""
 
     case: str
@@ -46,13 +46,13 @@ class Weighed:
     """The first device's, as a share of the reference's range; None where it is no number."""
 
 
-def weigh(case: Case, outcomes: Sequence[Outcome], table: OpTable) -> Weighed:
+def classify(case: Case, outcomes: Sequence[CaseOutcome], table: OpTable) -> Classified:
     """Compare, device by device: one that is not right makes the case so, false accepts before the rest."""
     described = nodes(case.model)
     heard = [outcome for outcome in outcomes if outcome.found != "no-reference"]
     if not heard:
         return _weighed(case, "no reference", outcomes, ())
-    by_kind: dict[Kind, list[Outcome]] = {}
+    by_kind: dict[Kind, list[CaseOutcome]] = {}
     violated: dict[Kind, list[str]] = {}
     for outcome, report in zip(heard, _reports(case, described, heard, table), strict=True):
         kind = _kind(outcome, report)
@@ -65,7 +65,7 @@ def weigh(case: Case, outcomes: Sequence[Outcome], table: OpTable) -> Weighed:
 
 
 def _reports(
-    case: Case, described: Sequence[Node], outcomes: Sequence[Outcome], table: OpTable
+    case: Case, described: Sequence[Node], outcomes: Sequence[CaseOutcome], table: OpTable
 ) -> list[CheckReport]:
     """One check per device; one for all where it finds nothing."""
     # A case is no network: nobody folds a Cast at its input.
@@ -80,7 +80,7 @@ def _reports(
     return [judge([outcome.device]) for outcome in outcomes]
 
 
-def _kind(outcome: Outcome, report: CheckReport) -> Kind:
+def _kind(outcome: CaseOutcome, report: CheckReport) -> Kind:
     runs = outcome.found == "runs"
     if not report.violations:
         return "agrees" if runs else "false accept"
@@ -103,9 +103,9 @@ def _accepting(case: Case, described: Sequence[Node], table: OpTable) -> list[st
     ]
 
 
-def _weighed(case: Case, kind: Kind, outcomes: Sequence[Outcome], rules: Iterable[str]) -> Weighed:
+def _weighed(case: Case, kind: Kind, outcomes: Sequence[CaseOutcome], rules: Iterable[str]) -> Classified:
     first = outcomes[0]
-    return Weighed(
+    return Classified(
         case=case.name,
         op=case.op,
         sort=case.sort,
@@ -125,7 +125,7 @@ class Agreement:
     table: str
     tool: str
     """And its version: the one that was run."""
-    weighed: tuple[Weighed, ...]
+    weighed: tuple[Classified, ...]
 
     @property
     def counts(self) -> Mapping[Kind, int]:
@@ -142,7 +142,7 @@ class Agreement:
         """Share in [0, 1] of the cases that have a reference; 0 where none has."""
         return self.counts[kind] / self.compared if self.compared else 0.0
 
-    def of(self, *kinds: Kind) -> tuple[Weighed, ...]:
+    def of(self, *kinds: Kind) -> tuple[Classified, ...]:
         """The cases of some kinds, by their names."""
         return tuple(sorted((w for w in self.weighed if w.kind in kinds), key=lambda w: w.case))
 
@@ -165,7 +165,7 @@ class Agreement:
         view.add_column("operators")
         for heading in ("cases", *KINDS):
             view.add_column(heading, justify="right")
-        by_op: dict[str, list[Weighed]] = {}
+        by_op: dict[str, list[Classified]] = {}
         for item in self.weighed:
             by_op.setdefault("chains" if item.sort == "chain" else item.op, []).append(item)
         for op, items in sorted(by_op.items()):
@@ -191,7 +191,7 @@ def markdown(agreements: Iterable[Agreement]) -> str:
     return "\n".join(lines)
 
 
-def _cells(items: Sequence[Weighed]) -> list[str]:
+def _cells(items: Sequence[Classified]) -> list[str]:
     found = Counter(item.kind for item in items)
     return [str(len(items)), *(str(found[kind]) if found[kind] else "-" for kind in KINDS)]
 
@@ -200,5 +200,5 @@ def _key(kind: Kind) -> str:
     return kind.replace(" ", "_")
 
 
-def _entry(item: Weighed) -> dict[str, object]:
+def _entry(item: Classified) -> dict[str, object]:
     return asdict(item) | {"devices": list(item.devices), "rules": list(item.rules)}

@@ -23,13 +23,13 @@ class Form:
     """Of the data."""
     dtypes: tuple[str, ...] = ("float32",)
     """Of the data, as numpy says; float32 is also tried quantised."""
-    quantised: bool = True
+    quantized: bool = True
     """Whether float32 is worth trying quantised."""
     axes: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     """What else varies, all combinations: ``{"kernel": (1, 3, 5)}``. The first value is the plain one."""
     more: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     """Further values of the same axes for random cases, inside and outside what tables allow."""
-    tells: tuple[str, ...] = ()
+    discriminators: tuple[str, ...] = ()
     """Constraints (``constraints/``) that may decide: rules are told apart by them."""
     least: int = 1
     """The oldest version of the operator in which the form can be written."""

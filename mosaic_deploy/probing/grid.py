@@ -59,7 +59,7 @@ def _tried(
     except UnfitError:
         return
     wanted: list[Precision] = ["float"]
-    if dtype == "float32" and form.quantised:
+    if dtype == "float32" and form.quantized:
         wanted += [p for p in precisions if p != "float"]
     for precision in wanted:
         yield Case(f"{stem} {precision}{axes}", form.op, form.name, sort, model, sketch.feeds, precision)

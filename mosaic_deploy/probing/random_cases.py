@@ -163,7 +163,7 @@ def _drawn(sketch: Sketch, form: Form) -> Sketch | None:
 def _possible(wanted: Precision, sketch: Sketch, forms: Sequence[Form]) -> Precision:
     """The precision, or ``float`` where the forms or the data make no sense quantised."""
     floats = any(str(feed.dtype) == "float32" for feed in sketch.feeds.values())
-    return wanted if floats and all(form.quantised for form in forms) else "float"
+    return wanted if floats and all(form.quantized for form in forms) else "float"
 
 
 def _said(values: Mapping[str, Value]) -> str:

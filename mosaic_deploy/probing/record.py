@@ -18,7 +18,7 @@ from zlib import crc32
 import numpy as np
 
 from mosaic_deploy.backends.oracle.case import Case
-from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.errors import UsageError
 
 
@@ -33,7 +33,7 @@ class Record:
         another table or version of the tool.
         """
         self._path = path
-        self._held: dict[str, tuple[int, tuple[Outcome, ...]]] = {}
+        self._held: dict[str, tuple[int, tuple[CaseOutcome, ...]]] = {}
         try:
             whole = _whole(path)
             if whole:
@@ -51,18 +51,18 @@ class Record:
         self._file.close()
 
     @property
-    def known(self) -> Mapping[str, tuple[Outcome, ...]]:
+    def known(self) -> Mapping[str, tuple[CaseOutcome, ...]]:
         """Outcomes by the case's name."""
         return {name: outcomes for name, (_, outcomes) in self._held.items()}
 
-    def current(self, cases: Iterable[Case], known: dict[str, tuple[Outcome, ...]]) -> Iterator[Case]:
+    def current(self, cases: Iterable[Case], known: dict[str, tuple[CaseOutcome, ...]]) -> Iterator[Case]:
         """Pass cases on; what is known of one that has changed since is taken out of ``known`` before."""
         for case in cases:
             if case.name in self._held and self._held[case.name][0] != checksum(case):
                 known.pop(case.name, None)
             yield case
 
-    def add(self, case: Case, outcomes: Sequence[Outcome]) -> None:
+    def add(self, case: Case, outcomes: Sequence[CaseOutcome]) -> None:
         """Append what came of a case, beside what is known of it on other devices, if any of it is new."""
         number = checksum(case)
         before, held = self._held.get(case.name, (number, ()))
@@ -92,7 +92,7 @@ class Record:
         for number, line in enumerate(lines, 2):
             try:
                 entry = json.loads(line)
-                outcomes = tuple(Outcome(**outcome) for outcome in entry["outcomes"])
+                outcomes = tuple(CaseOutcome(**outcome) for outcome in entry["outcomes"])
                 self._held[entry["case"]] = (int(entry["model"]), outcomes)
             except (ValueError, KeyError, TypeError) as err:
                 raise UsageError(f"{self._path}: line {number} is no outcome: remove it") from err

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mosaic_deploy.probing.agreement import WRONG, Agreement, Weighed
+from mosaic_deploy.probing.agreement import WRONG, Agreement, Classified
 
 Use = Literal["make", "verify", "random"]
 """``make`` turns the grid's outcomes into rules, ``verify`` holds them against the table as it is, ``random``
@@ -87,7 +87,7 @@ class ProbeReport:
         }
 
 
-def _line(item: Weighed) -> str:
+def _line(item: Classified) -> str:
     rules = f"; rules {', '.join(item.rules)}" if item.rules else ""
     off = f", off by {item.difference:.2%}" if item.difference else ""
     return f"{item.kind}: {item.case}: {item.found}{off} on {', '.join(item.devices)}{rules}"

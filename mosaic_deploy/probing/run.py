@@ -16,11 +16,11 @@ from pathlib import Path
 from mosaic_deploy.backends.oracle import registry as oracles
 from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.fleet import Tried, try_all
-from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import Compiler, load_compiler
 from mosaic_deploy.errors import SpecError, ToolError, UsageError
 from mosaic_deploy.gate.op_support.tables import OpTable, load_table
-from mosaic_deploy.probing.agreement import WRONG, Agreement, weigh
+from mosaic_deploy.probing.agreement import WRONG, Agreement, classify
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import FORMS
 from mosaic_deploy.probing.grid import grid_cases
@@ -33,7 +33,7 @@ from mosaic_deploy.specs.registry import load_spec, spec_names
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toml import nearest
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ProbeRequest:
     """Folder for the cases on which table and tool disagree."""
 
 
-def probe(request: ProbeRequest, tick: Tick) -> ProbeReport:
+def probe(request: ProbeRequest, on_progress: OnProgress) -> ProbeReport:
     """Draw cases, try them on the real tool, and make or judge the table.
 
     Raises:
@@ -74,12 +74,12 @@ def probe(request: ProbeRequest, tick: Tick) -> ProbeReport:
     if request.use == "make":
         _require_whole(request, table, forms, version)
     cases = tuple(_cases(request, compiler, forms))
-    tried = _try(request, name, version, cases, tick)
+    tried = _try(request, name, version, cases, on_progress)
     judged, notes, text = table, _untried(request, table, forms), ""
     if request.use == "make":
         made = make_table(table, tried, version=version)
         judged, notes, text = made.table, (*notes, *made.notes), _text(made.table)
-    weighed = tuple(weigh(case, outcomes, judged) for case, outcomes in tried)
+    weighed = tuple(classify(case, outcomes, judged) for case, outcomes in tried)
     agreement = Agreement(table.name, f"{table.tool} {version}", weighed)
     if request.save is not None:
         _save(request.save, agreement, cases)
@@ -158,10 +158,10 @@ def _cases(
 
 
 def _try(
-    request: ProbeRequest, name: str, version: str, cases: Sequence[Case], tick: Tick
+    request: ProbeRequest, name: str, version: str, cases: Sequence[Case], on_progress: OnProgress
 ) -> tuple[Tried, ...]:
     """Every case with its outcomes, in the cases' order."""
-    found: dict[str, tuple[Outcome, ...]] = {}
+    found: dict[str, tuple[CaseOutcome, ...]] = {}
     opened = Record(request.record, table=name, version=version) if request.record else nullcontext()
     with opened as record, _folder() as folder:
         known = dict(record.known) if record else {}
@@ -177,7 +177,7 @@ def _try(
             found[case.name] = outcomes
             if record:
                 record.add(case, outcomes)
-            tick(count / len(cases), f"{count} of {len(cases)}: {case.name}")
+            on_progress(count / len(cases), f"{count} of {len(cases)}: {case.name}")
     return tuple((case, found[case.name]) for case in cases)
 
 

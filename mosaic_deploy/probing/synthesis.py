@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from typing import get_args
 
 from mosaic_deploy.backends.oracle.case import Case
-from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.gate.op_support.rules import judge, kind
-from mosaic_deploy.gate.op_support.tables import OpRule, OpTable, Verdict
+from mosaic_deploy.gate.op_support.tables import OpRule, OpTable, Outcome
 from mosaic_deploy.graph.facts import Node, nodes
-from mosaic_deploy.probing.boxes import Point, Region, Tried
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import FORMS
+from mosaic_deploy.probing.generalize import merged, shaped
+from mosaic_deploy.probing.regions import Point, Region, Tried
 from mosaic_deploy.probing.rule_text import fix, identifier
-from mosaic_deploy.probing.shaping import merged, shaped
 from mosaic_deploy.probing.table_text import in_order
 from mosaic_deploy.specs.precision import DType, Integers
 
 _UNKNOWN = "no-reference"
-_VERDICTS: frozenset[Verdict] = frozenset(get_args(Verdict))
+_VERDICTS: frozenset[Outcome] = frozenset(get_args(Outcome))
 _TYPES = frozenset((*get_args(DType), *get_args(Integers)))
 
 
@@ -41,7 +41,7 @@ class Made:
 
 def make_table(
     table: OpTable,
-    results: Sequence[tuple[Case, tuple[Outcome, ...]]],
+    results: Sequence[tuple[Case, tuple[CaseOutcome, ...]]],
     *,
     version: str,
     forms: Mapping[str, Sequence[Form]] = FORMS,
@@ -58,7 +58,7 @@ def make_table(
         version: of the tool that was tried.
         forms: where the cases' forms are found.
     """
-    by_op: dict[str, list[tuple[Case, tuple[Outcome, ...]]]] = defaultdict(list)
+    by_op: dict[str, list[tuple[Case, tuple[CaseOutcome, ...]]]] = defaultdict(list)
     for case, outcomes in sorted(results, key=lambda pair: pair[0].name):
         if case.sort != "chain":
             by_op[case.op].append((case, outcomes))
@@ -84,13 +84,15 @@ class _Operator:
         op: str,
         table: OpTable,
         everywhere: Sequence[OpRule],
-        results: Sequence[tuple[Case, tuple[Outcome, ...]]],
+        results: Sequence[tuple[Case, tuple[CaseOutcome, ...]]],
         forms: Sequence[Form],
     ) -> None:
         used = {case.form for case, _ in results}
         self.op, self.table, self.everywhere = op, table, list(everywhere)
         self.forms = {form.name: form for form in forms if form.name in used}
-        self.tells = tuple(dict.fromkeys(tell for form in self.forms.values() for tell in form.tells))
+        self.discriminators = tuple(
+            dict.fromkeys(tell for form in self.forms.values() for tell in form.discriminators)
+        )
         # Where nothing may fall back, it is all the same whether a node is left or fails.
         self._refusals = set() if table.may_fall_back(op) else {"falls-back", "fails-to-compile"}
         self.notes: list[str] = []
@@ -127,7 +129,7 @@ class _Operator:
 
     # -- what was tried -----------------------------------------------------------------------------
 
-    def _point(self, case: Case, outcomes: Sequence[Outcome]) -> Point | None:
+    def _point(self, case: Case, outcomes: Sequence[CaseOutcome]) -> Point | None:
         node = nodes(case.model)[0]
         integers = self.table.made_of(case.precision)
         if node.data is None or node.data.shape is None or kind(node.data, integers)[0] not in _TYPES:
@@ -144,7 +146,7 @@ class _Operator:
             kind=kind(node.data, integers),
             rank=node.data.rank,
             elements={n: v if isinstance(v, tuple) else (v,) for n, v in node.attributes.items()},
-            tells={tell: _held(tell, node) for tell in self.tells},
+            discriminators={tell: _held(tell, node) for tell in self.discriminators},
             found={outcome.device: outcome.found for outcome in known},
             errors={outcome.device: outcome.error for outcome in known},
         )
@@ -235,9 +237,9 @@ class _Operator:
         never = [tell for tell in region.own if not held & self.tried.of("holds", tell)]
         return f"; no case holds to {', '.join(never)}" if never and region.accepts else ""
 
-    def _task(self, ground: int, unknown: Mapping[str, int]) -> tuple[Verdict, tuple[str, ...], int] | None:
+    def _task(self, ground: int, unknown: Mapping[str, int]) -> tuple[Outcome, tuple[str, ...], int] | None:
         """A verdict, the devices that it holds on and the unknown points: most devices first, then points."""
-        tasks: dict[tuple[Verdict, tuple[str, ...]], int] = {}
+        tasks: dict[tuple[Outcome, tuple[str, ...]], int] = {}
         for i, point in self.tried.each(ground):
             open_ = [device for device in self.table.devices if unknown[device] >> i & 1]
             for verdict in _VERDICTS & {point.found[device] for device in open_}:
@@ -251,7 +253,7 @@ class _Operator:
     ) -> Region:
         tried = self.tried
         agree = tried.where(lambda p: all(p.found.get(device) == verdict for device in devices))
-        own = self.forms[form].tells if form in self.forms else ()
+        own = self.forms[form].discriminators if form in self.forms else ()
         points = [point for _, point in tried.each(ground)]
         values: dict[str, set[object]] = defaultdict(set)
         for point in points:
@@ -273,7 +275,7 @@ class _Operator:
             bad=tried.of("version", version) & (other | ~agree & ~tried.of("sort", "random")),
             other=other,
             own=tuple(own),
-            every=self.tells,
+            every=self.discriminators,
             features=frozenset(name for name, found in values.items() if len(found) > 1),
             form=self.forms.get(form),
             version=version,

@@ -141,11 +141,11 @@ def cut_input(model: onnx.ModelProto) -> JsonObject:
     if [node.op_type for node in users] != ["QuantizeLinear"]:
         found = ", ".join(sorted({node.op_type for node in users})) or "nothing"
         raise ModelError(f"the input '{image.name}' cannot be quantised: it goes into {found}")
-    quantiser = users[0]
+    quantizer = users[0]
     for node in graph.node:
-        _rename(node.input, quantiser.output[0], image.name)
-    graph.node.remove(quantiser)
-    return describe(model, image, quantiser)
+        _rename(node.input, quantizer.output[0], image.name)
+    graph.node.remove(quantizer)
+    return describe(model, image, quantizer)
 
 
 def cut_output(model: onnx.ModelProto) -> JsonObject:
@@ -155,16 +155,16 @@ def cut_output(model: onnx.ModelProto) -> JsonObject:
     makers = [node for node in graph.node if scores.name in node.output]
     if [node.op_type for node in makers] != ["DequantizeLinear"]:
         return describe(model, scores, None)
-    dequantiser = makers[0]
-    graph.node.remove(dequantiser)
+    dequantizer = makers[0]
+    graph.node.remove(dequantizer)
     for node in graph.node:
-        _rename(node.input, dequantiser.input[0], scores.name)
-        _rename(node.output, dequantiser.input[0], scores.name)
-    return describe(model, scores, dequantiser)
+        _rename(node.input, dequantizer.input[0], scores.name)
+        _rename(node.output, dequantizer.input[0], scores.name)
+    return describe(model, scores, dequantizer)
 
 
 def describe(
-    model: onnx.ModelProto, value: onnx.ValueInfoProto, quantiser: onnx.NodeProto | None
+    model: onnx.ModelProto, value: onnx.ValueInfoProto, quantizer: onnx.NodeProto | None
 ) -> JsonObject:
     """Set a graph input or output to the quantiser's integers; its parameters for the manifest."""
     import onnx
@@ -172,9 +172,9 @@ def describe(
     tensor = value.type.tensor_type
     constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
     scale = zero_point = None
-    if quantiser is not None:
-        scale = float(constants[quantiser.input[1]])
-        point = constants[quantiser.input[2]]
+    if quantizer is not None:
+        scale = float(constants[quantizer.input[1]])
+        point = constants[quantizer.input[2]]
         zero_point = int(point)
         tensor.elem_type = onnx.helper.np_dtype_to_tensor_dtype(point.dtype)
     return {

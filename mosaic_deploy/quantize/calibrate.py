@@ -16,6 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaic_deploy.workers.progress import OnProgress
+
 Floats = NDArray[np.float32]
 Ranges = dict[str, tuple[np.float32, np.float32]]
 """Tensor name -> smallest and largest value to represent."""
@@ -42,7 +44,10 @@ class Calibrator:
 
 
 def collect(
-    activations: Activations, images: Sequence[Path], how: Calibrator, tick: Callable[[float, str], None]
+    activations: Activations,
+    images: Sequence[Path],
+    how: Calibrator,
+    on_progress: OnProgress,
 ) -> Ranges:
     """Find ranges that hold every value (``minmax``), or all but the outliers, of at least one image.
 
@@ -57,14 +62,14 @@ def collect(
                 raise ValueError(f"tensor '{name}' holds NaN or infinity on calibration image {path.name}")
             known = ranges.get(name, (low, high))
             ranges[name] = (min(known[0], low), max(known[1], high))
-        tick((index + 1) / len(images) / rounds, "ranges")
+        on_progress((index + 1) / len(images) / rounds, "ranges")
     if how.method == "minmax":
         return ranges
     counts = {name: np.zeros(_BINS, np.int64) for name in ranges}
     for index, path in enumerate(images):
         for name, values in activations(path):
             counts[name] += _histogram(values, ranges[name], fold=how.method == "entropy")
-        tick((1 + (index + 1) / len(images)) / rounds, "histograms")
+        on_progress((1 + (index + 1) / len(images)) / rounds, "histograms")
     return {name: _narrow(counts[name], ranges[name], how) for name in ranges}
 
 

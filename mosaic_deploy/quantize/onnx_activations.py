@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from mosaic_deploy.quantize.calibrate import Calibrator, Floats, Ranges, collect
+from mosaic_deploy.workers.progress import OnProgress
 
 if TYPE_CHECKING:
     import onnx
@@ -20,7 +21,7 @@ def activation_ranges(
     model: onnx.ModelProto,
     images: Sequence[Path],
     how: Calibrator,
-    tick: Callable[[float, str], None],
+    on_progress: OnProgress,
 ) -> Ranges:
     """Find the range of the graph's input and of every float tensor that a node makes.
 
@@ -28,7 +29,7 @@ def activation_ranges(
         model: a float graph of static shapes with one input.
         images: ``.npy`` files of that input, converted to float32; at least one.
         how: the method.
-        tick: hears of each image.
+        on_progress: hears of each image.
 
     Returns:
         Ranges that hold every value (``minmax``), or all but the outliers.
@@ -37,7 +38,7 @@ def activation_ranges(
         ValueError: a tensor holds NaN or infinity.
     """
     runner = _Runner(model, how.threads)
-    return collect(lambda path: runner.activations(_load(path, how.axes)), images, how, tick)
+    return collect(lambda path: runner.activations(_load(path, how.axes)), images, how, on_progress)
 
 
 def _load(path: Path, axes: tuple[int, ...] | None) -> Floats:

@@ -35,7 +35,7 @@ from mosaic_deploy.quantize.boundary import (
 from mosaic_deploy.quantize.calibrate import Calibrator, Ranges
 from mosaic_deploy.quantize.onnx_activations import activation_ranges
 from mosaic_deploy.quantize.ort_tools import tool
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Style:
     """Whether a network of raw bytes loses its normalisation to the input's grid."""
 
 
-def quantise_as(style: Style, request: JsonObject, tick: Tick) -> JsonObject:
+def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Quantise ``request["onnx"]`` into ``request["out"]``.
 
     The request further holds ``calibration`` (.npy files of the network's input), ``recipe`` (a
@@ -98,29 +98,29 @@ def quantise_as(style: Style, request: JsonObject, tick: Tick) -> JsonObject:
     if takes_bytes(model):
         drop_cast(model)
         pixels = _BYTES
-    ranges = _calibrate(model, request, tick)
+    ranges = _calibrate(model, request, on_progress)
     if style.folds and pixels == _BYTES:
         model, found = without_normalisation(model, recipe["activations"])
         pixels = found or pixels
     grid = input_grid(pixels, recipe["activations"])
-    tick(0.9, "quantising")
-    quantised = style.insert(_insertion(model, ranges, recipe, grid))
-    source, result = cut_input(quantised), cut_output(quantised)
+    on_progress(0.9, "quantising")
+    quantized = style.insert(_insertion(model, ranges, recipe, grid))
+    source, result = cut_input(quantized), cut_output(quantized)
     source |= pixel_facts(pixels, recipe["activations"], grid)
-    _name(quantised)
-    outer_ends(quantised, request, source, result)
-    Path(request["out"]).write_bytes(quantised.SerializeToString(deterministic=True))
-    count = len(quantised.graph.node)
+    _name(quantized)
+    outer_ends(quantized, request, source, result)
+    Path(request["out"]).write_bytes(quantized.SerializeToString(deterministic=True))
+    count = len(quantized.graph.node)
     return {"input": source, "output": result, "nodes": count, "version": ort.__version__}
 
 
-def _calibrate(model: onnx.ModelProto, request: JsonObject, tick: Tick) -> Ranges:
+def _calibrate(model: onnx.ModelProto, request: JsonObject, on_progress: OnProgress) -> Ranges:
     calibration = request["recipe"]["calibration"]
     axes = inner_axes(request)
     how = Calibrator(calibration["method"], calibration["percentile"], request["threads"], axes)
     images = [Path(path) for path in request["calibration"]]
     try:
-        return activation_ranges(model, images, how, lambda share, text: tick(0.9 * share, text))
+        return activation_ranges(model, images, how, lambda share, text: on_progress(0.9 * share, text))
     except ValueError as err:
         raise ModelError(f"{Path(request['onnx']).name}: {err}") from err
     except Exception as err:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from mosaic_deploy.specs.fields import Float, Name, Share, Spec
 
 
-class Grid(Spec):
+class IntegerFormat(Spec):
     """How numbers are quantised."""
 
     bits: Literal[8, 16]
@@ -32,8 +32,8 @@ class QuantRecipe(Spec):
     schema_version: Literal[1] = Field(alias="schema")
     name: Name
     summary: str
-    weights: Grid | Float
-    activations: Grid | Float
+    weights: IntegerFormat | Float
+    activations: IntegerFormat | Float
     calibration: Calibration = Calibration()
     """Unused where nothing becomes an integer."""
     tolerance: Share | None = None
@@ -41,13 +41,13 @@ class QuantRecipe(Spec):
 
     @model_validator(mode="after")
     def _both(self) -> Self:
-        if isinstance(self.weights, Grid) != isinstance(self.activations, Grid):
+        if isinstance(self.weights, IntegerFormat) != isinstance(self.activations, IntegerFormat):
             raise ValueError("weights and activations are both integers or both floats")
         return self
 
     @property
     def precision(self) -> Literal["w8a8", "w8a16", "float"]:
         """The column of the op tables that this recipe falls under."""
-        if not isinstance(self.activations, Grid):
+        if not isinstance(self.activations, IntegerFormat):
             return "float"
         return "w8a8" if self.activations.bits == 8 else "w8a16"

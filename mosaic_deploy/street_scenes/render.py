@@ -57,12 +57,12 @@ def render(
 
 
 def write(
-    root: Path, *, split: str, indices: range, seed: int, tick: Callable[[float], None] | None = None
+    root: Path, *, split: str, indices: range, seed: int, on_progress: Callable[[float], None] | None = None
 ) -> None:
     """Render scenes into ``root/split/images/NNNNN.webp`` and ``root/split/labels/NNNNN.png``.
 
     Pictures are lossy WebP (about 40 kB each at 480x360), labels 8-bit grey PNG of class ids 0 to 11.
-    ``tick`` hears the share that is done. Moved into place when complete; stopped early, nothing is left.
+    ``on_progress`` hears the fraction done. Moved into place when complete; stopped early, nothing is left.
     Raises ``UsageError`` if the split's folder is already there.
     """
     place, beside = root / split, root / f"{split}.new"
@@ -78,8 +78,8 @@ def write(
             options = {"quality": WEBP_QUALITY, "method": 6}
             Image.fromarray(picture).save(images / f"{name}.webp", "WEBP", **options)
             Image.fromarray(label).save(labels / f"{name}.png", "PNG", optimize=True)
-            if tick is not None:
-                tick(done / len(indices))
+            if on_progress is not None:
+                on_progress(done / len(indices))
         os.replace(beside, place)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

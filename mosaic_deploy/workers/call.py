@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Event
 
 from mosaic_deploy.workers.child import GIB, PROGRAM, Call, Child, Outcome
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 
 _POLL_MS = 100
 _STOP: ContextVar[Event | None] = ContextVar("stop", default=None)
@@ -39,7 +39,7 @@ def stoppable(event: Event) -> Iterator[None]:
         _STOP.reset(token)
 
 
-def call(job: Call, *, tick: Tick | None = None) -> Outcome:
+def call(job: Call, *, on_progress: OnProgress | None = None) -> Outcome:
     """Run one function in a child process.
 
     Raises:
@@ -47,13 +47,15 @@ def call(job: Call, *, tick: Tick | None = None) -> Outcome:
         ToolError: it raised something else, crashed, took too long or too much memory, or the disk is
             full. One line: what, why, the last words of the log, and the log's path.
     """
-    return call_all([job], parallel=1, tick=tick)[0]
+    return call_all([job], parallel=1, on_progress=on_progress)[0]
 
 
-def call_all(jobs: Sequence[Call], *, parallel: int, tick: Tick | None = None) -> tuple[Outcome, ...]:
+def call_all(
+    jobs: Sequence[Call], *, parallel: int, on_progress: OnProgress | None = None
+) -> tuple[Outcome, ...]:
     """Run functions in child processes, at most ``parallel`` at a time; outcomes in the jobs' order.
 
-    The first that fails ends them all and raises as ``call`` does. ``tick`` hears the mean share.
+    The first that fails ends them all and raises as ``call`` does. ``on_progress`` hears the mean share.
     """
     outcomes: dict[int, Outcome] = {}
     running: dict[int, Child] = {}
@@ -73,8 +75,8 @@ def call_all(jobs: Sequence[Call], *, parallel: int, tick: Tick | None = None) -
                 if child.news is not None:
                     shares[index], text = child.news
                     child.news = None
-                    if tick is not None:
-                        tick(sum(shares) / len(jobs), text)
+                    if on_progress is not None:
+                        on_progress(sum(shares) / len(jobs), text)
                 if ended:
                     outcomes[index], shares[index] = child.outcome(), 1.0
                     del running[index]
@@ -114,4 +116,14 @@ def _wait(children: Iterable[Child]) -> None:
     poll.poll(_POLL_MS)
 
 
-__all__ = ["GIB", "Call", "Outcome", "Tick", "call", "call_all", "free_bytes", "run_program", "stoppable"]
+__all__ = [
+    "GIB",
+    "Call",
+    "OnProgress",
+    "Outcome",
+    "call",
+    "call_all",
+    "free_bytes",
+    "run_program",
+    "stoppable",
+]

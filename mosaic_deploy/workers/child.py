@@ -199,9 +199,9 @@ class Child:
         *lines, self._buffer = self._buffer.split(b"\n")
         for line in lines:
             message = json.loads(line)
-            if "tick" in message:
-                share, text = message["tick"]
-                self.news = (share, text)
+            if "progress" in message:
+                fraction, text = message["progress"]
+                self.news = (fraction, text)
             else:
                 self._answer |= message
 

@@ -1,11 +1,11 @@
-"""How long work says how far it is."""
+"""How long work says how far it is: every callback in the project has one of these two types."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-Progress = Callable[[str, float, str], None]
-"""A stage's name, the share of it done in [0, 1], and a word on what is being done."""
+OnProgress = Callable[[float, str], None]
+"""Told the fraction done, in [0, 1], and a few words on what is being done."""
 
-Tick = Callable[[float, str], None]
-"""Progress: the share done in [0, 1], and a word on what is being done."""
+StageProgress = Callable[[str, float, str], None]
+"""Told a stage's name first, then as ``OnProgress``."""

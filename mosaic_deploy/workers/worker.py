@@ -4,7 +4,7 @@ Started as ``python -m mosaic_deploy.workers.worker PARENT CONTROL``. PARENT is 
 CONTROL the descriptor of a socket: the parent's first byte starts the work (an end of file instead means
 that the parent gave up), and every line that goes back is one JSON object:
 
-    {"tick": [share, text]}          progress
+    {"progress": [fraction, text]}   progress
     {"result": {...}, "peak": bytes} the function returned
     {"error": [class, message]}      it raised a MosaicError
     {"crash": text}                  it raised anything else; the traceback is in the log
@@ -29,16 +29,16 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from mosaic_deploy.errors import MosaicError, ToolError
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 
 JsonObject = dict[str, Any]
-Work = Callable[[JsonObject, Tick], JsonObject]
+Work = Callable[[JsonObject, OnProgress], JsonObject]
 """What a worker runs: JSON in, JSON out."""
 
 _PR_SET_PDEATHSIG = 1
 
 
-def execute(request: JsonObject, _tick: Tick) -> NoReturn:
+def execute(request: JsonObject, _on_progress: OnProgress) -> NoReturn:
     """Become the program ``request["argv"]``: no answer comes. Raises ``ToolError`` if it cannot start."""
     argv = [str(part) for part in request["argv"]]
     try:
@@ -81,11 +81,11 @@ def _send(control: socket.socket, message: JsonObject) -> None:
     control.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _work(call: JsonObject, tick: Tick) -> JsonObject:
+def _work(call: JsonObject, on_progress: OnProgress) -> JsonObject:
     module, _, name = str(call["function"]).partition(":")
     try:
         function = cast("Work", getattr(importlib.import_module(module), name))
-        return {"result": function(call["request"], tick), "peak": peak_bytes()}
+        return {"result": function(call["request"], on_progress), "peak": peak_bytes()}
     except MosaicError as err:
         return {"error": [type(err).__name__, str(err)]}
     except BaseException as err:  # noqa: BLE001  # whatever it is, the parent must hear of it
@@ -104,7 +104,7 @@ def main(parent: int, descriptor: int) -> NoReturn:
     call = json.load(sys.stdin)
     with open(os.devnull, encoding="utf-8") as nothing:
         os.dup2(nothing.fileno(), 0)
-    answer = _work(call, lambda share, text: _send(control, {"tick": [float(share), text]}))
+    answer = _work(call, lambda fraction, text: _send(control, {"progress": [float(fraction), text]}))
     try:
         _send(control, answer)
     except (TypeError, ValueError) as err:

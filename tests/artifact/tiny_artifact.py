@@ -12,9 +12,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mosaic_deploy.artifact.store import Entry, entries, write_json
-from mosaic_deploy.backends.protocol import Built, File, Run, Space, Timing, Trial
+from mosaic_deploy.backends.protocol import CompiledModel, File, Run, Timing, TimingConfig, WorkDir
 from mosaic_deploy.specs.contract import Contract
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from tests.conftest import HEIGHT, WIDTH
 
 CONTRACT = Contract(
@@ -120,9 +120,15 @@ class FakeBackend:
         return None
 
     def run(
-        self, built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick
+        self,
+        built: CompiledModel,
+        contract: Contract,
+        inputs: tuple[Path, ...],
+        *,
+        space: WorkDir,
+        on_progress: OnProgress,
     ) -> Run:
-        tick(0.5, "half")
+        on_progress(0.5, "half")
         ids: Any = built.facts.get("ids", {"main": 0})
         outputs = {}
         for name, index in ids.items():
@@ -133,7 +139,7 @@ class FakeBackend:
         (main, ran), *others = outputs.items()
         return Run(ran, (), {"ran_on": "a fake", "precision": "none"}, main, dict(others))
 
-    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+    def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
         CALLS.append(built.folder.name)
         turn = CALLS.count(built.folder.name) - 1
         assert np.load(trial.input).shape == tuple(dict_of(built.facts["input"])["shape"])

@@ -186,7 +186,7 @@ def test_random_cases_help_to_make_a_table(probe: Probe) -> None:
 def test_a_record_saves_the_work(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     first = probe(TRUE, "chip", "--verify", "--json", "--record", "r.jsonl")
 
-    def no_call(job: object, *, tick: object = None) -> object:
+    def no_call(job: object, *, on_progress: object = None) -> object:
         raise AssertionError("nothing is left to try")
 
     monkeypatch.setattr(calls, "call", no_call)

@@ -11,9 +11,9 @@ import onnx.parser
 from mosaic_deploy.gate.config import Waiver
 from mosaic_deploy.gate.op_support.judge import Violation
 from mosaic_deploy.gate.op_support.tables import OpTable
-from mosaic_deploy.gate.report import Culprit, GateReport, Judged, Verified
+from mosaic_deploy.gate.report import GateReport, ModelResult, Reproducer, Verified
 from mosaic_deploy.gate.repository import Repository
-from mosaic_deploy.gate.verdict import Item, Subject, Verdict
+from mosaic_deploy.gate.verdict import GateTarget, Item, TargetVerdict
 from mosaic_deploy.specs.recipe import QuantRecipe
 from mosaic_deploy.specs.registry import load_spec
 
@@ -50,13 +50,13 @@ def rule(op: str, verdict: str = "runs", **more: object) -> dict[str, object]:
     }
 
 
-def subject(*rules: dict[str, object], recipe: str = "w8a8", fallback: bool = True) -> Subject:
+def subject(*rules: dict[str, object], recipe: str = "w8a8", fallback: bool = True) -> GateTarget:
     """A made-up target."""
     record = {
         "schema": 1, "name": "made-up", "summary": "", "tool": "tool", "version": "1", "devices": ["d"],
         "fallback": fallback, "folds_constants": True, "rule": list(rules),
     }  # fmt: skip
-    return Subject("acme", load_spec(QuantRecipe, recipe), OpTable.model_validate(record), ())
+    return GateTarget("acme", load_spec(QuantRecipe, recipe), OpTable.model_validate(record), ())
 
 
 def waiver(op: str = "Erf", node: str = "*", *, until: str = "2026-12-31", **more: object) -> Waiver:
@@ -75,10 +75,10 @@ def violation(
     return Violation(**{**facts, **more})  # type: ignore[arg-type]  # as the dataclass has them
 
 
-def verdict(*items: Item, target: str = "dsp", limit: float | None = None) -> Verdict:
+def verdict(*items: Item, target: str = "dsp", limit: float | None = None) -> TargetVerdict:
     """A verdict with these violations."""
     operators = (("Erf", 1), ("Relu", 3))
-    return Verdict(
+    return TargetVerdict(
         target,
         "w8a8",
         "qnn-htp",
@@ -103,12 +103,12 @@ def hostile() -> GateReport:
         Item(violation("unknown", node="three", rule=""), deployed=True, fixable=True),
         Item(violation("silent-wrong", node="four"), deployed=False, expired=waiver(until="2025-01-01")),
     )
-    culprit = Culprit(f"out/{evil}.onnx", (evil, "five"), (evil,), evil)
+    culprit = Reproducer(f"out/{evil}.onnx", (evil, "five"), (evil,), evil)
     refused = Verified("dsp", "tool 1", "refused", evil, (culprit,))
     models = (
-        Judged("nets/a b,c:d.onnx", (verdict(*items, limit=0.1), Verdict("gpu", "fp16", ""))),
-        Judged("nets/c.onnx", (), verified=(refused, Verified("gpu", "", "no compiler", evil))),
-        Judged("nets/bad.onnx", (), f"nets/bad.onnx: not an ONNX file {evil}"),
+        ModelResult("nets/a b,c:d.onnx", (verdict(*items, limit=0.1), TargetVerdict("gpu", "fp16", ""))),
+        ModelResult("nets/c.onnx", (), verified=(refused, Verified("gpu", "", "no compiler", evil))),
+        ModelResult("nets/bad.onnx", (), f"nets/bad.onnx: not an ONNX file {evil}"),
     )
     return GateReport(
         models, "mosaic-deploy.toml", (waiver(until="2025-01-01", reason=evil),), (waiver("Mish"),), "base"

@@ -7,15 +7,23 @@ from pathlib import Path
 import pytest
 
 from mosaic_deploy.errors import SpecError, UsageError
-from mosaic_deploy.gate.verdict import Item, Subject, Terms, Verdict, find_subject, judge_model, mark_known
+from mosaic_deploy.gate.verdict import (
+    GatePolicy,
+    GateTarget,
+    Item,
+    TargetVerdict,
+    find_subject,
+    judge_model,
+    mark_known,
+)
 from mosaic_deploy.graph.reader.read import read_model
 from tests.gate.gate_models import ERF, GOOD, TODAY, rule, subject, verdict, violation, waiver, write
 
 CONVS = "a = Conv (image, w) b = Sigmoid (a) y = Conv (b, w)"
 
 
-def judge(path: Path, made: Subject, terms: Terms | None = None) -> Verdict:
-    (answer,) = judge_model(read_model(path), [made], path="nets/m.onnx", terms=terms or Terms(TODAY))
+def judge(path: Path, made: GateTarget, terms: GatePolicy | None = None) -> TargetVerdict:
+    (answer,) = judge_model(read_model(path), [made], path="nets/m.onnx", terms=terms or GatePolicy(TODAY))
     return answer
 
 
@@ -45,17 +53,17 @@ def test_unknown_is_said_and_is_no_no(tmp_path: Path) -> None:
 
 
 def test_no_table_is_no_verdict_and_never_passes(tmp_path: Path) -> None:
-    made = Subject("gpu", subject().recipe, None, ())
+    made = GateTarget("gpu", subject().recipe, None, ())
     answer = judge(write(tmp_path / "m.onnx", GOOD), made)
     assert (answer.kind, answer.passed) == ("no table", False)
 
 
 def test_what_is_deployed_decides(tmp_path: Path) -> None:
     path = write(tmp_path / "m.onnx", ERF)
-    only_quantised = subject(
+    only_quantized = subject(
         rule("Relu"), rule("Erf", dtypes=[]), rule("Erf", "falls-back", dtypes=["float32"])
     )
-    answer = judge(path, Subject("acme", only_quantised.recipe, only_quantised.table, ()))
+    answer = judge(path, GateTarget("acme", only_quantized.recipe, only_quantized.table, ()))
     assert answer.passed
     assert [(item.deployed, item.fails) for item in answer.items] == [(False, False)]
     in_float = judge(path, subject(rule("Relu"), rule("Erf", "wrong", dtypes=["float32"]), recipe="fp32"))
@@ -78,13 +86,13 @@ def test_a_quantised_model_is_judged_as_it_is(tmp_path: Path) -> None:
 def test_fixable_violations_still_fail_but_are_told_apart(tmp_path: Path) -> None:
     path = write(tmp_path / "m.onnx", ERF)
     made = subject(rule("Relu"), rule("Erf", "fails-to-compile"))
-    terms = Terms(
+    terms = GatePolicy(
         TODAY, fixer=lambda model, on, precision: lambda found: on.name == "acme" and found.op == "Erf"
     )
     answer = judge(path, made, terms)
     assert (answer.kind, answer.passed) == ("supported after fixes", False)
     other = judge(
-        path, made, Terms(TODAY, fixer=lambda model, on, precision: lambda found: found.op == "Mish")
+        path, made, GatePolicy(TODAY, fixer=lambda model, on, precision: lambda found: found.op == "Mish")
     )
     assert other.kind == "unsupported"
 
@@ -95,9 +103,9 @@ def test_fallback_is_counted_and_limited(tmp_path: Path) -> None:
     free = judge(path, made)
     assert (free.kind, free.passed, free.count("cpu-fallback")) == ("supported", True, 2)
     assert free.fallback_macs_share == pytest.approx(1.0)
-    tight = judge(path, made, Terms(TODAY, max_fallback_macs=0.05))
+    tight = judge(path, made, GatePolicy(TODAY, max_fallback_macs=0.05))
     assert (tight.kind, tight.passed, tight.too_much_fallback) == ("unsupported", False, True)
-    wide = judge(path, made, Terms(TODAY, max_fallback_macs=1.0))
+    wide = judge(path, made, GatePolicy(TODAY, max_fallback_macs=1.0))
     assert wide.passed
 
 
@@ -125,7 +133,7 @@ def test_no_fallback_where_the_target_has_none(tmp_path: Path) -> None:
 def test_waivers(made: object, passes: bool, tmp_path: Path) -> None:
     assert not isinstance(made, str)
     path = write(tmp_path / "m.onnx", ERF, names=("blk.relu", "blk.erf"))
-    terms = Terms(TODAY, waivers=(made,))  # type: ignore[arg-type]  # a Waiver
+    terms = GatePolicy(TODAY, waivers=(made,))  # type: ignore[arg-type]  # a Waiver
     answer = judge(path, subject(rule("Relu"), rule("Erf", "wrong")), terms)
     assert answer.passed is passes
     assert answer.kind == "unsupported"  # a waiver changes what passes, not what is so
@@ -135,13 +143,13 @@ def test_waivers(made: object, passes: bool, tmp_path: Path) -> None:
 def test_an_expired_waiver_is_named(tmp_path: Path) -> None:
     old = waiver(until="2020-01-01")
     answer = judge(
-        write(tmp_path / "m.onnx", ERF), subject(rule("Erf", "wrong")), Terms(TODAY, waivers=(old,))
+        write(tmp_path / "m.onnx", ERF), subject(rule("Erf", "wrong")), GatePolicy(TODAY, waivers=(old,))
     )
     assert [i.expired for i in answer.items if i.violation.op == "Erf"] == [old]
 
 
 def test_waived_fallback_is_not_counted(tmp_path: Path) -> None:
-    terms = Terms(TODAY, waivers=(waiver("Conv"),), max_fallback_macs=0.05)
+    terms = GatePolicy(TODAY, waivers=(waiver("Conv"),), max_fallback_macs=0.05)
     answer = judge(write(tmp_path / "m.onnx", CONVS), subject(rule("Conv", "falls-back")), terms)
     assert answer.passed
     assert answer.fallback_macs_share == 0

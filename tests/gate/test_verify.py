@@ -13,8 +13,8 @@ import onnx
 import pytest
 
 from mosaic_deploy.backends.oracle.case import Case
-from mosaic_deploy.backends.oracle.outcome import Outcome
-from mosaic_deploy.gate.report import GateReport, Judged, Verified
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
+from mosaic_deploy.gate.report import GateReport, ModelResult, Verified
 from mosaic_deploy.gate.verdict import find_subject
 from mosaic_deploy.gate.verify import Found, Search, TrySome, verify
 from mosaic_deploy.graph.reader.read import read_model
@@ -30,17 +30,17 @@ def pretend(refuses: Refuses) -> tuple[TrySome, list[int]]:
     """A compiler that decides by the operators in their order; and the sizes of what it was asked."""
     asked: list[int] = []
 
-    def try_some(cases: Sequence[Case]) -> Iterator[tuple[Case, tuple[Outcome, ...]]]:
+    def try_some(cases: Sequence[Case]) -> Iterator[tuple[Case, tuple[CaseOutcome, ...]]]:
         for case in reversed(cases):
             onnx.checker.check_model(case.model, full_check=True)
             ops = [node.op_type for node in case.model.graph.node]
             asked.append(len(ops))
-            found = Outcome(case.name, "d1", "fails-to-compile", "dies") if refuses(ops) else None
+            found = CaseOutcome(case.name, "d1", "fails-to-compile", "dies") if refuses(ops) else None
             yield (
                 case,
                 (
-                    Outcome(case.name, "d0", "runs", difference=0.01),
-                    found or Outcome(case.name, "d1", "runs"),
+                    CaseOutcome(case.name, "d0", "runs", difference=0.01),
+                    found or CaseOutcome(case.name, "d1", "runs"),
                 ),
             )
 
@@ -90,15 +90,15 @@ def test_a_target_without_a_compiler_is_not_verified(tmp_path: Path) -> None:
     assert subject.table is not None
     subject = replace(subject, table=subject.table.model_copy(update={"name": "edgetpu"}))
     model = read_model(write(tmp_path / "m.onnx", CHAIN))
-    heard = verify(model, subject, stem="m", save=tmp_path, tick=lambda *_: None)
+    heard = verify(model, subject, stem="m", save=tmp_path, on_progress=lambda *_: None)
     assert heard.said == "no compiler"
-    assert GateReport((Judged("m", (), verified=(heard,)),)).exit_code == 2
+    assert GateReport((ModelResult("m", (), verified=(heard,)),)).exit_code == 2
 
 
 @pytest.mark.parametrize(("said", "code"), [("compiles", 0), ("refused", 1)])
 def test_the_compilers_word_decides(said: str, code: int) -> None:
     heard = Verified("dsp", "tool", said)  # type: ignore[arg-type]  # one of the three
-    assert GateReport((Judged("m", (), verified=(heard,)),)).exit_code == code
+    assert GateReport((ModelResult("m", (), verified=(heard,)),)).exit_code == code
 
 
 def test_hexagons_compiler_is_asked_and_what_it_refuses_is_kept(tmp_path: Path) -> None:

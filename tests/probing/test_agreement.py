@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from mosaic_deploy.backends.oracle.case import Case, Sort
-from mosaic_deploy.backends.oracle.outcome import Found, Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome, Found
 from mosaic_deploy.gate.op_support.tables import OpTable
-from mosaic_deploy.probing.agreement import Agreement, Kind, Weighed, markdown, weigh
+from mosaic_deploy.probing.agreement import Agreement, Classified, Kind, classify, markdown
 from mosaic_deploy.probing.sketch import Sketch
 from mosaic_deploy.specs.precision import Precision
 
@@ -49,10 +49,10 @@ def case(*ops: str, precision: Precision = "float") -> Case:
     )  # fmt: skip
 
 
-def outcomes(old: Found, new: Found) -> tuple[Outcome, ...]:
+def outcomes(old: Found, new: Found) -> tuple[CaseOutcome, ...]:
     return (
-        Outcome("c", "old", old, "why" * (old != "runs")),
-        Outcome("c", "new", new, "why" * (new != "runs")),
+        CaseOutcome("c", "old", old, "why" * (old != "runs")),
+        CaseOutcome("c", "new", new, "why" * (new != "runs")),
     )
 
 
@@ -95,7 +95,7 @@ def test_kinds(
     devices: str,
     ids: tuple[str, ...] | None,
 ) -> None:
-    weighed = weigh(case("Relu"), outcomes(*found), table(*rules))
+    weighed = classify(case("Relu"), outcomes(*found), table(*rules))
     assert weighed.kind == kind
     assert weighed.devices == (("old", "new") if devices == "both" else (devices,))
     if ids is not None:
@@ -104,46 +104,47 @@ def test_kinds(
 
 @pytest.mark.parametrize("fallback", [True, ["Relu"], ["Abs"]], ids=["all", "named", "other"])
 def test_what_falls_back_is_refused_wherever_it_may_run(fallback: object) -> None:
-    weighed = weigh(case("Relu"), outcomes("falls-back", "falls-back"), table(FALLS, fallback=fallback))
+    weighed = classify(case("Relu"), outcomes("falls-back", "falls-back"), table(FALLS, fallback=fallback))
     assert weighed.kind == "agrees"
 
 
 def test_one_device_may_be_tried_alone() -> None:
     only = outcomes("runs", "runs")[1:]
-    assert weigh(case("Relu"), only, table(FAILS_OLD, RUNS)).kind == "agrees"
-    assert weigh(case("Relu"), only, table(RUNS_NEW)).kind == "agrees"
+    assert classify(case("Relu"), only, table(FAILS_OLD, RUNS)).kind == "agrees"
+    assert classify(case("Relu"), only, table(RUNS_NEW)).kind == "agrees"
 
 
 def test_a_chain_is_as_good_as_its_worst_node() -> None:
     both, fails = case("Relu", "Abs"), outcomes("fails-to-compile", "fails-to-compile")
     abs_runs, abs_fails = rule("abs", "Abs", "runs"), rule("abs-fails", "Abs", "fails-to-compile")
-    assert weigh(both, fails, table(RUNS, abs_fails)).kind == "agrees"
-    assert weigh(both, fails, table(abs_fails)).kind == "agrees"
-    assert weigh(both, fails, table(RUNS)).kind == "unknown"
-    accepted = weigh(both, fails, table(RUNS, abs_runs))
+    assert classify(both, fails, table(RUNS, abs_fails)).kind == "agrees"
+    assert classify(both, fails, table(abs_fails)).kind == "agrees"
+    assert classify(both, fails, table(RUNS)).kind == "unknown"
+    accepted = classify(both, fails, table(RUNS, abs_runs))
     assert (accepted.kind, accepted.rules) == ("false accept", ("relu", "abs"))
 
 
 def test_precision_counts() -> None:
-    quantised = case("Relu", precision="w8a8")
+    quantized = case("Relu", precision="w8a8")
     right = outcomes("runs", "runs")
-    assert weigh(quantised, right, table(RUNS)).kind == "unknown"
+    assert classify(quantized, right, table(RUNS)).kind == "unknown"
     integers = rule("relu", "Relu", "runs", grids=["int8"])
-    assert weigh(quantised, right, table(integers)).kind == "unknown"
+    assert classify(quantized, right, table(integers)).kind == "unknown"
     assert (
-        weigh(quantised, right, table(integers, integers={"w8a8": "int8", "w8a16": "int16"})).kind == "agrees"
+        classify(quantized, right, table(integers, integers={"w8a8": "int8", "w8a16": "int16"})).kind
+        == "agrees"
     )
 
 
 def test_a_difference_that_is_no_number_is_none() -> None:
     (first, second) = outcomes("wrong", "wrong")
     nothing = replace(first, difference=float("nan"))
-    assert weigh(case("Relu"), (nothing, second), table(RUNS)).difference is None
-    assert weigh(case("Relu"), (replace(first, difference=0.5), second), table(RUNS)).difference == 0.5
+    assert classify(case("Relu"), (nothing, second), table(RUNS)).difference is None
+    assert classify(case("Relu"), (replace(first, difference=0.5), second), table(RUNS)).difference == 0.5
 
 
-def weighed(name: str, kind: Kind) -> Weighed:
-    return Weighed(name, "Relu", "grid", "float", kind, ("new",), ("relu",), "wrong: why", 0.25)
+def weighed(name: str, kind: Kind) -> Classified:
+    return Classified(name, "Relu", "grid", "float", kind, ("new",), ("relu",), "wrong: why", 0.25)
 
 
 MIXED = Agreement(

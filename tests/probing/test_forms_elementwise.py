@@ -67,7 +67,7 @@ def test_grid_models_are_valid(form: Form) -> None:
     assert len({case.name for case in cases}) == len(cases)
     assert all(is_valid(case.model, form) for case in cases if case.precision == "float")
     assert {case.precision for case in cases} <= {"float", "w8a8"}
-    assert {*form.tells} <= {*CONSTRAINTS}
+    assert {*form.discriminators} <= {*CONSTRAINTS}
 
 
 @EVERY_FORM

@@ -15,11 +15,11 @@ from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.graph.facts import nodes
 from mosaic_deploy.probing.form import Form
-from mosaic_deploy.probing.forms import indexing, movement, quantise
+from mosaic_deploy.probing.forms import indexing, movement, quantize
 from mosaic_deploy.probing.grid import grid_cases
 from mosaic_deploy.probing.sketch import Sketch, UnfitError, Value, opset_of
 
-FORMS = (*movement.FORMS, *indexing.FORMS, *quantise.FORMS)
+FORMS = (*movement.FORMS, *indexing.FORMS, *quantize.FORMS)
 
 every_form = pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.op}/{form.name}")
 
@@ -128,7 +128,7 @@ def test_same_seed_gives_the_same_case() -> None:
 
 
 def test_tells_are_constraints() -> None:
-    assert {name for form in FORMS for name in form.tells} - set(CONSTRAINTS) == set()
+    assert {name for form in FORMS for name in form.discriminators} - set(CONSTRAINTS) == set()
 
 
 @pytest.mark.parametrize(

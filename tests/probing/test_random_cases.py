@@ -101,7 +101,7 @@ def test_more_values_and_ranks_beyond_are_drawn() -> None:
 def test_chains_take_only_what_fits() -> None:
     forms = {
         "Relu": (Form("Relu", "plain", _plain, (2, 3)),),
-        "ArgMax": (Form("ArgMax", "last", _taken, (2, 3), quantised=False),),
+        "ArgMax": (Form("ArgMax", "last", _taken, (2, 3), quantized=False),),
     }
     chains = [case for case in draw(200, forms=forms) if case.sort == "chain"]
     assert {case.op for case in chains} >= {"Relu+Relu", "Relu+ArgMax", "Relu+Relu+Relu+Relu"}

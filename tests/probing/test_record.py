@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from mosaic_deploy.backends.oracle.case import Case
-from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.probing.record import Record, checksum
 from mosaic_deploy.probing.sketch import Sketch
 
-FAILED = Outcome("a", "old", "fails-to-compile", "nö", None)
-RUNS = Outcome("a", "new", "runs", "", 1e-4)
+FAILED = CaseOutcome("a", "old", "fails-to-compile", "nö", None)
+RUNS = CaseOutcome("a", "new", "runs", "", 1e-4)
 
 
 def case(name: str, seed: int = 0) -> Case:
@@ -67,7 +67,7 @@ def test_half_a_first_line_is_none(tmp_path: Path) -> None:
 
 
 def test_devices_come_together(path: Path) -> None:
-    third = Outcome("a", "third", "wrong")
+    third = CaseOutcome("a", "third", "wrong")
     size = path.stat().st_size
     with opened(path) as record:
         record.add(case("a"), (RUNS,))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mosaic_deploy.backends.oracle.case import Case
-from mosaic_deploy.backends.oracle.outcome import Found, Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome, Found
 from mosaic_deploy.gate.op_support.judge import check
 from mosaic_deploy.gate.op_support.tables import OpRule, OpTable, Range
 from mosaic_deploy.graph.facts import Node, nodes
@@ -23,7 +23,7 @@ from mosaic_deploy.probing.synthesis import Made, make_table
 from mosaic_deploy.specs.precision import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("float", "w8a8", "w8a16")
-Results = list[tuple[Case, tuple[Outcome, ...]]]
+Results = list[tuple[Case, tuple[CaseOutcome, ...]]]
 Behaves = Callable[[Node, Precision, str], Found]
 """What a pretended compiler does with a node at a precision on a device."""
 
@@ -66,20 +66,20 @@ def mean(s: Sketch) -> None:
 RELU = Form("Relu", "plain", relu, (1, 2, 3, 4, 5))
 CONV = Form(
     "Conv", "dense", conv, axes={"kernel": (3, 1, 5, 7), "dilation": (1, 2, 4, 8, 16)},
-    tells=("parameters_are_constant",), least=11,
+    discriminators=("parameters_are_constant",), least=11,
 )  # fmt: skip
 HELD = Form(
     "Conv", "held", conv, (3, 4), axes={"weights": ("constant", "computed")},
-    tells=("parameters_are_constant",), least=11,
+    discriminators=("parameters_are_constant",), least=11,
 )  # fmt: skip
 COMPUTED = replace(HELD, name="computed", axes={"weights": ("computed",)})
 SOFTMAX = Form(
     "Softmax", "along", softmax, (2, 3, 4), axes={"axis": ("-1", "first", "channels", "before-last", "last")},
-    tells=("axis_is_last",), least=13,
+    discriminators=("axis_is_last",), least=13,
 )  # fmt: skip
 RESIZE = Form("Resize", "plain", resize, axes={"mode": ("nearest", "linear", "cubic"), "factor": (2.0, 4.0)},
               least=11)  # fmt: skip
-MEAN = Form("ReduceMean", "along", mean, (3, 4), axes={"over": (-1, 1, 2, -2)}, quantised=False)
+MEAN = Form("ReduceMean", "along", mean, (3, 4), axes={"over": (-1, 1, 2, -2)}, quantized=False)
 
 
 def table(*rules: dict[str, Any], devices: Sequence[str] = ("a",), **fields: Any) -> OpTable:
@@ -93,7 +93,9 @@ def tried(forms: Sequence[Form], behaves: Behaves, *, devices: Sequence[str] = (
     for case in (case for form in forms for case in grid_cases(form, PRECISIONS)):
         node = nodes(case.model)[0]
         found = ((device, behaves(node, case.precision, device)) for device in devices)
-        results.append((case, tuple(Outcome(case.name, d, f, "" if f == "runs" else "no") for d, f in found)))
+        results.append(
+            (case, tuple(CaseOutcome(case.name, d, f, "" if f == "runs" else "no") for d, f in found))
+        )
     return results
 
 
@@ -312,7 +314,7 @@ def test_a_random_case_narrows_a_rule() -> None:
     )
     conv(sketch)
     odd = Case("Conv/dense random 1", "Conv", "dense", "random", sketch.model(), sketch.feeds, "float")
-    results.append((odd, (Outcome(odd.name, "a", "wrong"),)))
+    results.append((odd, (CaseOutcome(odd.name, "a", "wrong"),)))
     found = make_table(table(), results, version="2", forms={"Conv": [CONV]}).table
     assert disagreements(found, results) == []
     assert unknown(found, results) == 1
@@ -379,7 +381,7 @@ def test_a_table_made_again_stays_as_it_is() -> None:
 
 _FOUND: tuple[Found, ...] = ("runs", "runs", "wrong", "falls-back", "fails-to-compile", "no-reference")
 _SMALL = (
-    replace(CONV, axes={"kernel": (3, 1, 5), "dilation": (1, 2)}, least=22, tells=()),
+    replace(CONV, axes={"kernel": (3, 1, 5), "dilation": (1, 2)}, least=22, discriminators=()),
     replace(HELD, ranks=(4,), least=11),
 )
 _CASES = tried(_SMALL, everything_runs, devices=("a", "b"))
@@ -390,7 +392,7 @@ _CASES = tried(_SMALL, everything_runs, devices=("a", "b"))
 def test_no_rule_ever_says_otherwise_than_was_found(found: list[Found]) -> None:
     outcomes = iter(found)
     results = [
-        (case, tuple(Outcome(case.name, device, next(outcomes)) for device in ("a", "b")))
+        (case, tuple(CaseOutcome(case.name, device, next(outcomes)) for device in ("a", "b")))
         for case, _ in _CASES
     ]
     known = make_table(table(devices=("a", "b")), results, version="2", forms={"Conv": _SMALL})

@@ -10,7 +10,7 @@ import pytest
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs import registry as specs
 from mosaic_deploy.specs.model_card import ModelCard
-from mosaic_deploy.specs.recipe import Grid, QuantRecipe
+from mosaic_deploy.specs.recipe import IntegerFormat, QuantRecipe
 from mosaic_deploy.specs.registry import load_spec, locate_spec, spec_names
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.specs.target import TargetSpec
@@ -100,8 +100,8 @@ def test_good_files(tmp_path: Path) -> None:
     assert target.tolerance == 0.01
     recipe = load_spec(QuantRecipe, write(tmp_path, RECIPE))
     assert recipe.calibration.method == "minmax"
-    assert isinstance(recipe.weights, Grid)
-    assert isinstance(recipe.activations, Grid)
+    assert isinstance(recipe.weights, IntegerFormat)
+    assert isinstance(recipe.activations, IntegerFormat)
     assert recipe.weights.per_channel
     assert not recipe.activations.per_channel
 

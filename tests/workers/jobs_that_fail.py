@@ -16,46 +16,46 @@ from mosaic_deploy.errors import ModelError
 Json = dict[str, Any]
 
 
-def echo(request: Json, tick: Any) -> Json:
+def echo(request: Json, on_progress: Any) -> Json:
     """Answer with the request, the folder, the environment; talk on both streams, and tick twice."""
-    tick(0.25, "listening")
+    on_progress(0.25, "listening")
     print("to standard output", flush=True)
     os.write(2, b"to standard error, from native code\n")
     time.sleep(request.get("nap_s", 0))
-    tick(0.75, "answering")
+    on_progress(0.75, "answering")
     return {"heard": request, "cwd": str(Path.cwd()), "environment": dict(os.environ)}
 
 
-def says_no(request: Json, tick: Any) -> Json:
+def says_no(request: Json, on_progress: Any) -> Json:
     """Refuse with one of our own errors."""
     raise ModelError("net.onnx: node 'Erf_3' is not for this machine")
 
 
-def raises(request: Json, tick: Any) -> Json:
+def raises(request: Json, on_progress: Any) -> Json:
     """Raise what nobody foresaw."""
     print("partitioning the graph")
     raise RuntimeError(request.get("text", "first line\nsecond line"))
 
 
-def segfault(request: Json, tick: Any) -> Json:
+def segfault(request: Json, on_progress: Any) -> Json:
     """Read address 0."""
     print("finalizing the graph")
     ctypes.string_at(0)
     return {}
 
 
-def aborts(request: Json, tick: Any) -> Json:
+def aborts(request: Json, on_progress: Any) -> Json:
     """End as a failed C++ assertion does."""
     os.kill(os.getpid(), signal.SIGABRT)
     return {}
 
 
-def leaves(request: Json, tick: Any) -> Json:
+def leaves(request: Json, on_progress: Any) -> Json:
     """End the process without an answer."""
     os._exit(request["status"])
 
 
-def hangs(request: Json, tick: Any) -> Json:
+def hangs(request: Json, on_progress: Any) -> Json:
     """Start a process of its own, write down both numbers, and sleep."""
     program = "import time; time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", program])
@@ -66,7 +66,7 @@ def hangs(request: Json, tick: Any) -> Json:
     return {}
 
 
-def hogs(request: Json, tick: Any) -> Json:
+def hogs(request: Json, on_progress: Any) -> Json:
     """Take 16 MiB of memory every 10 ms."""
     held = []
     while True:
@@ -74,19 +74,19 @@ def hogs(request: Json, tick: Any) -> Json:
         time.sleep(0.01)
 
 
-def holds(request: Json, tick: Any) -> Json:
+def holds(request: Json, on_progress: Any) -> Json:
     """Take some memory for an instant, and let it go again."""
     del_me = b"x" * request["size_bytes"]
     return {"size": len(del_me)}
 
 
-def fills_the_disk(request: Json, tick: Any) -> Json:
+def fills_the_disk(request: Json, on_progress: Any) -> Json:
     """Write to a device that is always full."""
     with open("/dev/full", "w", encoding="utf-8") as file:
         file.write("x")
     return {}
 
 
-def no_json(request: Json, tick: Any) -> Json:
+def no_json(request: Json, on_progress: Any) -> Json:
     """Answer with what JSON cannot hold."""
     return {"path": Path("x")}

@@ -64,7 +64,7 @@ def test_answer_progress_log_and_surroundings(make: MakeCall, monkeypatch: Any) 
     monkeypatch.setenv("SECRET_OF_THE_PARENT", "1")
     job = make("echo", word="hé")
     news: list[tuple[float, str]] = []
-    outcome = call(job, tick=lambda share, text: news.append((share, text)))
+    outcome = call(job, on_progress=lambda share, text: news.append((share, text)))
     assert outcome.result["heard"] == {"word": "hé"}
     assert outcome.result["cwd"] == str(job.cwd)
     assert outcome.result["environment"]["OMP_NUM_THREADS"] == "1"
@@ -132,7 +132,7 @@ def test_a_short_peak_of_memory_is_seen(make: MakeCall) -> None:
 def test_calls_side_by_side_keep_their_order(make: MakeCall) -> None:
     jobs = [make("echo", number=n, nap_s=0.3 * (3 - n)) for n in range(4)]
     shares: list[float] = []
-    outcomes = call_all(jobs, parallel=2, tick=lambda share, _: shares.append(share))
+    outcomes = call_all(jobs, parallel=2, on_progress=lambda share, _: shares.append(share))
     assert [o.result["heard"]["number"] for o in outcomes] == [0, 1, 2, 3]
     assert max(shares) <= 1
     assert shares == sorted(shares)
@@ -147,7 +147,7 @@ def test_one_failure_ends_the_others(make: MakeCall, tmp_path: Path) -> None:
 
     jobs = [make("hangs", pids=str(pids)), make("echo"), make("segfault")]
     with pytest.raises(ToolError, match="SIGSEGV"):
-        call_all(jobs, parallel=2, tick=wait_for_the_hanging_one)
+        call_all(jobs, parallel=2, on_progress=wait_for_the_hanging_one)
     assert wait_for(lambda: all(gone(int(p)) for p in pids.read_text().split()), 2)
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mosaic_deploy.artifact.open import Opened, open_artifact
+from mosaic_deploy.artifact.open import Artifact, open_artifact
 from mosaic_deploy.artifact.store import Entry
 from mosaic_deploy.backends import reference
-from mosaic_deploy.backends.protocol import Backend, Space, Timing, Trial
+from mosaic_deploy.backends.protocol import Backend, Timing, TimingConfig, WorkDir
 from mosaic_deploy.datasets import open_data
 from mosaic_deploy.datasets.images import read_image
 from mosaic_deploy.errors import DataError, ModelError, UsageError
@@ -34,7 +34,7 @@ class BenchRequest:
     """What is to be timed, and how."""
 
     artifacts: tuple[Path, ...]
-    versus: Path | None = None
+    baseline: Path | None = None
     """An artifact that all others are held against; it is timed with them."""
     runs: int = 100
     """Of each artifact in all rounds together; a whole number in each, so it may become a few more."""
@@ -66,7 +66,7 @@ class BenchRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class BenchEntry:
     """Something that can be timed, a round at a time."""
 
     name: str
@@ -75,19 +75,19 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class TimedArtifact:
     """An artifact that is being timed."""
 
     name: str
-    opened: Opened
+    opened: Artifact
     backend: Backend
-    space: Space
-    trial: Trial
+    space: WorkDir
+    trial: TimingConfig
 
-    def contender(self) -> Contender:
+    def contender(self) -> BenchEntry:
         """What times it."""
         call = partial(self.backend.time, self.opened.built, self.trial, space=self.space)
-        return Contender(self.name, self.opened.size_bytes, call)
+        return BenchEntry(self.name, self.opened.size_bytes, call)
 
     def class_map_s(self) -> float:
         """Median seconds that its output takes to become class ids at the input's size."""
@@ -97,7 +97,7 @@ class Subject:
             contract,
             (self.trial.input,),
             space=self.space,
-            tick=lambda _share, _note: None,
+            on_progress=lambda _share, _note: None,
         )
         output = np.load(ran.outputs[0], allow_pickle=False)
         seconds = []
@@ -108,15 +108,15 @@ class Subject:
         return float(np.median(seconds[1:]))
 
 
-def open_all(request: BenchRequest) -> tuple[dict[str, Opened], str | None]:
+def open_all(request: BenchRequest) -> tuple[dict[str, Artifact], str | None]:
     """Each artifact once, by the shortest name that tells it from the others; the name to compare with."""
-    asked = [*request.artifacts, *([] if request.versus is None else [request.versus])]
+    asked = [*request.artifacts, *([] if request.baseline is None else [request.baseline])]
     folders = {folder.resolve(): folder for folder in reversed(asked)}
     places = list(dict.fromkeys(folder.resolve() for folder in asked))
     often = Counter(place.name for place in places)
     names = {p: p.name if often[p.name] == 1 else str(folders[p]) for p in places}
-    versus = None if request.versus is None else names[request.versus.resolve()]
-    return {names[place]: open_artifact(folders[place]) for place in places}, versus
+    baseline = None if request.baseline is None else names[request.baseline.resolve()]
+    return {names[place]: open_artifact(folders[place]) for place in places}, baseline
 
 
 def choose_image(path: Path | None) -> tuple[Pixels, str]:
@@ -137,22 +137,22 @@ class Stage:
 
     request: BenchRequest
     image: Pixels
-    space: Space
+    space: WorkDir
 
-    def subjects(self, named: Mapping[str, Opened]) -> tuple[Subject, ...]:
+    def subjects(self, named: Mapping[str, Artifact]) -> tuple[TimedArtifact, ...]:
         """The artifacts; raises ``ToolError`` where this machine lacks the runtime of one."""
         backends = {name: opened.load_backend() for name, opened in named.items()}
         return tuple(
-            Subject(name, opened, backends[name], *self._trial(opened.contract))
+            TimedArtifact(name, opened, backends[name], *self._trial(opened.contract))
             for name, opened in named.items()
         )
 
-    def yardsticks(self, named: Mapping[str, Opened]) -> dict[str, Contender]:
+    def yardsticks(self, named: Mapping[str, Artifact]) -> dict[str, BenchEntry]:
         """The float networks by their sha256, so that one which several artifacts share is timed once.
 
         Raises ``ModelError`` where one takes other images than its artifact.
         """
-        owners: dict[str, tuple[str, Opened, Entry]] = {}
+        owners: dict[str, tuple[str, Artifact, Entry]] = {}
         for name, opened in named.items():
             entry = opened.float_onnx
             if entry is not None:
@@ -165,18 +165,18 @@ class Stage:
             output = opened.contract.output
             name = f"float {output}" if kinds[output] == 1 else f"float {output} of {owner}"
             call = partial(reference.time, path, trial, space=space)
-            found[digest] = Contender(name, entry.bytes, call)
+            found[digest] = BenchEntry(name, entry.bytes, call)
         return found
 
-    def _trial(self, contract: Contract) -> tuple[Space, Trial]:
+    def _trial(self, contract: Contract) -> tuple[WorkDir, TimingConfig]:
         """A space of its own for a contender, and the image prepared for it there."""
         scratch = Path(tempfile.mkdtemp(dir=self.space.scratch))
         logs = self.space.logs / scratch.name
         logs.mkdir()
         path = scratch / "input.npy"
         np.save(path, contract.prepare(self.image), allow_pickle=False)
-        trial = Trial(path, self.request.warm_up, self.request.runs_per_round, self.request.threads)
-        return Space(scratch, logs), trial
+        trial = TimingConfig(path, self.request.warm_up, self.request.runs_per_round, self.request.threads)
+        return WorkDir(scratch, logs), trial
 
 
 def _float_contract(path: Path, contract: Contract) -> Contract:
@@ -190,4 +190,4 @@ def _float_contract(path: Path, contract: Contract) -> Contract:
     return contract.model_copy(update={"layout": takes.layout})
 
 
-__all__ = ["BenchRequest", "Contender", "Stage", "Subject", "choose_image", "open_all"]
+__all__ = ["BenchEntry", "BenchRequest", "Stage", "TimedArtifact", "choose_image", "open_all"]

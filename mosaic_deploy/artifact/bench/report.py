@@ -92,7 +92,7 @@ class Row:
     recipe: str
     output: str
     passed: bool
-    yardstick: str | None
+    float_baseline: str | None
     """Name of its float network's entry; None where that is not in the folder."""
     to_float: Ratio | None
     to_versus: Ratio | None
@@ -109,7 +109,7 @@ class Row:
             "recipe": self.recipe,
             "output": self.output,
             "passed": self.passed,
-            "float": self.yardstick,
+            "float": self.float_baseline,
             "x_float": None if self.to_float is None else self.to_float.to_json(),
             "x_versus": None if self.to_versus is None else self.to_versus.to_json(),
             "class_map_ms": None if self.class_map_s is None else 1e3 * self.class_map_s,
@@ -129,7 +129,7 @@ class BenchReport:
     """Runs before each round's that do not count."""
     image: str
     """What the input was made of."""
-    versus: str | None
+    baseline: str | None
     floats: tuple[Timed, ...]
     """The float networks on ONNX Runtime: the yardstick."""
     rows: tuple[Row, ...]
@@ -148,7 +148,7 @@ class BenchReport:
             "runs": self.runs,
             "warm_up": self.warm_up,
             "image": self.image,
-            "versus": self.versus,
+            "versus": self.baseline,
             "floats": [timed.to_json() for timed in self.floats],
             "artifacts": [row.to_json() for row in self.rows],
             "notes": list(self.notes),
@@ -156,21 +156,21 @@ class BenchReport:
 
     def table(self) -> RenderableType:
         """One row per network, the yardsticks first, and a simulator's hot spots below."""
-        beside = None if self.versus is None else Text(f"x vs: beside {self.versus}")
+        beside = None if self.baseline is None else Text(f"x vs: beside {self.baseline}")
         view = Table(title=Text(self._title()), title_justify="left", caption=beside, caption_justify="left")
         for heading in ("network", "output"):
             view.add_column(heading, overflow="fold")
         for heading in ("median ms", "p90 ms", "p90 / median", "x float"):
             view.add_column(heading, justify="right")
-        if self.versus is not None:
+        if self.baseline is not None:
             view.add_column("x vs", justify="right")
         for heading in ("class map ms", "peak MiB", "size MiB"):
             view.add_column(heading, justify="right")
         for timed in self.floats:
-            cells = [_NONE] if self.versus is None else [_NONE, _NONE]
+            cells = [_NONE] if self.baseline is None else [_NONE, _NONE]
             view.add_row(Text(timed.name), _NONE, *_times(timed), *cells, _NONE, *_sizes(timed), style="dim")
         for row in self.rows:
-            ratios = [row.to_float] if self.versus is None else [row.to_float, row.to_versus]
+            ratios = [row.to_float] if self.baseline is None else [row.to_float, row.to_versus]
             after = _NONE if row.class_map_s is None else f"{1e3 * row.class_map_s:.1f}"
             cells = [_NONE if ratio is None else str(ratio) for ratio in ratios]
             view.add_row(

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaic_deploy.artifact.bench.entries import (
+    BenchEntry,
     BenchRequest,
-    Contender,
     Stage,
-    Subject,
+    TimedArtifact,
     choose_image,
     open_all,
 )
@@ -27,7 +27,7 @@ from mosaic_deploy.backends.protocol import Timing
 from mosaic_deploy.errors import ToolError
 
 if TYPE_CHECKING:
-    from mosaic_deploy.workers.progress import Progress
+    from mosaic_deploy.workers.progress import StageProgress
 
 _SEED = 0
 _SCATTERED = 1.5
@@ -43,11 +43,11 @@ class _Measured:
     artifacts: Mapping[str, Timed]
     class_maps: Mapping[str, float]
 
-    def row(self, subject: Subject, versus: str | None) -> Row:
+    def row(self, subject: TimedArtifact, baseline: str | None) -> Row:
         opened, timed = subject.opened, self.artifacts[subject.name]
         digest = None if opened.float_onnx is None else opened.float_onnx.sha256
-        yardstick = None if digest is None else self.floats[digest]
-        other = None if versus is None or versus == subject.name else self.artifacts[versus]
+        float_baseline = None if digest is None else self.floats[digest]
+        other = None if baseline is None or baseline == subject.name else self.artifacts[baseline]
         return Row(
             timed=timed,
             folder=str(opened.built.folder),
@@ -55,14 +55,14 @@ class _Measured:
             recipe=opened.recipe,
             output=opened.contract.output,
             passed=opened.passed,
-            yardstick=None if yardstick is None else yardstick.name,
-            to_float=_ratio(timed, yardstick),
+            float_baseline=None if float_baseline is None else float_baseline.name,
+            to_float=_ratio(timed, float_baseline),
             to_versus=_ratio(timed, other),
             class_map_s=self.class_maps.get(subject.name),
         )
 
 
-def bench(request: BenchRequest, *, progress: Progress) -> BenchReport:
+def bench(request: BenchRequest, *, progress: StageProgress) -> BenchReport:
     """Time artifacts in turns, each round of each in a process of its own.
 
     Raises:
@@ -72,7 +72,7 @@ def bench(request: BenchRequest, *, progress: Progress) -> BenchReport:
         ToolError: a runtime is missing or failed.
     """
     request.require_sound()
-    named, versus = open_all(request)
+    named, baseline = open_all(request)
     image, said = choose_image(request.image)
     machine = Machine.here()
     with workspace() as space:
@@ -85,7 +85,7 @@ def bench(request: BenchRequest, *, progress: Progress) -> BenchReport:
         floats = dict(zip(yardsticks, timed, strict=False))
         artifacts = dict(zip(named, timed[len(yardsticks) :], strict=True))
         measured = _Measured(floats, artifacts, _class_maps(subjects, artifacts, progress))
-    rows = tuple(measured.row(subject, versus) for subject in subjects)
+    rows = tuple(measured.row(subject, baseline) for subject in subjects)
     return BenchReport(
         machine=machine,
         threads=request.threads,
@@ -93,7 +93,7 @@ def bench(request: BenchRequest, *, progress: Progress) -> BenchReport:
         runs=request.runs_per_round,
         warm_up=request.warm_up,
         image=said,
-        versus=versus,
+        baseline=baseline,
         floats=tuple(floats.values()),
         rows=rows,
         notes=tuple(_notes(machine, request, rows)),
@@ -101,7 +101,7 @@ def bench(request: BenchRequest, *, progress: Progress) -> BenchReport:
 
 
 def interleaved(
-    contenders: Sequence[Contender], *, rounds: int, progress: Progress
+    contenders: Sequence[BenchEntry], *, rounds: int, progress: StageProgress
 ) -> tuple[tuple[Timing, ...], ...]:
     """Time each once per round, one after the other; the order moves on by one each round.
 
@@ -119,7 +119,7 @@ def interleaved(
     return tuple(tuple(timings) for timings in found)
 
 
-def _timed(contender: Contender, timings: Sequence[Timing], request: BenchRequest) -> Timed:
+def _timed(contender: BenchEntry, timings: Sequence[Timing], request: BenchRequest) -> Timed:
     rounds = tuple(timing.seconds for timing in timings)
     simulator = not any(rounds)
     if not simulator and {len(seconds) for seconds in rounds} != {request.runs_per_round}:
@@ -138,7 +138,7 @@ def _timed(contender: Contender, timings: Sequence[Timing], request: BenchReques
 
 
 def _class_maps(
-    subjects: Sequence[Subject], timed: Mapping[str, Timed], progress: Progress
+    subjects: Sequence[TimedArtifact], timed: Mapping[str, Timed], progress: StageProgress
 ) -> dict[str, float]:
     found = {}
     running = [subject for subject in subjects if timed[subject.name].latencies is not None]
@@ -173,11 +173,11 @@ def _notes(machine: Machine, request: BenchRequest, rows: Sequence[Row]) -> list
                 f"{name}: p90 is {row.timed.latencies.spread:.1f} times the median: something else ran "
                 "meanwhile, or the clock changed; try again"
             )
-        if row.yardstick is None:
+        if row.float_baseline is None:
             notes.append(f"{name} holds no float network, so nothing says how long that would take")
         if not row.passed:
             notes.append(f"{name} did not pass when it was built: fast is not right")
     return notes
 
 
-__all__ = ["BenchRequest", "Contender", "bench", "interleaved"]
+__all__ = ["BenchEntry", "BenchRequest", "bench", "interleaved"]

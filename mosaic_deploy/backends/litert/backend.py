@@ -24,16 +24,16 @@ from mosaic_deploy.backends.litert import run
 from mosaic_deploy.backends.litert.child_calls import MODEL, THREADS, record, step, words, work
 from mosaic_deploy.backends.litert.edgetpu import compile as compiler
 from mosaic_deploy.backends.litert.gpu import accelerator as gpu
-from mosaic_deploy.backends.protocol import BuildJob, Built, File, Run, Space, Timing, Trial
+from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Run, Timing, TimingConfig, WorkDir
 from mosaic_deploy.errors import SpecError, ToolError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.metadata import METADATA_KEY
-from mosaic_deploy.specs.recipe import Grid
+from mosaic_deploy.specs.recipe import IntegerFormat
 from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.call import Call, call
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _PACKAGES = ("ai_edge_litert", "ai_edge_quantizer", "onnx2tf")
@@ -86,7 +86,7 @@ class TfliteBackend:
         """No device in particular: one file is for all."""
         return ()
 
-    def convert(self, job: BuildJob, *, tick: Tick) -> Built:
+    def convert(self, job: BuildJob, *, on_progress: OnProgress) -> CompiledModel:
         """Make the float32 ``.tflite``, with the contract's NHWC input, and compare it with ONNX Runtime.
 
         Raises:
@@ -100,10 +100,10 @@ class TfliteBackend:
             "out": str(folder / MODEL),
             "shape": list(job.contract.shape),
             "layout": job.layout,
-            "fold": isinstance(job.recipe.activations, Grid),
+            "fold": isinstance(job.recipe.activations, IntegerFormat),
             "image": str(job.calibration[0].resolve()) if job.calibration else None,
         }
-        made = call(work(job.space, "convert:convert", request), tick=tick)
+        made = call(work(job.space, "convert:convert", request), on_progress=on_progress)
         facts: dict[str, object] = {
             "input": {**made.result["input"], "pixels": made.result["pixels"]},
             "output": made.result["output"],
@@ -113,9 +113,11 @@ class TfliteBackend:
             "allowed": [],
         }
         files = (File(MODEL, "tflite", ships=True),)
-        return Built(folder, files, (step("onnx2tf", "onnx2tf", made),), facts)
+        return CompiledModel(folder, files, (step("onnx2tf", "onnx2tf", made),), facts)
 
-    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:
+    def build(
+        self, job: BuildJob, converted: CompiledModel | None, out: Path, *, on_progress: OnProgress
+    ) -> CompiledModel:
         """Write the float file, with float16 weights, or quantise it; then check and compile it further.
 
         Raises:
@@ -125,30 +127,40 @@ class TfliteBackend:
             ToolError: a tool failed.
         """
         options, begun = job.target.options, 0.0 if converted else _CONVERTING
-        source = converted or self.convert(job, tick=lambda s, text: tick(begun * s, text))
+        source = converted or self.convert(job, on_progress=lambda s, text: on_progress(begun * s, text))
         made = call(
             _writing(job, source, out.resolve()),
-            tick=lambda s, text: tick(begun + (0.9 - begun) * s, text),
+            on_progress=lambda s, text: on_progress(begun + (0.9 - begun) * s, text),
         )
-        integers = isinstance(job.recipe.activations, Grid)
+        integers = isinstance(job.recipe.activations, IntegerFormat)
         tool = "ai-edge-quantizer" if integers else "ai-edge-litert"
         written = step("quantise" if integers else "write", tool, made)
         facts = {
             "input": {**made.result["input"], "pixels": record(source.facts["input"])["pixels"]},
             "output": made.result["output"],
             "accelerator": str(options.get("accelerator", "xnnpack")),
-            "arithmetic": "int8" if isinstance(job.recipe.activations, Grid) else job.recipe.activations,
+            "arithmetic": "int8"
+            if isinstance(job.recipe.activations, IntegerFormat)
+            else job.recipe.activations,
             "whole": bool(options.get("whole", False)),
             "allowed": list(words(options.get("outside", ()))),
         }
         steps = (written,) if converted else (*source.steps, written)
-        built = Built(out.resolve(), (File(MODEL, "tflite", ships=True),), steps, facts)
+        built = CompiledModel(out.resolve(), (File(MODEL, "tflite", ships=True),), steps, facts)
         if "compiler_table" not in options:
             return built
-        return compiler.compile_further(job, built, tick=lambda s, text: tick(0.9 + 0.1 * s, text))
+        return compiler.compile_further(
+            job, built, on_progress=lambda s, text: on_progress(0.9 + 0.1 * s, text)
+        )
 
     def run(
-        self, built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick
+        self,
+        built: CompiledModel,
+        contract: Contract,
+        inputs: tuple[Path, ...],
+        *,
+        space: WorkDir,
+        on_progress: OnProgress,
     ) -> Run:
         """Run the file; on the GPU also on XNNPACK, and the float network in emulated float16.
 
@@ -157,10 +169,10 @@ class TfliteBackend:
             ToolError: the runtime crashed, or took too long or too much memory.
         """
         if built.facts["accelerator"] == "gpu":
-            return run.on_gpu(built, contract, inputs, space=space, tick=tick)
-        return run.on_xnnpack(built, inputs, space=space, tick=tick)
+            return run.on_gpu(built, contract, inputs, space=space, on_progress=on_progress)
+        return run.on_xnnpack(built, inputs, space=space, on_progress=on_progress)
 
-    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+    def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
         """Time the file on the target's accelerator, in one child process."""
         return run.time(built, trial, space=space)
 
@@ -173,7 +185,7 @@ def _check_recipe(job: BuildJob) -> None:
         raise SpecError(
             f'target {job.target.name}: TFLite\'s input is NHWC: its TOML must say layout = "NHWC"'
         )
-    if not isinstance(weights, Grid) or not isinstance(activations, Grid):
+    if not isinstance(weights, IntegerFormat) or not isinstance(activations, IntegerFormat):
         if weights != activations:
             raise SpecError(f"recipe {recipe.name}: here weights and activations are of one float type")
     elif (weights.bits, activations.bits) != (8, 8):
@@ -186,7 +198,7 @@ def _check_recipe(job: BuildJob) -> None:
         raise SpecError(f"recipe {recipe.name}: there is no calibration image")
 
 
-def _writing(job: BuildJob, source: Built, out: Path) -> Call:
+def _writing(job: BuildJob, source: CompiledModel, out: Path) -> Call:
     taken = record(source.facts["input"])["pixels"]
     request: JsonObject = {
         "model": str((source.folder / MODEL).resolve()),
@@ -194,7 +206,7 @@ def _writing(job: BuildJob, source: Built, out: Path) -> Call:
         "description": dict(job.description),
         "key": METADATA_KEY,
     }
-    if not isinstance(job.recipe.activations, Grid):
+    if not isinstance(job.recipe.activations, IntegerFormat):
         function = "halves" if job.recipe.weights == "float16" else "copy"
         return work(job.space, f"quantize:{function}", request)
     request |= {

@@ -6,7 +6,7 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-from mosaic_deploy.backends.protocol import Space, Step
+from mosaic_deploy.backends.protocol import Step, WorkDir
 from mosaic_deploy.workers.call import GIB, Call, Outcome
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -29,7 +29,7 @@ MODEL = "model.tflite"
 """What the file is called, in every folder."""
 
 
-def work(space: Space, function: str, request: JsonObject, *, cwd: Path | None = None) -> Call:
+def work(space: WorkDir, function: str, request: JsonObject, *, cwd: Path | None = None) -> Call:
     """Ask for a function of ``LIMITS_S``; its log's name is its own."""
     word = f"litert-{function.replace(':', '-').replace('.', '-')}"
     return Call(

@@ -19,7 +19,7 @@ from mosaic_deploy.backends.litert import flatbuffer, rewrites
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.quantize.boundary import drop_cast, takes_bytes
 from mosaic_deploy.quantize.normalisation import drop_normalisation
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _IDS_TOLERANCE = 2e-3
 _TO_NHWC = (0, 2, 3, 1)
 
 
-def convert(request: JsonObject, tick: Tick) -> JsonObject:
+def convert(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Convert ``request["onnx"]`` into ``request["out"]``.
 
     The request further holds ``shape`` (of the input to come out, NHWC), ``layout`` (of the ONNX's input),
@@ -53,9 +53,9 @@ def convert(request: JsonObject, tick: Tick) -> JsonObject:
     pixels = _floats_in(graph, fold=request["fold"])
     output = graph.graph.output[0].name
     scores = _end_in_ids(graph)
-    tick(0.1, "onnx2tf")
+    on_progress(0.1, "onnx2tf")
     made = _onnx2tf(graph, layout=request["layout"])
-    tick(0.7, "tidying")
+    on_progress(0.7, "tidying")
     model = flatbuffer.load(made)
     if scores:
         rewrites.cut_ids(model)
@@ -68,7 +68,7 @@ def convert(request: JsonObject, tick: Tick) -> JsonObject:
     described["output"] = flatbuffer.describe(model, model.subgraphs[0].outputs[0])
     model.metadata, model.description = [], b""
     flatbuffer.save(model, Path(request["out"]))
-    tick(0.8, "comparing")
+    on_progress(0.8, "comparing")
     difference = _compare(source, Path(request["out"]), request, pixels)
     return {**described, "pixels": pixels, "difference": difference, "version": _version("onnx2tf")}
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.errors import ModelError, RefusedError
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _WATCH = "float16_watch"
 """Name of the output that holds one sum of squares per rounded tensor: not finite if the tensor is not."""
 
 
-def predict(request: JsonObject, tick: Tick) -> JsonObject:
+def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Run ``request["onnx"]``, rounded to float16, on each of ``inputs`` (.npy) into ``outputs`` (.npy).
 
     ``layout`` is the order of the inputs' axes; the graph may have the other one. Outputs are as the graph
@@ -67,7 +67,7 @@ def predict(request: JsonObject, tick: Tick) -> JsonObject:
             found, *watch = session.run(None, {session.get_inputs()[0].name: values})
             _require_finite(watched, watch, path)
             np.save(place, found, allow_pickle=False)
-            tick((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
+            on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
     except Exception as err:
         if not type(err).__module__.startswith(("onnx", "google.protobuf")):
             raise

@@ -16,19 +16,19 @@ from mosaic_deploy.backends.litert import flatbuffer, rewrites
 from mosaic_deploy.backends.litert.activations import Activations
 from mosaic_deploy.errors import ModelError, RefusedError
 from mosaic_deploy.quantize.calibrate import Calibrator, Ranges, collect
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _HALF = float(np.finfo(np.float16).max)
 
 
-def copy(request: JsonObject, _tick: Tick) -> JsonObject:
+def copy(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     """Write the float file ``request["model"]`` to ``out`` with its ``description``; see ``integers``."""
     return _finish(flatbuffer.load(Path(request["model"])), request)
 
 
-def halves(request: JsonObject, _tick: Tick) -> JsonObject:
+def halves(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     """Store the weights of ``request["model"]`` as float16 in ``out``; see ``integers``.
 
         x -> CONV(float32)  becomes  float16 -> DEQUANTIZE -> CONV
@@ -63,7 +63,7 @@ def halves(request: JsonObject, _tick: Tick) -> JsonObject:
     return _finish(model, request)
 
 
-def integers(request: JsonObject, tick: Tick) -> JsonObject:
+def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Quantise ``request["model"]`` into ``out``, int8 from input to output.
 
     The request further holds ``calibration`` (.npy as the contract prepares them), ``recipe`` (a
@@ -85,22 +85,22 @@ def integers(request: JsonObject, tick: Tick) -> JsonObject:
         rewrites.pools_as_convolutions(model)
     plain = Path("plain.tflite")
     flatbuffer.save(model, plain)
-    found = _ranges(plain, request, tick)
+    found = _ranges(plain, request, on_progress)
     facts = _pixel_grid(request, found, flatbuffer.describe(model, model.subgraphs[0].inputs[0])["name"])
-    tick(0.9, "quantising")
-    made = flatbuffer.load(_quantised(plain, found, request["recipe"]))
+    on_progress(0.9, "quantising")
+    made = flatbuffer.load(_quantized(plain, found, request["recipe"]))
     rewrites.integer_ids(made)
     _refuse_floats(made)
     return _finish(made, request, facts)
 
 
-def _ranges(path: Path, request: JsonObject, tick: Tick) -> Ranges:
+def _ranges(path: Path, request: JsonObject, on_progress: OnProgress) -> Ranges:
     calibration = request["recipe"]["calibration"]
     how = Calibrator(calibration["method"], calibration["percentile"], request["threads"])
     images = [Path(image) for image in request["calibration"]]
     runner = Activations(path, threads=how.threads, pixels=request["pixels"] if request["bytes"] else None)
     try:
-        return collect(runner.of, images, how, lambda share, text: tick(0.9 * share, text))
+        return collect(runner.of, images, how, lambda share, text: on_progress(0.9 * share, text))
     except ValueError as err:
         raise ModelError(f"{Path(request['model']).name}: {err}") from err
 
@@ -115,7 +115,7 @@ def _pixel_grid(request: JsonObject, ranges: Ranges, image: str) -> JsonObject:
     return {"pixel_factor": 1, "pixel_offset": -128, "pixel_shift": zero - mean}
 
 
-def _quantised(path: Path, ranges: Ranges, recipe: JsonObject) -> Path:
+def _quantized(path: Path, ranges: Ranges, recipe: JsonObject) -> Path:
     """Let ai-edge-quantizer do it; gives the file that it made."""
     from ai_edge_quantizer import qtyping, quantizer
 

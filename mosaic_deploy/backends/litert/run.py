@@ -9,31 +9,40 @@ from pathlib import Path
 
 from mosaic_deploy.backends.litert.child_calls import MODEL, THREADS, step, version, words, work
 from mosaic_deploy.backends.litert.gpu import accelerator
-from mosaic_deploy.backends.protocol import Built, Run, Space, Timing, Trial
+from mosaic_deploy.backends.protocol import CompiledModel, Run, Timing, TimingConfig, WorkDir
 from mosaic_deploy.errors import RefusedError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.workers.call import Call, Outcome, call
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _FLOAT = "model.onnx"
 """The float ONNX that an artifact holds beside what is built from it."""
 
 
-def on_xnnpack(built: Built, inputs: tuple[Path, ...], *, space: Space, tick: Tick) -> Run:
+def on_xnnpack(
+    built: CompiledModel, inputs: tuple[Path, ...], *, space: WorkDir, on_progress: OnProgress
+) -> Run:
     """Run the file on LiteRT's interpreter with XNNPACK.
 
     Raises ``RefusedError`` where XNNPACK leaves more than the target allows.
     """
     folder = Path(tempfile.mkdtemp(prefix="xnnpack-", dir=space.scratch)).resolve()
     request, outputs = _request(built, inputs, folder)
-    made = call(work(space, "xnnpack:predict", request, cwd=folder), tick=tick)
+    made = call(work(space, "xnnpack:predict", request, cwd=folder), on_progress=on_progress)
     _require_whole(built, made.result)
     facts = {"ran_on": _cpu(), **{key: made.result[key] for key in ("precision", "nodes", "outside")}}
     return Run(outputs, (step("run", "ai-edge-litert", made),), facts, "xnnpack")
 
 
-def on_gpu(built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick) -> Run:
+def on_gpu(
+    built: CompiledModel,
+    contract: Contract,
+    inputs: tuple[Path, ...],
+    *,
+    space: WorkDir,
+    on_progress: OnProgress,
+) -> Run:
     """Run the file on the GPU accelerator and on XNNPACK, and the float network in emulated float16.
 
     The accelerator is asked for the recipe's arithmetic: for float16, as it is a phone's default. What a
@@ -41,12 +50,12 @@ def on_gpu(built: Built, contract: Contract, inputs: tuple[Path, ...], *, space:
 
     Raises ``RefusedError`` where the accelerator does not take all of it.
     """
-    plain = on_xnnpack(built, inputs, space=space, tick=lambda s, text: tick(0.1 * s, text))
+    plain = on_xnnpack(built, inputs, space=space, on_progress=lambda s, text: on_progress(0.1 * s, text))
     folder = Path(tempfile.mkdtemp(prefix="gpu-", dir=space.scratch)).resolve()
     request, outputs = _request(built, inputs, folder)
     request["precision"] = _gpu_precision(built)
     job = _with_driver(work(space, "gpu.accelerator:predict", request, cwd=folder), folder)
-    made = call(job, tick=lambda s, text: tick(0.1 + 0.7 * s, text))
+    made = call(job, on_progress=lambda s, text: on_progress(0.1 + 0.7 * s, text))
     rounded = folder / "float16"
     emulated = tuple(rounded / path.name for path in outputs)
     request = {
@@ -56,7 +65,7 @@ def on_gpu(built: Built, contract: Contract, inputs: tuple[Path, ...], *, space:
         "outputs": [str(path) for path in emulated],
     }
     job = work(space, "float16:predict", request, cwd=rounded)
-    sixteen = call(job, tick=lambda s, text: tick(0.8 + 0.2 * s, text))
+    sixteen = call(job, on_progress=lambda s, text: on_progress(0.8 + 0.2 * s, text))
     steps = (
         step("run gpu", "ai-edge-litert", made),
         *(replace(s, name="run xnnpack") for s in plain.steps),
@@ -67,7 +76,7 @@ def on_gpu(built: Built, contract: Contract, inputs: tuple[Path, ...], *, space:
     return Run(outputs, steps, {"ran_on": _gpu(made), **facts}, "gpu", others)
 
 
-def time(built: Built, trial: Trial, *, space: Space) -> Timing:
+def time(built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
     """Time the file on what its target names, in one child process."""
     folder = Path(tempfile.mkdtemp(prefix="time-", dir=space.scratch)).resolve()
     request: JsonObject = {
@@ -89,7 +98,7 @@ def time(built: Built, trial: Trial, *, space: Space) -> Timing:
     return Timing(tuple(made.result["seconds"]), made.peak_bytes, facts)
 
 
-def _gpu_precision(built: Built) -> str:
+def _gpu_precision(built: CompiledModel) -> str:
     """What the accelerator, which has no integers, is asked to compute in."""
     return "float16" if built.facts["arithmetic"] == "float16" else "float32"
 
@@ -98,7 +107,9 @@ def _with_driver(job: Call, folder: Path) -> Call:
     return replace(job, environment={**job.environment, **accelerator.environment(folder)})
 
 
-def _request(built: Built, inputs: Sequence[Path], folder: Path) -> tuple[JsonObject, tuple[Path, ...]]:
+def _request(
+    built: CompiledModel, inputs: Sequence[Path], folder: Path
+) -> tuple[JsonObject, tuple[Path, ...]]:
     outputs = tuple(folder / path.name for path in inputs)
     request: JsonObject = {
         "model": str((built.folder / MODEL).resolve()),
@@ -111,7 +122,7 @@ def _request(built: Built, inputs: Sequence[Path], folder: Path) -> tuple[JsonOb
     return request, outputs
 
 
-def _require_whole(built: Built, result: JsonObject) -> None:
+def _require_whole(built: CompiledModel, result: JsonObject) -> None:
     """Raise ``RefusedError`` where XNNPACK left more than the target allows."""
     allowed = words(built.facts["allowed"])
     left = [name for name in result["outside"] if name.partition(" ")[0] not in allowed]

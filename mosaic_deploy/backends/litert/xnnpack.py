@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.quantize.boundary import to_floats
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _DELEGATE = "DELEGATE"
 
 
-def predict(request: JsonObject, tick: Tick) -> JsonObject:
+def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Run ``request["model"]`` on each of ``inputs`` (.npy) into ``outputs`` (.npy), scores as float32.
 
     ``input`` and ``output`` are the facts of a ``Built``, ``threads`` the number of XNNPACK's threads.
@@ -40,11 +40,11 @@ def predict(request: JsonObject, tick: Tick) -> JsonObject:
     for index, (image, place) in enumerate(pairs):
         values = feed(np.load(image, allow_pickle=False), source)
         np.save(place, to_floats(_once(interpreter, values), result), allow_pickle=False)
-        tick((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
+        on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
     return _facts(model, interpreter)
 
 
-def time(request: JsonObject, tick: Tick) -> JsonObject:
+def time(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Run ``request["model"]`` on ``input_file`` ``warm_up`` + ``runs`` times on ``threads`` threads.
 
     Returns:
@@ -58,7 +58,7 @@ def time(request: JsonObject, tick: Tick) -> JsonObject:
         begun = clock.perf_counter()
         _once(interpreter, values)
         seconds.append(clock.perf_counter() - begun)
-        tick((index + 1) / rounds, "")
+        on_progress((index + 1) / rounds, "")
     return {**_facts(model, interpreter), "seconds": seconds[request["warm_up"] :]}
 
 

@@ -15,15 +15,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from mosaic_deploy.backends.protocol import BuildJob, Built, File, Run, Space, Step, Timing, Trial
+from mosaic_deploy.backends.protocol import (
+    BuildJob,
+    CompiledModel,
+    File,
+    Run,
+    Step,
+    Timing,
+    TimingConfig,
+    WorkDir,
+)
 from mosaic_deploy.errors import DataError, SpecError, ToolError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
-from mosaic_deploy.specs.recipe import Grid, QuantRecipe
+from mosaic_deploy.specs.recipe import IntegerFormat, QuantRecipe
 from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _TOOL = "openvino"
@@ -72,16 +81,18 @@ class OpenVinoBackend:
         """No device in particular: the files are the same for all."""
         return ()
 
-    def convert(self, job: BuildJob, *, tick: Tick) -> Built | None:
+    def convert(self, job: BuildJob, *, on_progress: OnProgress) -> CompiledModel | None:
         """Convert to a float32 ``.xml`` and ``.bin``, its weights as in the ONNX.
 
         Raises:
             ModelError: OpenVINO cannot read the file.
             RefusedError: it has no such operator.
         """
-        return _convert(job, tick)
+        return _convert(job, on_progress)
 
-    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:
+    def build(
+        self, job: BuildJob, converted: CompiledModel | None, out: Path, *, on_progress: OnProgress
+    ) -> CompiledModel:
         """Quantise to int8, store float16 weights, or only describe the float network.
 
         Raises:
@@ -90,34 +101,34 @@ class OpenVinoBackend:
             ModelError, RefusedError: the network cannot be converted or quantised.
         """
         _check_recipe(job.recipe)
-        source = converted or _convert(job, _within(tick, 0.0, 0.2))
+        source = converted or _convert(job, _within(on_progress, 0.0, 0.2))
         request: JsonObject = {
             "source": str((source.folder / _PARTS[0].path).resolve()),
             "xml": str(out.resolve() / _PARTS[0].path),
             "description": dict(job.description),
         }
         facts: dict[str, object] = {_DEVICES: list(_names(job.target.options.get(_DEVICES, ("CPU",))))}
-        if isinstance(job.recipe.weights, Grid):
-            made = _quantise(job, request, tick)
+        if isinstance(job.recipe.weights, IntegerFormat):
+            made = _quantize(job, request, on_progress)
             step = _step("quantise", "nncf", made)
             facts |= {"arithmetic": "int8", "pixel_grid": made.result["pixel_grid"]}
         else:
             request["half"] = job.recipe.weights == "float16"
-            made = call(_call(job.space, "ir:compress", request, _CONVERT_S), tick=tick)
+            made = call(_call(job.space, "ir:compress", request, _CONVERT_S), on_progress=on_progress)
             step = _step("write", _TOOL, made)
             facts |= {"arithmetic": "float32"}
         facts |= {**_ports(made), "weights": _weights(job.recipe), "accelerators": True}
         steps = (step,) if converted else (*source.steps, step)
-        return Built(out, _PARTS, steps, facts)
+        return CompiledModel(out, _PARTS, steps, facts)
 
     def run(
         self,
-        built: Built,
+        built: CompiledModel,
         contract: Contract,  # noqa: ARG002  # the protocol's
         inputs: tuple[Path, ...],
         *,
-        space: Space,
-        tick: Tick,
+        space: WorkDir,
+        on_progress: OnProgress,
     ) -> Run:
         """Run on the devices that the target names, and on every other GPU and NPU here.
 
@@ -127,14 +138,14 @@ class OpenVinoBackend:
         """
         named = _names(built.facts[_DEVICES])
         job, outputs = _predicting(built, named[0], inputs, space)
-        first = call(job, tick=tick)
+        first = call(job, on_progress=on_progress)
         ran: dict[str, Outcome] = {named[0]: first}
         others: dict[str, tuple[Path, ...]] = {}
         told: dict[str, str] = {}
         for device in (*named[1:], *_accelerators(built, first.result["devices"])):
             job, placed = _predicting(built, device, inputs, space)
             try:
-                ran[device] = call(job, tick=lambda _, text: tick(1.0, text))
+                ran[device] = call(job, on_progress=lambda _, text: on_progress(1.0, text))
                 others[device], told[device] = placed, _words(ran[device])
             except ToolError as err:
                 if device in named:
@@ -144,7 +155,7 @@ class OpenVinoBackend:
         facts = {"ran_on": _words(first), **first.result["facts"]} | ({"others": told} if told else {})
         return Run(outputs, steps, facts, named[0], others)
 
-    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+    def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
         """Time synchronous requests on the first device."""
         device = _names(built.facts[_DEVICES])[0]
         request = {
@@ -165,7 +176,7 @@ class OpenVinoBackend:
         return Timing(tuple(outcome.result["seconds"]), outcome.peak_bytes, facts)
 
 
-def _convert(job: BuildJob, tick: Tick) -> Built:
+def _convert(job: BuildJob, on_progress: OnProgress) -> CompiledModel:
     folder = Path(tempfile.mkdtemp(prefix="openvino-float-", dir=job.space.scratch)).resolve()
     request = {
         "onnx": str(job.onnx.resolve()),
@@ -173,12 +184,12 @@ def _convert(job: BuildJob, tick: Tick) -> Built:
         "layout": job.layout,
         "wanted": job.contract.layout,
     }
-    made = call(_call(job.space, "ir:convert", request, _CONVERT_S), tick=tick)
+    made = call(_call(job.space, "ir:convert", request, _CONVERT_S), on_progress=on_progress)
     facts = {**_ports(made), "arithmetic": "float32", _DEVICES: ["CPU"], "accelerators": False}
-    return Built(folder, _PARTS, (_step("convert", _TOOL, made),), facts)
+    return CompiledModel(folder, _PARTS, (_step("convert", _TOOL, made),), facts)
 
 
-def _quantise(job: BuildJob, request: JsonObject, tick: Tick) -> Outcome:
+def _quantize(job: BuildJob, request: JsonObject, on_progress: OnProgress) -> Outcome:
     if not job.calibration:
         raise DataError(f"recipe {job.recipe.name}: int8 needs calibration images, and there are none")
     asked = {
@@ -187,10 +198,10 @@ def _quantise(job: BuildJob, request: JsonObject, tick: Tick) -> Outcome:
         "recipe": job.recipe.model_dump(mode="json", by_alias=True),
         "pixels": _pixels(job.contract),
     }
-    return call(_call(job.space, "quantize:quantise", asked, _QUANTISE_S), tick=tick)
+    return call(_call(job.space, "quantize:quantise", asked, _QUANTISE_S), on_progress=on_progress)
 
 
-def _accelerators(built: Built, found: Sequence[str]) -> tuple[str, ...]:
+def _accelerators(built: CompiledModel, found: Sequence[str]) -> tuple[str, ...]:
     """The GPUs and NPUs of this machine beyond the devices that the target names."""
     named = _names(built.facts[_DEVICES])
     if not built.facts["accelerators"]:
@@ -199,7 +210,7 @@ def _accelerators(built: Built, found: Sequence[str]) -> tuple[str, ...]:
 
 
 def _predicting(
-    built: Built, device: str, inputs: Sequence[Path], space: Space
+    built: CompiledModel, device: str, inputs: Sequence[Path], space: WorkDir
 ) -> tuple[Call, tuple[Path, ...]]:
     """The call that runs the network on one device, and where it puts its outputs."""
     folder = Path(tempfile.mkdtemp(prefix="openvino-out-", dir=space.scratch)).resolve()
@@ -215,9 +226,9 @@ def _predicting(
     return _call(space, "run:predict", request, _RUN_S), outputs
 
 
-def _within(tick: Tick, start: float, size: float) -> Tick:
+def _within(on_progress: OnProgress, start: float, size: float) -> OnProgress:
     """Progress of a part of the work that begins at the share ``start``."""
-    return lambda share, text: tick(start + size * share, text)
+    return lambda share, text: on_progress(start + size * share, text)
 
 
 def _hint(device: str) -> str | None:
@@ -225,7 +236,7 @@ def _hint(device: str) -> str | None:
     return None if device.startswith(_ACCELERATORS) else _HINT
 
 
-def _call(space: Space, function: str, request: JsonObject, timeout_s: float) -> Call:
+def _call(space: WorkDir, function: str, request: JsonObject, timeout_s: float) -> Call:
     name = f"openvino {function.partition(':')[2].removesuffix('_here')}"
     word = name.replace(" ", "-")
     cwd = Path(tempfile.mkdtemp(prefix=f"{word}-", dir=space.scratch)).resolve()
@@ -237,7 +248,7 @@ def _call(space: Space, function: str, request: JsonObject, timeout_s: float) ->
 def _check_recipe(recipe: QuantRecipe) -> None:
     """Raise ``SpecError`` unless NNCF and OpenVINO's plugins have the recipe's grids and calibration."""
     weights, activations = recipe.weights, recipe.activations
-    if not isinstance(weights, Grid) or not isinstance(activations, Grid):
+    if not isinstance(weights, IntegerFormat) or not isinstance(activations, IntegerFormat):
         return
     why = ""
     if (weights.bits, activations.bits) != (8, 8):

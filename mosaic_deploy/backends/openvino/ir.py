@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mosaic_deploy.errors import ModelError, RefusedError
 from mosaic_deploy.specs.metadata import METADATA_KEY
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def bring_openvino() -> ModuleType:
     return module
 
 
-def convert(request: JsonObject, tick: Tick) -> JsonObject:
+def convert(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Turn ``request["onnx"]`` into ``request["xml"]`` and the ``.bin`` beside it, all in float32.
 
     ``request["layout"]`` and ``request["wanted"]`` are the orders of its input's axes, before and after.
@@ -63,7 +63,7 @@ def convert(request: JsonObject, tick: Tick) -> JsonObject:
         raise ModelError(f"{onnx.name}: OpenVINO cannot read it: {reason(err)}") from err
     if request["layout"] != request["wanted"]:
         model = _reordered(model, request["layout"], request["wanted"])
-    tick(0.8, "converted")
+    on_progress(0.8, "converted")
     write(model, Path(request["xml"]), description={}, half=False)
     return {**ports(model), "version": ov.__version__}
 
@@ -78,14 +78,14 @@ def _reordered(model: openvino.Model, layout: str, wanted: str) -> openvino.Mode
     return reordered
 
 
-def compress(request: JsonObject, tick: Tick) -> JsonObject:
+def compress(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Write the float32 ``request["source"]`` as ``request["xml"]``, with ``request["description"]``.
 
     With ``request["half"]`` its weights become float16, half the size. Returns as ``convert`` does.
     """
     ov = bring_openvino()
     model = read(Path(request["source"]))
-    tick(0.5, "writing")
+    on_progress(0.5, "writing")
     write(model, Path(request["xml"]), description=request["description"], half=bool(request["half"]))
     return {**ports(model), "version": ov.__version__}
 

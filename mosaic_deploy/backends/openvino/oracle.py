@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.backends.oracle import compare, qdq
-from mosaic_deploy.backends.oracle.outcome import Found, Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome, Found
 from mosaic_deploy.errors import ModelError, MosaicError
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.workers.call import GIB
@@ -89,24 +89,24 @@ def attempt(
     precision: Precision,
     devices: tuple[str, ...],
     scratch: Path,
-) -> tuple[Outcome, ...]:
+) -> tuple[CaseOutcome, ...]:
     """Convert, quantise, compile, run and compare."""
     try:
         expected = compare.reference(model, feeds)
         xml = _converted(model, scratch)
         if precision == "float":
             answer = _run(xml, feeds, arithmetic="float32")
-            weighed = compare.weigh(expected, answer, tolerance=compare.IN_SINGLE, feeds=feeds)
+            weighed = compare.compare_outputs(expected, answer, tolerance=compare.IN_SINGLE, feeds=feeds)
         else:
-            weighed = _quantised(xml, feeds, expected, model)
+            weighed = _quantized(xml, feeds, expected, model)
         found: Found = "runs" if weighed.right else "wrong"
-        outcome = Outcome(name, _DEVICE, found, weighed.error, weighed.difference)
+        outcome = CaseOutcome(name, _DEVICE, found, weighed.error, weighed.difference)
     except compare.NoReferenceError as err:
-        outcome = Outcome(name, _DEVICE, "no-reference", str(err))
+        outcome = CaseOutcome(name, _DEVICE, "no-reference", str(err))
     except MosaicError as err:
         said = compare.said(_NODES.sub(r" in \1, not in ", str(err)))
         left = said.endswith(", not in int8")  # beside other integers it may be taken
-        outcome = Outcome(name, _DEVICE, "falls-back" if left else "fails-to-compile", said)
+        outcome = CaseOutcome(name, _DEVICE, "falls-back" if left else "fails-to-compile", said)
     return (outcome,) if _DEVICE in devices else ()
 
 
@@ -126,19 +126,23 @@ def _converted(model: bytes, scratch: Path) -> Path:
     return xml
 
 
-def _quantised(xml: Path, feeds: Mapping[str, NDArray[Any]], floats: Answer, model: bytes) -> compare.Weighed:
+def _quantized(
+    xml: Path, feeds: Mapping[str, NDArray[Any]], floats: Answer, model: bytes
+) -> compare.Comparison:
     from mosaic_deploy.backends.openvino.ir import read, write
 
     made, place = _by_nncf(read(xml), feeds), xml.with_name("integers.xml")
     write(made, place, description={}, half=False)
     answer = _run(place, feeds, arithmetic="int8")
     expected = _run(place, feeds, arithmetic=None)
-    exactly = compare.weigh(expected, answer, tolerance=compare.for_chain(compare.EIGHT_BITS, model))
+    exactly = compare.compare_outputs(
+        expected, answer, tolerance=compare.for_chain(compare.EIGHT_BITS, model)
+    )
     if not exactly.right:
         return exactly
     # A sum of everything has no range to compare with: it may be as small as what rounding costs.
     real = [i for i, values in enumerate(floats) if values.dtype.kind == "f" and values.size > 1]
-    return compare.weigh(
+    return compare.compare_outputs(
         [floats[i] for i in real], [answer[i] for i in real], tolerance=compare.for_chain(_ROUGHLY, model)
     )
 
@@ -153,7 +157,7 @@ def _by_nncf(model: openvino.Model, feeds: Mapping[str, NDArray[Any]]) -> openvi
     recipe = qdq.recipe_of("w8a8")
     recipe["calibration"]["method"] = "minmax"  # one image has no outliers
     try:
-        quantised: openvino.Model = nncf.quantize(
+        quantized: openvino.Model = nncf.quantize(
             model,
             nncf.Dataset(images),
             subset_size=1,
@@ -164,7 +168,7 @@ def _by_nncf(model: openvino.Model, feeds: Mapping[str, NDArray[Any]]) -> openvi
         if type(err).__module__.startswith("mosaic_deploy"):
             raise
         raise ModelError(f"NNCF does not take it: {type(err).__name__}: {err}") from err
-    return quantised
+    return quantized
 
 
 def _run(xml: Path, feeds: Mapping[str, NDArray[Any]], *, arithmetic: Arithmetic | None) -> Answer:

@@ -17,7 +17,7 @@ import numpy as np
 
 from mosaic_deploy.backends.openvino.ir import bring_openvino, constant, ports, read, write
 from mosaic_deploy.errors import DataError, ModelError
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _READS = 2
 """How often NNCF asks for each image: for the ranges, and to correct the biases."""
 
 
-def quantise(request: JsonObject, tick: Tick) -> JsonObject:
+def quantize(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Quantise ``request["source"]`` (.xml) into ``request["xml"]`` and the ``.bin`` beside it.
 
     The request further holds ``calibration`` (.npy files of the network's input), ``recipe`` (a
@@ -47,28 +47,28 @@ def quantise(request: JsonObject, tick: Tick) -> JsonObject:
 
     model = read(Path(request["source"]))
     images = [Path(path) for path in request["calibration"]]
-    quantised = nncf.quantize(
+    quantized = nncf.quantize(
         model,
-        nncf.Dataset(images, _Images(len(images), tick).load),
+        nncf.Dataset(images, _Images(len(images), on_progress).load),
         subset_size=len(images),
         fast_bias_correction=True,
         advanced_parameters=_parameters(request["recipe"]),
     )
-    exact = _fit_pixels(quantised, request["pixels"])
-    _require_finite(quantised)
-    tick(0.95, "writing")
-    write(quantised, Path(request["xml"]), description=request["description"], half=False)
-    return {**ports(quantised), "version": nncf.__version__, "pixel_grid": exact}
+    exact = _fit_pixels(quantized, request["pixels"])
+    _require_finite(quantized)
+    on_progress(0.95, "writing")
+    write(quantized, Path(request["xml"]), description=request["description"], half=False)
+    return {**ports(quantized), "version": nncf.__version__, "pixel_grid": exact}
 
 
 @final
 class _Images:
     """Reads calibration images, one at a time, and tells how far that is."""
 
-    def __init__(self, images: int, tick: Tick) -> None:
+    def __init__(self, images: int, on_progress: OnProgress) -> None:
         self._reads = 0
         self._expected = _READS * images
-        self._tick = tick
+        self._on_progress = on_progress
 
     def load(self, path: Path) -> Any:
         """One image; raises ``DataError`` for one that is not finite."""
@@ -76,7 +76,7 @@ class _Images:
         if image.dtype.kind == "f" and not np.isfinite(image).all():
             raise DataError(f"calibration image {path.name} holds NaN or infinity")
         self._reads += 1
-        self._tick(0.9 * min(self._reads / self._expected, 1.0), "calibrating")
+        self._on_progress(0.9 * min(self._reads / self._expected, 1.0), "calibrating")
         return image
 
 
@@ -133,12 +133,12 @@ def _fit_pixels(model: openvino.Model, pixels: list[float] | None) -> bool:
         return False
     mean, scale = pixels
     ends = sorted((level - mean) / scale for level in (0, 255))
-    quantisers = [node for node in _fake_quantisers(model) if _takes_input(node)]
-    for node in quantisers:
+    quantizers = [node for node in _fake_quantizers(model) if _takes_input(node)]
+    for node in quantizers:
         for index, end in zip((1, 2, 3, 4), ends * 2, strict=True):
             shape = node.input_value(index).get_shape()
             node.input(index).replace_source_output(_constant(np.full(shape, end, np.float32)))
-    return bool(quantisers)
+    return bool(quantizers)
 
 
 def _takes_input(node: openvino.Node) -> bool:
@@ -153,14 +153,14 @@ def _constant(values: Any) -> Any:
     return opset.constant(values).output(0)
 
 
-def _fake_quantisers(model: openvino.Model) -> Iterator[openvino.Node]:
+def _fake_quantizers(model: openvino.Model) -> Iterator[openvino.Node]:
     for node in model.get_ordered_ops():
         if node.get_type_name() == "FakeQuantize":
             yield node
 
 
 def _require_finite(model: openvino.Model) -> None:
-    for node in _fake_quantisers(model):
+    for node in _fake_quantizers(model):
         if not all(np.isfinite(constant(node, index)).all() for index in (1, 2, 3, 4)):
             name = node.input_value(0).get_node().get_friendly_name()
             raise ModelError(f"tensor '{name}' becomes NaN or infinite on the calibration images")

@@ -11,7 +11,7 @@ import numpy as np
 from mosaic_deploy.backends.openvino.ir import bring_openvino, read, reason
 from mosaic_deploy.backends.openvino.precision import judge, nodes_of
 from mosaic_deploy.errors import ToolError
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _VIRTUAL = ("AUTO", "HETERO")
 """What OpenVINO takes for a device and does not list among them."""
 
 
-def predict(request: JsonObject, tick: Tick) -> JsonObject:
+def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Run ``request["xml"]`` on ``request["device"]`` for each of ``inputs`` (.npy) into ``outputs`` (.npy).
 
     The request further holds ``hint``, the precision for floats (``f32``; None leaves it to the device),
@@ -50,13 +50,13 @@ def predict(request: JsonObject, tick: Tick) -> JsonObject:
     for index, (source, place) in enumerate(pairs):
         runner.infer([np.load(source, allow_pickle=False)])
         np.save(place, runner.get_output_tensor().data, allow_pickle=False)
-        tick((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
+        on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
     name = str(core.get_property(device, "FULL_DEVICE_NAME")) if device == _CPU else device
     found = list(core.available_devices)
     return {"version": ov.__version__, "device": name, "devices": found, "facts": facts}
 
 
-def time_here(request: JsonObject, tick: Tick) -> JsonObject:  # noqa: ARG001  # a worker's signature
+def time_here(request: JsonObject, on_progress: OnProgress) -> JsonObject:  # noqa: ARG001  # a worker's signature
     """Time ``request["xml"]`` on ``device``: ``warm_up`` runs, then ``runs``, on ``threads`` threads.
 
     The input lies in memory and the output is left there, as in a C++ application.

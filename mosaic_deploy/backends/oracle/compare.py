@@ -46,7 +46,7 @@ SIXTEEN_BITS = Tolerance(0.005, steps=2.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class Comparison:
     """How an answer compares with the reference."""
 
     right: bool
@@ -103,14 +103,14 @@ def with_work(model: bytes, *, idle: Collection[str]) -> bytes:
     return bytes(made.SerializeToString())
 
 
-def weigh(
+def compare_outputs(
     expected: Sequence[NDArray[Any]],
     actual: Sequence[NDArray[Any]],
     *,
     tolerance: Tolerance,
     feeds: Mapping[str, NDArray[Any]] | None = None,
     scales: Sequence[float | None] = (),
-) -> Weighed:
+) -> Comparison:
     """Compare an answer with the reference, output by output.
 
     Args:
@@ -121,9 +121,9 @@ def weigh(
         scales: of the outputs' grids, for its ``steps``; None where an output has none.
     """
     if len(expected) != len(actual):
-        return Weighed(False, _WORST, f"{len(actual)} outputs instead of {len(expected)}")  # noqa: FBT003
+        return Comparison(False, _WORST, f"{len(actual)} outputs instead of {len(expected)}")  # noqa: FBT003
     magnitude = max((_largest(values) for values in (feeds or {}).values()), default=0.0)
-    worst = Weighed(right=True, difference=0.0)
+    worst = Comparison(right=True, difference=0.0)
     for index, (wanted, given) in enumerate(zip(expected, actual, strict=True)):
         scale = scales[index] if index < len(scales) else None
         spare = max(tolerance.rounding * magnitude, tolerance.steps * (scale or 0.0))
@@ -160,28 +160,28 @@ _NOISE = (
 """What differs from run to run, or tells of the machine; a path keeps its last part."""
 
 
-def _weigh_one(wanted: NDArray[Any], given: NDArray[Any], share: float, spare: float) -> Weighed:
+def _weigh_one(wanted: NDArray[Any], given: NDArray[Any], share: float, spare: float) -> Comparison:
     if wanted.shape != given.shape:
-        return Weighed(False, _WORST, f"shape {list(given.shape)} instead of {list(wanted.shape)}")  # noqa: FBT003
+        return Comparison(False, _WORST, f"shape {list(given.shape)} instead of {list(wanted.shape)}")  # noqa: FBT003
     if not wanted.size:
-        return Weighed(right=True, difference=0.0)
+        return Comparison(right=True, difference=0.0)
     if wanted.dtype.kind not in "fc" and wanted.dtype.name != "bfloat16":
         unequal = float(np.mean(wanted != given))
-        return Weighed(unequal == 0, unequal, f"{unequal:.2%} of the integers differ" if unequal else "")
+        return Comparison(unequal == 0, unequal, f"{unequal:.2%} of the integers differ" if unequal else "")
     left, right = wanted.astype(np.float64), given.astype(np.float64)
     finite = np.isfinite(left)
     if (finite != np.isfinite(right)).any() or not np.array_equal(
         left[~finite], right[~finite], equal_nan=True
     ):
-        return Weighed(False, _WORST, "NaN or infinity where the reference has none, or the reverse")  # noqa: FBT003
+        return Comparison(False, _WORST, "NaN or infinity where the reference has none, or the reverse")  # noqa: FBT003
     left, right = left[finite], right[finite]
     if not left.size:
-        return Weighed(right=True, difference=0.0)
+        return Comparison(right=True, difference=0.0)
     span = max(float(np.ptp(left)), _largest(left)) or 1.0
     off = float(np.abs(left - right).max())
     if off <= max(share * span, spare) * _SLACK:
-        return Weighed(right=True, difference=off / span)
-    return Weighed(right=False, difference=off / span, error=f"off by {off / span:.1%} of the range")
+        return Comparison(right=True, difference=off / span)
+    return Comparison(right=False, difference=off / span, error=f"off by {off / span:.1%} of the range")
 
 
 def _largest(values: NDArray[Any]) -> float:

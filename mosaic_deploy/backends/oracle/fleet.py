@@ -19,12 +19,12 @@ from queue import SimpleQueue
 from threading import Event
 
 from mosaic_deploy.backends.oracle.case import Case
-from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import Compiler, load_compiler, module_of
 from mosaic_deploy.errors import ToolError
 from mosaic_deploy.workers.call import GIB, Call, call, stoppable
 
-Tried = tuple[Case, tuple[Outcome, ...]]
+Tried = tuple[Case, tuple[CaseOutcome, ...]]
 CaseTick = Callable[[int, str], None]
 """Hears how many cases are done, and the name of the last."""
 
@@ -46,8 +46,8 @@ def try_all(
     everywhere: bool,
     folder: Path,
     seconds: float | None = None,
-    known: Mapping[str, tuple[Outcome, ...]] | None = None,
-    tick: CaseTick | None = None,
+    known: Mapping[str, tuple[CaseOutcome, ...]] | None = None,
+    on_progress: CaseTick | None = None,
 ) -> Iterator[Tried]:
     """Try every case and give each with its outcomes as it is done, in no particular order.
 
@@ -59,7 +59,7 @@ def try_all(
         seconds: longest that a case may take; by default what the compiler gives a small model.
         folder: for what the children need; what is not removed is the log of one that failed.
         known: outcomes by case name; a case that has one of every device is not tried again.
-        tick: progress.
+        on_progress: progress.
 
     Raises:
         UsageError: the table has no compiler here.
@@ -74,8 +74,8 @@ def try_all(
     )
     folder.mkdir(parents=True, exist_ok=True)
     for count, tried in enumerate(_results(setting, cases, jobs, known or {}), 1):
-        if tick is not None:
-            tick(count, tried[0].name)
+        if on_progress is not None:
+            on_progress(count, tried[0].name)
         yield tried
 
 
@@ -94,7 +94,7 @@ class _Setting:
 
 
 def _results(
-    setting: _Setting, cases: Iterable[Case], jobs: int, known: Mapping[str, tuple[Outcome, ...]]
+    setting: _Setting, cases: Iterable[Case], jobs: int, known: Mapping[str, tuple[CaseOutcome, ...]]
 ) -> Iterator[Tried]:
     """Give known outcomes at once; keep every thread busy, and one batch ready for each."""
     done: list[Tried] = []
@@ -128,7 +128,7 @@ def _results(
 def _unknown(
     cases: Iterable[Case],
     devices: tuple[str, ...],
-    known: Mapping[str, tuple[Outcome, ...]],
+    known: Mapping[str, tuple[CaseOutcome, ...]],
     done: list[Tried],
 ) -> Iterator[Case]:
     """Let cases through that have to be tried; the others go to ``done``."""
@@ -186,7 +186,7 @@ def _try_some(
             setting.results.put((cases[index][1], outcomes))
 
     try:
-        call(job, tick=lambda _share, _name: collect())
+        call(job, on_progress=lambda _share, _name: collect())
         collect()
     except ToolError as err:
         collect()
@@ -207,7 +207,7 @@ def _after(
     if at > 0 or answers.done:  # not the child's first: perhaps not its fault
         return cases[at + 1 if answers.done == at + 1 else at :]
     case = cases[at][1]
-    failed = (Outcome(case.name, device, "fails-to-compile", reason) for device in setting.devices)
+    failed = (CaseOutcome(case.name, device, "fails-to-compile", reason) for device in setting.devices)
     setting.results.put((case, tuple(failed)))
     return cases[at + 1 :]
 
@@ -240,7 +240,7 @@ class _Answers:
         """How many are done."""
         self._offset = 0
 
-    def read(self) -> Iterator[tuple[int, tuple[Outcome, ...]]]:
+    def read(self) -> Iterator[tuple[int, tuple[CaseOutcome, ...]]]:
         """Outcomes that are new, by the case's place in the batch."""
         if not self.path.exists():
             return
@@ -255,4 +255,4 @@ class _Answers:
                 self.begun = int(said["begun"])
             else:
                 self.done += 1
-                yield int(said["done"]), tuple(Outcome(**outcome) for outcome in said["outcomes"])
+                yield int(said["done"]), tuple(CaseOutcome(**outcome) for outcome in said["outcomes"])

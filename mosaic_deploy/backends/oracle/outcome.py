@@ -10,7 +10,7 @@ Found = Literal["runs", "wrong", "falls-back", "fails-to-compile", "no-reference
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CaseOutcome:
     """What a compiler and its runtime did with a case."""
 
     case: str

@@ -51,7 +51,7 @@ class Ends:
     dtype: str
     """numpy's name, of the integers where it is quantised."""
 
-    def quantised(self, values: NDArray[Any]) -> NDArray[Any]:
+    def quantized(self, values: NDArray[Any]) -> NDArray[Any]:
         """Floats to the nearest integers of the grid."""
         if self.scale is None:
             return values
@@ -60,7 +60,7 @@ class Ends:
         integers: NDArray[Any] = np.clip(steps, bounds.min, bounds.max).astype(self.dtype)
         return integers
 
-    def dequantised(self, values: NDArray[Any]) -> NDArray[Any]:
+    def dequantized(self, values: NDArray[Any]) -> NDArray[Any]:
         """Integers of the grid to floats."""
         if self.scale is None:
             return values
@@ -69,7 +69,7 @@ class Ends:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantised:
+class Quantized:
     """A case in integers."""
 
     model: bytes
@@ -84,7 +84,7 @@ class Quantised:
 
     def floats(self, answer: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         """An answer with its quantised outputs dequantised."""
-        return tuple(end.dequantised(values) for end, values in zip(self.outputs, answer, strict=True))
+        return tuple(end.dequantized(values) for end, values in zip(self.outputs, answer, strict=True))
 
 
 def recipe_of(precision: Precision) -> JsonObject:
@@ -96,7 +96,7 @@ def recipe_of(precision: Precision) -> JsonObject:
     return recipe
 
 
-def quantise(
+def quantize(
     model: bytes,
     feeds: Mapping[str, NDArray[Any]],
     *,
@@ -104,7 +104,7 @@ def quantise(
     insert: Insert,
     recipe: JsonObject,
     scratch: Path,
-) -> Quantised:
+) -> Quantized:
     """Quantise a float case as a backend does; ``prepare`` and ``insert`` are its ``Style``'s.
 
     The smallest and largest values of each tensor on the feeds are its range.
@@ -135,8 +135,8 @@ def quantise(
     del made.graph.value_info[:]
     grids = {end.name: end for end in sources}
     # numpy makes a number of an array without dimensions.
-    integers = {n: np.asarray(grids[n].quantised(values)) for n, values in feeds.items() if n in grids}
-    return Quantised(made.SerializeToString(deterministic=True), integers, results)
+    integers = {n: np.asarray(grids[n].quantized(values)) for n, values in feeds.items() if n in grids}
+    return Quantized(made.SerializeToString(deterministic=True), integers, results)
 
 
 def _insertion(graph: onnx.ModelProto, ranges: Ranges, recipe: JsonObject) -> Insertion:
@@ -203,13 +203,13 @@ def _cut_input(model: onnx.ModelProto, value: onnx.ValueInfoProto, led: Sequence
     if name not in led or name == value.name:
         return _plain(value)
     add = next(node for node in graph.node if node.name == f"{name}/lead")
-    quantiser = next(node for node in graph.node if add.output[0] in node.input)
+    quantizer = next(node for node in graph.node if add.output[0] in node.input)
     pairs = [node for node in graph.node if value.name in node.input]
     pairs += [node for node in graph.node if node.output[0] in add.input]
-    end = _grid(model, value, quantiser, name)
+    end = _grid(model, value, quantizer, name)
     _rename(graph, name, f"{name}/floats")
-    _rename(graph, quantiser.output[0], name)
-    for node in (*pairs, add, quantiser):
+    _rename(graph, quantizer.output[0], name)
+    for node in (*pairs, add, quantizer):
         graph.node.remove(node)
     value.name = name
     return end
@@ -239,13 +239,13 @@ def _cut_output(model: onnx.ModelProto, value: onnx.ValueInfoProto) -> Ends:
     return end
 
 
-def _grid(model: onnx.ModelProto, value: onnx.ValueInfoProto, quantiser: onnx.NodeProto, name: str) -> Ends:
+def _grid(model: onnx.ModelProto, value: onnx.ValueInfoProto, quantizer: onnx.NodeProto, name: str) -> Ends:
     """A quantiser's parameters; the graph's end gets its integers' type."""
     import onnx
 
     constants = {i.name: i for i in model.graph.initializer}
-    scale = onnx.numpy_helper.to_array(constants[quantiser.input[1]])
-    point = onnx.numpy_helper.to_array(constants[quantiser.input[2]])
+    scale = onnx.numpy_helper.to_array(constants[quantizer.input[1]])
+    point = onnx.numpy_helper.to_array(constants[quantizer.input[2]])
     value.type.tensor_type.elem_type = onnx.helper.np_dtype_to_tensor_dtype(point.dtype)
     return Ends(name, float(scale.reshape(())), int(point.reshape(())), str(point.dtype))
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.specs.toml import nearest
@@ -57,7 +57,7 @@ class Compiler(Protocol):
         precision: Precision,
         devices: tuple[str, ...],
         scratch: Path,
-    ) -> tuple[Outcome, ...]:
+    ) -> tuple[CaseOutcome, ...]:
         """Quantise as the backend does, compile, run, compare; one outcome per device.
 
         Whatever the tool raises is an outcome. The tool may also crash or hang here: whoever called notices.

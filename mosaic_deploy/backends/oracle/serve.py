@@ -20,18 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.backends.oracle.registry import Compiler
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 
-def serve(request: JsonObject, tick: Tick) -> JsonObject:
+def serve(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Try the cases of a batch; a ``worker.Work``.
 
     Args:
         request: ``compiler``, a module's full name; ``folder``, which holds ``STEM.onnx`` and ``STEM.npz`` of
             each case; ``answers``, the file to append to; ``devices``; ``seconds``, if not the
             compiler's own limit; and ``cases``, each with ``stem``, ``name`` and ``precision``.
-        tick: hears of every case, with its name.
+        on_progress: hears of every case, with its name.
 
     Returns:
         How many were tried, as ``cases``.
@@ -44,7 +44,7 @@ def serve(request: JsonObject, tick: Tick) -> JsonObject:
         _say(descriptor, {"begun": index})
         outcomes = _attempt(compiler, case, request)
         _say(descriptor, {"done": index, "outcomes": outcomes})
-        tick((index + 1) / len(cases), str(case["name"]))
+        on_progress((index + 1) / len(cases), str(case["name"]))
     os.close(descriptor)
     return {"cases": len(cases)}
 

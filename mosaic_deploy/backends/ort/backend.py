@@ -17,15 +17,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
-from mosaic_deploy.backends.protocol import BuildJob, Built, File, Run, Space, Step, Timing, Trial
+from mosaic_deploy.backends.protocol import (
+    BuildJob,
+    CompiledModel,
+    File,
+    Run,
+    Step,
+    Timing,
+    TimingConfig,
+    WorkDir,
+)
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.quantize.boundary import raw_pixels
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
-from mosaic_deploy.specs.recipe import Grid
+from mosaic_deploy.specs.recipe import IntegerFormat
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _TOOL = "onnxruntime"
@@ -63,16 +72,18 @@ class OrtBackend:
         """No device in particular."""
         return ()
 
-    def convert(self, job: BuildJob, *, tick: Tick) -> Built | None:
+    def convert(self, job: BuildJob, *, on_progress: OnProgress) -> CompiledModel | None:
         """Write the float network in ONNX Runtime's format, its ends in the contract's layout.
 
         Raises:
             ModelError: ONNX Runtime cannot read the graph.
             ToolError: the converter failed.
         """
-        return _float(job, _folder(job.space, "ort-float-"), tick)
+        return _float(job, _folder(job.space, "ort-float-"), on_progress)
 
-    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:
+    def build(
+        self, job: BuildJob, converted: CompiledModel | None, out: Path, *, on_progress: OnProgress
+    ) -> CompiledModel:
         """Quantise and convert; or, for a recipe in float32, keep the float file.
 
         Raises:
@@ -82,21 +93,27 @@ class OrtBackend:
             ToolError: the quantiser or the converter failed.
         """
         out = out.resolve()
-        if isinstance(job.recipe.weights, Grid):
-            return _quantised(job, out, tick)
+        if isinstance(job.recipe.weights, IntegerFormat):
+            return _quantized(job, out, on_progress)
         if job.recipe.weights == "float16":
             raise SpecError(
                 f"recipe {job.recipe.name}: ONNX Runtime convolves in float16 on ARM alone, which cannot be "
                 "proven here; take w8a8 or fp32"
             )
-        made = converted or _float(job, _folder(job.space, "ort-float-"), tick)
+        made = converted or _float(job, _folder(job.space, "ort-float-"), on_progress)
         for file in made.files:
             shutil.copyfile(made.folder / file.path, out / file.path)
-        tick(1.0, "copied")
-        return Built(out, made.files, made.steps, made.facts)
+        on_progress(1.0, "copied")
+        return CompiledModel(out, made.files, made.steps, made.facts)
 
     def run(
-        self, built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick
+        self,
+        built: CompiledModel,
+        contract: Contract,
+        inputs: tuple[Path, ...],
+        *,
+        space: WorkDir,
+        on_progress: OnProgress,
     ) -> Run:
         """Run the file that ships, on two threads of this machine's CPU.
 
@@ -116,7 +133,7 @@ class OrtBackend:
             "threads": _THREADS,
         }
         job = _call("run:predict", request, space, _SESSION_S + _IMAGE_S * len(inputs), "ort-run")
-        outcome = call(job, tick=tick)
+        outcome = call(job, on_progress=on_progress)
         result = outcome.result
         precision = str(built.facts["precision"])
         if result["saturates"] and precision != "float32":
@@ -129,7 +146,7 @@ class OrtBackend:
         }
         return Run(outputs, (_step("run", outcome),), facts)
 
-    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+    def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
         """Time the file that ships on this machine's CPU, integers in to integers out."""
         request = {
             "ort": str(_ort(built)),
@@ -149,13 +166,13 @@ class OrtBackend:
         return Timing(tuple(outcome.result["seconds"]), outcome.peak_bytes, facts)
 
 
-def _float(job: BuildJob, out: Path, tick: Tick) -> Built:
+def _float(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledModel:
     """Convert the float graph into a folder."""
     request = {**_ends(job), "onnx": str(job.onnx.resolve()), **_places(out)}
     converting = _call("convert:convert_float", request, job.space, _CONVERT_S, "ort-convert")
-    outcome = call(converting, tick=tick)
+    outcome = call(converting, on_progress=on_progress)
     result = outcome.result
-    tick(1.0, "converted")
+    on_progress(1.0, "converted")
     facts = {
         "input": result["input"],
         "output": result["output"],
@@ -164,10 +181,10 @@ def _float(job: BuildJob, out: Path, tick: Tick) -> Built:
         "outside": [],
         "npu": result["npu"],
     }
-    return Built(out, _files(), (_step("convert", outcome),), facts)
+    return CompiledModel(out, _files(), (_step("convert", outcome),), facts)
 
 
-def _quantised(job: BuildJob, out: Path, tick: Tick) -> Built:
+def _quantized(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledModel:
     qdq = out / "model.qdq.onnx"
     request = {
         **_ends(job),
@@ -178,11 +195,11 @@ def _quantised(job: BuildJob, out: Path, tick: Tick) -> Built:
         "pixels": raw_pixels(job.contract),
         "threads": len(os.sched_getaffinity(0)),
     }
-    quantising = _call("quantize:quantise", request, job.space, _QUANTISE_S, "ort-quantise")
-    first = call(quantising, tick=lambda share, text: tick(0.9 * share, text))
+    quantizing = _call("quantize:quantise", request, job.space, _QUANTISE_S, "ort-quantise")
+    first = call(quantizing, on_progress=lambda share, text: on_progress(0.9 * share, text))
     request = {"onnx": str(qdq), **_places(out), "integers": True}
     second = call(_call("convert:to_ort", request, job.space, _CONVERT_S, "ort-convert"))
-    tick(1.0, "converted")
+    on_progress(1.0, "converted")
     facts = {
         "input": first.result["input"],
         "output": first.result["output"],
@@ -192,7 +209,7 @@ def _quantised(job: BuildJob, out: Path, tick: Tick) -> Built:
         "npu": second.result["npu"],
     }
     steps = (_step("quantise", first), _step("convert", second))
-    return Built(out, (File(qdq.name, "qdq-onnx"), *_files()), steps, facts)
+    return CompiledModel(out, (File(qdq.name, "qdq-onnx"), *_files()), steps, facts)
 
 
 def _ends(job: BuildJob) -> JsonObject:
@@ -208,7 +225,7 @@ def _files() -> tuple[File, ...]:
     return File("model.ort", "ort", ships=True), File(_CONFIG, "ort-config")
 
 
-def _ort(built: Built) -> Path:
+def _ort(built: CompiledModel) -> Path:
     return next(built.folder.resolve() / file.path for file in built.files if file.kind == "ort")
 
 
@@ -216,19 +233,19 @@ def _step(name: str, outcome: Outcome) -> Step:
     return Step(name, _TOOL, importlib.metadata.version(_TOOL), outcome.seconds, outcome.peak_bytes)
 
 
-def _folder(space: Space, prefix: str) -> Path:
+def _folder(space: WorkDir, prefix: str) -> Path:
     space.scratch.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix=prefix, dir=space.scratch.resolve()))
 
 
-def _call(function: str, request: JsonObject, space: Space, timeout_s: float, name: str) -> Call:
+def _call(function: str, request: JsonObject, space: WorkDir, timeout_s: float, name: str) -> Call:
     log, cwd = space.logs.resolve() / f"{name}.log", _folder(space, f"{name}-")
     return Call(f"mosaic_deploy.backends.ort.{function}", request, timeout_s, _MEMORY, log, cwd, name=name)
 
 
 def _precision(job: BuildJob) -> str:
     weights, activations = job.recipe.weights, job.recipe.activations
-    if not isinstance(weights, Grid) or not isinstance(activations, Grid):
+    if not isinstance(weights, IntegerFormat) or not isinstance(activations, IntegerFormat):
         return "float32"
     signs = ["int" if grid.signed else "uint" for grid in (weights, activations)]
     return f"{signs[0]}{weights.bits} weights, {signs[1]}{activations.bits} activations"

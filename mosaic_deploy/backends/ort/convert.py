@@ -14,7 +14,7 @@ from mosaic_deploy.backends.ort.ort_file import nodes, require_integers, require
 from mosaic_deploy.quantize.boundary import describe, outer_ends
 from mosaic_deploy.quantize.ort_tools import tool
 from mosaic_deploy.quantize.qdq import from_runtime, require_one_each
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _CONFIG = "model.required_operators_and_types.config"
 _HEADER = "# What model.ort needs, for --include_ops_by_config of the build.py in ONNX Runtime's sources\n"
 
 
-def convert_float(request: JsonObject, tick: Tick) -> JsonObject:
+def convert_float(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Convert the float graph ``request["onnx"]`` as it is, its ends turned; see ``to_ort``.
 
     The request also holds what ``_qdq_ends.outer_ends`` looks for.
@@ -47,13 +47,13 @@ def convert_float(request: JsonObject, tick: Tick) -> JsonObject:
     plain = Path("float") / path.name
     plain.write_bytes(model.SerializeToString(deterministic=True))
     return {
-        **to_ort({**request, "onnx": str(plain), "integers": False}, tick),
+        **to_ort({**request, "onnx": str(plain), "integers": False}, on_progress),
         "input": source,
         "output": result,
     }
 
 
-def to_ort(request: JsonObject, _tick: Tick) -> JsonObject:
+def to_ort(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     """Convert ``request["onnx"]`` into ``request["out"]``, and write the list of operators to ``config``.
 
     Returns:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.backends.oracle import compare, qdq
-from mosaic_deploy.backends.oracle.outcome import Found, Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome, Found
 from mosaic_deploy.errors import ModelError, MosaicError
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.workers.call import GIB
@@ -72,37 +72,37 @@ def attempt(
     precision: Precision,
     devices: tuple[str, ...],
     scratch: Path,
-) -> tuple[Outcome, ...]:
+) -> tuple[CaseOutcome, ...]:
     """Make the ``.ort`` file, run it, and compare with the same graph unoptimised."""
     try:
         weighed = (
             _float(model, feeds, scratch)
             if precision == "float"
-            else _quantised(model, feeds, scratch, precision)
+            else _quantized(model, feeds, scratch, precision)
         )
         found: Found = "runs" if weighed.right else "wrong"
-        outcome = Outcome(name, _DEVICE, found, weighed.error, weighed.difference)
+        outcome = CaseOutcome(name, _DEVICE, found, weighed.error, weighed.difference)
     except compare.NoReferenceError as err:
-        outcome = Outcome(name, _DEVICE, "no-reference", str(err))
+        outcome = CaseOutcome(name, _DEVICE, "no-reference", str(err))
     except MosaicError as err:
-        outcome = Outcome(name, _DEVICE, "fails-to-compile", compare.said(_NAMES.sub("", str(err))))
+        outcome = CaseOutcome(name, _DEVICE, "fails-to-compile", compare.said(_NAMES.sub("", str(err))))
     return (outcome,) if _DEVICE in devices else ()
 
 
-def _float(model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path) -> compare.Weighed:
+def _float(model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path) -> compare.Comparison:
     expected = compare.reference(model, feeds)
     answer = _run(model, feeds, scratch, integers=False)
-    return compare.weigh(expected, answer, tolerance=compare.IN_SINGLE, feeds=feeds)
+    return compare.compare_outputs(expected, answer, tolerance=compare.IN_SINGLE, feeds=feeds)
 
 
-def _quantised(
+def _quantized(
     model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path, precision: Precision
-) -> compare.Weighed:
+) -> compare.Comparison:
     """Hold the integer kernels to the Q/DQ graph computed in float; and, roughly, to the float graph."""
     from mosaic_deploy.backends.ort.quantize import _insert, _named
 
     floats = compare.reference(model, feeds)
-    made = qdq.quantise(
+    made = qdq.quantize(
         model,
         feeds,
         prepare=_named,
@@ -114,12 +114,12 @@ def _quantised(
     answer = made.floats(_run(made.model, integers, scratch, integers=True))
     expected = made.floats(compare.reference(made.model, integers))
     exact, rough = (compare.for_chain(allowed, model) for allowed in (compare.EIGHT_BITS, _ROUGHLY))
-    exactly = compare.weigh(expected, answer, tolerance=exact, scales=made.scales)
+    exactly = compare.compare_outputs(expected, answer, tolerance=exact, scales=made.scales)
     if not exactly.right:
         return exactly
     # A sum of everything has no range to compare with: it may be as small as what rounding costs.
     real = [i for i, values in enumerate(floats) if values.dtype.kind == "f" and values.size > 1]
-    return compare.weigh(
+    return compare.compare_outputs(
         [floats[i] for i in real],
         [answer[i] for i in real],
         tolerance=rough,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaic_deploy.quantize.qdq import Insertion, Style, quantise_as
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.quantize.qdq import Insertion, Style, quantize_as
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ _SMALLEST_RANGE = 1e-4
 """Where a tensor is constant, its grid still needs a scale."""
 
 
-def quantise(request: JsonObject, tick: Tick) -> JsonObject:
+def quantize(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Do as ``_qdq_quantise.quantise_as`` says, with pairs around all that has an integer kernel."""
-    return quantise_as(Style(_named, _insert, folds=True), request, tick)
+    return quantize_as(Style(_named, _insert, folds=True), request, on_progress)
 
 
 def _named(plain: Path) -> Path:
@@ -61,5 +61,5 @@ def _insert(what: Insertion) -> onnx.ModelProto:
     )
     quantizer.quantize_model()
     quantizer.model.topological_sort()
-    quantised: onnx.ModelProto = quantizer.model.model
-    return quantised
+    quantized: onnx.ModelProto = quantizer.model.model
+    return quantized

@@ -11,11 +11,11 @@ import numpy as np
 from mosaic_deploy.backends.ort.ort_file import nodes, require_portable
 from mosaic_deploy.errors import ToolError
 from mosaic_deploy.quantize.boundary import to_floats, to_integers
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 
-def predict(request: JsonObject, tick: Tick) -> JsonObject:
+def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Run ``request["ort"]`` on each of ``inputs`` (.npy) into ``outputs`` (.npy), with ``threads``.
 
     ``input`` and ``output`` are the facts of the two; floats are quantised first and integer scores
@@ -40,13 +40,13 @@ def predict(request: JsonObject, tick: Tick) -> JsonObject:
     for index, (image, place) in enumerate(pairs):
         feed = to_integers(np.load(image, allow_pickle=False), source)
         np.save(place, to_floats(_run(session, source, feed), result), allow_pickle=False)
-        tick((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
+        on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
     outside = [node.title for node in found if node.floats]
     facts = {"nodes": len(found), "outside": outside, "saturates": _saturates()}
     return {**facts, "version": ort.__version__}
 
 
-def time_here(request: JsonObject, _tick: Tick) -> JsonObject:
+def time_here(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     """Time ``request["ort"]`` on ``image`` (.npy), ``runs`` times after ``warm_up``, with ``threads``.
 
     Returns ``seconds`` of each run, integers in to integers out, and ``version``; raises as ``predict`` does.

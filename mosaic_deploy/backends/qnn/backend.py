@@ -18,17 +18,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from mosaic_deploy.backends.protocol import BuildJob, Built, File, Run, Space, Step, Timing, Trial
+from mosaic_deploy.backends.protocol import (
+    BuildJob,
+    CompiledModel,
+    File,
+    Run,
+    Step,
+    Timing,
+    TimingConfig,
+    WorkDir,
+)
 from mosaic_deploy.backends.qnn.simulator_fleet import Fleet, simulate_all
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.quantize.boundary import raw_pixels
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
-from mosaic_deploy.specs.recipe import Grid
+from mosaic_deploy.specs.recipe import IntegerFormat
 from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.call import GIB, Call, call, call_all, free_bytes
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _TOOL = "onnxruntime-qnn"
@@ -91,11 +100,18 @@ class QnnBackend:
         """The architectures, as the op table names them: ``v68``."""
         return tuple(f"v{arch}" for arch in _numbers(options[_ARCHS]))
 
-    def convert(self, job: BuildJob, *, tick: Tick) -> Built | None:  # noqa: ARG002  # the protocol's
+    def convert(self, job: BuildJob, *, on_progress: OnProgress) -> CompiledModel | None:  # noqa: ARG002  # the protocol's
         """Nothing: the compiler takes ONNX, and what it is given is quantised already."""
         return None
 
-    def build(self, job: BuildJob, converted: Built | None, out: Path, *, tick: Tick) -> Built:  # noqa: ARG002
+    def build(
+        self,
+        job: BuildJob,
+        converted: CompiledModel | None,  # noqa: ARG002  # the protocol's
+        out: Path,
+        *,
+        on_progress: OnProgress,
+    ) -> CompiledModel:
         """Quantise, then compile for each architecture and write the DLC.
 
         Raises:
@@ -107,14 +123,16 @@ class QnnBackend:
         precision = _precision(job)
         out, host = out.resolve(), _host()
         qdq = out / "model.qdq.onnx"
-        quantised = call(_quantising(job, qdq, host), tick=lambda s, text: tick(0.6 * s, text))
+        quantized = call(_quantizing(job, qdq, host), on_progress=lambda s, text: on_progress(0.6 * s, text))
         archs = _numbers(job.target.options[_ARCHS])
         jobs = [*(_compiling(job, qdq, out, arch) for arch in archs), _dlc(job, qdq, out)]
-        made = call_all(jobs, parallel=host.processes, tick=lambda s, _: tick(0.6 + 0.4 * s, "compiling"))
+        made = call_all(
+            jobs, parallel=host.processes, on_progress=lambda s, _: on_progress(0.6 + 0.4 * s, "compiling")
+        )
         sdk = str(made[0].result["sdk"])
         version = f"{importlib.metadata.version(_TOOL)} (QNN {sdk})"
-        ort = str(quantised.result["version"])
-        steps = [Step("quantise", "onnxruntime", ort, quantised.seconds, quantised.peak_bytes)]
+        ort = str(quantized.result["version"])
+        steps = [Step("quantise", "onnxruntime", ort, quantized.seconds, quantized.peak_bytes)]
         steps += [
             Step(j.name, _TOOL, version, m.seconds, m.peak_bytes) for j, m in zip(jobs, made, strict=True)
         ]
@@ -124,16 +142,22 @@ class QnnBackend:
             files.append(File(f"v{arch}/{outcome.result['binary']}", "context-binary", ships=True))
         files.append(File("model.dlc", "dlc"))
         facts = {
-            "input": quantised.result["input"],
-            "output": quantised.result["output"],
+            "input": quantized.result["input"],
+            "output": quantized.result["output"],
             "archs": list(archs),
             "qnn": sdk,
             "precision": precision,
         }
-        return Built(out, tuple(files), tuple(steps), facts)
+        return CompiledModel(out, tuple(files), tuple(steps), facts)
 
     def run(
-        self, built: Built, contract: Contract, inputs: tuple[Path, ...], *, space: Space, tick: Tick
+        self,
+        built: CompiledModel,
+        contract: Contract,
+        inputs: tuple[Path, ...],
+        *,
+        space: WorkDir,
+        on_progress: OnProgress,
     ) -> Run:
         """Simulate the compiled binaries; the outputs are those of the newest architecture.
 
@@ -153,7 +177,7 @@ class QnnBackend:
             parallel=_host().processes,
         )
         version = f"{importlib.metadata.version(_TOOL)} (QNN {built.facts['qnn']})"
-        flight = simulate_all(fleet, inputs, tick=tick)
+        flight = simulate_all(fleet, inputs, on_progress=on_progress)
         steps = tuple(Step(f"simulate v{a}", _TOOL, version, s, b) for a, (s, b) in flight.costs.items())
         facts: dict[str, object] = {
             "ran_on": f"Hexagon simulator, v{max(archs)} context binary",
@@ -161,7 +185,7 @@ class QnnBackend:
         }
         return Run(flight.outputs, steps, facts, f"v{max(archs)}", flight.others)
 
-    def time(self, built: Built, trial: Trial, *, space: Space) -> Timing:
+    def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
         """Count what each node of the newest architecture's binary costs the simulator: no latency.
 
         Raises ``ToolError`` where the binary does not load, crashes or takes too long.
@@ -190,7 +214,7 @@ class QnnBackend:
         return Timing((), outcome.peak_bytes, facts, spots)
 
 
-def _quantising(job: BuildJob, qdq: Path, host: _Host) -> Call:
+def _quantizing(job: BuildJob, qdq: Path, host: _Host) -> Call:
     request = {
         "onnx": str(job.onnx.resolve()),
         "out": str(qdq),
@@ -224,14 +248,14 @@ def _call(job: BuildJob, function: str, request: JsonObject, *, timeout_s: float
 
 def _precision(job: BuildJob) -> str:
     weights, activations = job.recipe.weights, job.recipe.activations
-    if not isinstance(weights, Grid) or not isinstance(activations, Grid):
+    if not isinstance(weights, IntegerFormat) or not isinstance(activations, IntegerFormat):
         raise SpecError(
             f"recipe {job.recipe.name} keeps floats: the Hexagon compiler takes integers; take w8a8 or w8a16"
         )
     return f"{weights.bits}-bit weights, {activations.bits}-bit activations, all operators on HTP"
 
 
-def _contexts(built: Built) -> dict[int, Path]:
+def _contexts(built: CompiledModel) -> dict[int, Path]:
     """Architecture -> its compiled context, the newest first."""
     found = {
         int(Path(file.path).parent.name.removeprefix("v")): built.folder.resolve() / file.path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mosaic_deploy.backends.qnn.session import open_session
 from mosaic_deploy.errors import ToolError
 from mosaic_deploy.specs.metadata import METADATA_KEY
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _COMPATIBILITY = "ep_compatibility_info.QNNExecutionProvider"
 _OPTIMISATION = "3"  # prepare longest, run fastest
 
 
-def compile_context(request: JsonObject, _tick: Tick) -> JsonObject:
+def compile_context(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     """Compile ``request["qdq"]`` for ``request["arch"]`` into the folder ``request["out"]``.
 
     Returns:
@@ -88,7 +88,7 @@ def _binary_name(model: onnx.ModelProto) -> str:
     raise ToolError("the compiled context names no binary")
 
 
-def write_dlc(request: JsonObject, _tick: Tick) -> JsonObject:
+def write_dlc(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     """Write ``request["qdq"]`` as a DLC, Qualcomm's own container, to ``request["out"]``.
 
     The DLC is not tied to an architecture: Qualcomm's tools compile it for one.

@@ -23,15 +23,15 @@ from mosaic_deploy.backends.oracle.compare import (
     Arrays,
     NoReferenceError,
     Tolerance,
+    compare_outputs,
     for_chain,
     from_tool,
     reference,
     said,
-    weigh,
     with_work,
 )
-from mosaic_deploy.backends.oracle.outcome import Outcome
-from mosaic_deploy.backends.oracle.qdq import Ends, Quantised, quantise, recipe_of
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
+from mosaic_deploy.backends.oracle.qdq import Ends, Quantized, quantize, recipe_of
 from mosaic_deploy.backends.qnn.quantize import _fuse, _insert
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.quantize.ort_tools import tool
@@ -103,28 +103,28 @@ def attempt(
     precision: Precision,
     devices: tuple[str, ...],
     scratch: Path,
-) -> tuple[Outcome, ...]:
+) -> tuple[CaseOutcome, ...]:
     """Compile for each device, run it there, and compare with ONNX Runtime's CPU kernels."""
     allowed = for_chain(_TOLERANCES[precision], model)
     model = with_work(model, idle=_IDLE if precision != "float" else ())
     model, outputs = _inside(model)
-    case = Quantised(model, _rounded(feeds), outputs)
+    case = Quantized(model, _rounded(feeds), outputs)
     try:
         expected = case.floats(reference(case.model, case.feeds))
     except NoReferenceError as err:
-        return tuple(Outcome(name, device, "no-reference", said(err)) for device in devices)
+        return tuple(CaseOutcome(name, device, "no-reference", said(err)) for device in devices)
     if precision != "float":
         try:
-            case = quantise(
+            case = quantize(
                 model, feeds, prepare=_fuse, insert=_insert, recipe=recipe_of(precision), scratch=scratch
             )
             expected = case.floats(reference(case.model, case.feeds))
         except (ModelError, NoReferenceError) as err:  # what cannot be quantised cannot be built
-            return tuple(Outcome(name, device, "fails-to-compile", said(err)) for device in devices)
+            return tuple(CaseOutcome(name, device, "fails-to-compile", said(err)) for device in devices)
     return tuple(_tried(name, device, case, expected, allowed) for device in devices)
 
 
-def _tried(name: str, device: str, case: Quantised, expected: Arrays, allowed: Tolerance) -> Outcome:
+def _tried(name: str, device: str, case: Quantized, expected: Arrays, allowed: Tolerance) -> CaseOutcome:
     try:
         session = _session(case.model, device)
         answer = session.run(None, dict(case.feeds))
@@ -132,11 +132,13 @@ def _tried(name: str, device: str, case: Quantised, expected: Arrays, allowed: T
         if not from_tool(err):
             raise
         refused = _FALLBACK in str(err)
-        return Outcome(
+        return CaseOutcome(
             name, device, "falls-back" if refused else "fails-to-compile", "" if refused else said(err)
         )
-    found = weigh(expected, case.floats(answer), tolerance=allowed, feeds=case.feeds, scales=case.scales)
-    return Outcome(name, device, "runs" if found.right else "wrong", found.error, found.difference)
+    found = compare_outputs(
+        expected, case.floats(answer), tolerance=allowed, feeds=case.feeds, scales=case.scales
+    )
+    return CaseOutcome(name, device, "runs" if found.right else "wrong", found.error, found.difference)
 
 
 def _session(model: bytes, device: str) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from mosaic_deploy.backends.qnn.session import open_session
 from mosaic_deploy.errors import ToolError
 from mosaic_deploy.quantize.boundary import to_integers
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _NAME, _KIND, _COUNT, _UNIT = 6, 1, 2, 3
@@ -23,7 +23,7 @@ _NAME, _KIND, _COUNT, _UNIT = 6, 1, 2, 3
 _SUFFIX = re.compile(r"(_token_\d+)?[: ]OpId_\d+ \(cycles\)$")
 
 
-def profile(request: JsonObject, tick: Tick) -> JsonObject:
+def profile(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Run the compiled ``request["context"]`` on ``image`` (.npy) ``runs`` times and count.
 
     ``input`` holds the facts of the input, for its grid.
@@ -42,7 +42,7 @@ def profile(request: JsonObject, tick: Tick) -> JsonObject:
     feed = {source["name"]: to_integers(np.load(request["image"], allow_pickle=False), source)}
     for index in range(request["runs"]):
         session.run(None, feed)
-        tick((index + 1) / request["runs"], f"run {index + 1} of {request['runs']}")
+        on_progress((index + 1) / request["runs"], f"run {index + 1} of {request['runs']}")
     del session  # which writes the rest of the table
     counts = read_table(table)
     return {"counts": sorted(counts.items(), key=lambda pair: -pair[1])}

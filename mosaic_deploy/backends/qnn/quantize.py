@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaic_deploy.quantize.qdq import Insertion, Style, quantise_as
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.quantize.qdq import Insertion, Style, quantize_as
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
     import onnx
 
 
-def quantise(request: JsonObject, tick: Tick) -> JsonObject:
+def quantize(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Do as ``qdq.quantise_as`` says, with pairs in the shape that the QNN provider recognises."""
-    return quantise_as(Style(_fuse, _insert), request, tick)
+    return quantize_as(Style(_fuse, _insert), request, on_progress)
 
 
 def _fuse(plain: Path) -> Path:
@@ -63,5 +63,5 @@ def _insert(what: Insertion) -> onnx.ModelProto:
     )
     quantizer.quantize_model()
     quantizer.model.topological_sort()  # the quantiser appends its nodes where they come to its mind
-    quantised: onnx.ModelProto = quantizer.model.model
-    return quantised
+    quantized: onnx.ModelProto = quantizer.model.model
+    return quantized

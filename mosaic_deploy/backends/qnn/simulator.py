@@ -8,11 +8,11 @@ import numpy as np
 
 from mosaic_deploy.backends.qnn.session import open_session
 from mosaic_deploy.quantize.boundary import to_floats, to_integers
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 
-def simulate(request: JsonObject, tick: Tick) -> JsonObject:
+def simulate(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Run the compiled ``request["context"]`` on each of ``inputs`` (.npy) into ``outputs`` (.npy).
 
     ``input`` and ``output`` are what ``quantize.quantise`` returned for them. Float inputs are
@@ -27,5 +27,5 @@ def simulate(request: JsonObject, tick: Tick) -> JsonObject:
         integers = to_integers(np.load(image, allow_pickle=False), source)
         values = session.run(None, {source["name"]: integers})[0]
         np.save(place, to_floats(values, result), allow_pickle=False)
-        tick((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
+        on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
     return {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call_all
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _PROBES = 2
@@ -49,7 +49,7 @@ class Flight:
     """Per architecture: images run, and how its outputs compare with the main one's."""
 
 
-def simulate_all(fleet: Fleet, inputs: Sequence[Path], *, tick: Tick) -> Flight:
+def simulate_all(fleet: Fleet, inputs: Sequence[Path], *, on_progress: OnProgress) -> Flight:
     """Run the first two images on every architecture, and the rest on each that differs from the others.
 
     Raises ``ToolError`` as ``tools.call_all`` does.
@@ -59,12 +59,12 @@ def simulate_all(fleet: Fleet, inputs: Sequence[Path], *, tick: Tick) -> Flight:
     costs = dict.fromkeys(fleet.contexts, (0.0, 0))
     share = len(probes) / max(len(inputs), 1)
     jobs = [(arch, _job(fleet, arch, inputs, probes)) for arch in fleet.contexts]
-    _run(fleet, jobs, costs, lambda s, text: tick(share * s, text))
+    _run(fleet, jobs, costs, lambda s, text: on_progress(share * s, text))
     alike = _alike(fleet, inputs, probes)
     leaders = tuple(dict.fromkeys(alike.values()))
     slices = [rest[start :: fleet.parallel] for start in range(fleet.parallel)]
     jobs = [(arch, _job(fleet, arch, inputs, part)) for arch in leaders for part in slices if part]
-    _run(fleet, jobs, costs, lambda s, text: tick(share + (1 - share) * s, text))
+    _run(fleet, jobs, costs, lambda s, text: on_progress(share + (1 - share) * s, text))
     main = leaders[0]
     facts: JsonObject = {}
     for arch, leader in alike.items():
@@ -105,8 +105,12 @@ def _place(fleet: Fleet, arch: int, path: Path) -> Path:
     return fleet.scratch / f"outputs-v{arch}" / path.name
 
 
-def _run(fleet: Fleet, jobs: list[tuple[int, Call]], costs: dict[int, tuple[float, int]], tick: Tick) -> None:
-    outcomes: tuple[Outcome, ...] = call_all([job for _, job in jobs], parallel=fleet.parallel, tick=tick)
+def _run(
+    fleet: Fleet, jobs: list[tuple[int, Call]], costs: dict[int, tuple[float, int]], on_progress: OnProgress
+) -> None:
+    outcomes: tuple[Outcome, ...] = call_all(
+        [job for _, job in jobs], parallel=fleet.parallel, on_progress=on_progress
+    )
     for (arch, _), outcome in zip(jobs, outcomes, strict=True):
         seconds, peak = costs[arch]
         costs[arch] = (seconds + outcome.seconds, max(peak, outcome.peak_bytes))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, final
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.gate.op_support.judge import Violation
 from mosaic_deploy.gate.op_support.tables import OpTable
-from mosaic_deploy.gate.verdict import Subject
+from mosaic_deploy.gate.verdict import GateTarget
 from mosaic_deploy.graph.facts import title
 from mosaic_deploy.specs.precision import Precision
 
@@ -25,7 +25,9 @@ _HOPS = 6
 _MOST = 48
 
 
-def by_passes(model: onnx.ModelProto, subject: Subject, precision: Precision) -> Callable[[Violation], bool]:
+def by_passes(
+    model: onnx.ModelProto, subject: GateTarget, precision: Precision
+) -> Callable[[Violation], bool]:
     """Make the test whether some pass would cure a violation; a ``gate.Fixer``."""
     assert subject.table is not None
     return _Trials(model, subject.table, precision, subject.devices).cures

@@ -129,7 +129,7 @@ def _complaint(step: Pass, tensors: Sequence[str], errors: dict[str, float]) -> 
         broken = [name for name, error in errors.items() if error >= 1e30]
         return f"'{broken[0]}' has another shape or is no longer finite" if broken else None
     for name, error in errors.items():
-        limit = 0.0 if step.moves else OUTPUT_TOLERANCE
+        limit = 0.0 if step.bit_exact else OUTPUT_TOLERANCE
         if tensors and name == tensors[0]:
             limit = min(limit, NODE_TOLERANCE)
         if error > limit:

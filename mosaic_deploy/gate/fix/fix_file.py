@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +13,25 @@ from numpy.typing import NDArray
 from mosaic_deploy.errors import ModelError, UsageError
 from mosaic_deploy.gate.fix.fix import Recheck, fix
 from mosaic_deploy.gate.report import Fixed
-from mosaic_deploy.gate.verdict import Subject, decisive
+from mosaic_deploy.gate.verdict import GateTarget, decisive
 from mosaic_deploy.graph.facts import Tensor, inputs_of, nodes
 from mosaic_deploy.graph.reader.read import FILE_BYTES, read_model
+from mosaic_deploy.workers.progress import StageProgress
 
 if TYPE_CHECKING:
     import onnx
 
-Tick = Callable[[str, float, str], None]
-"""Stage, share done in [0, 1], note."""
 
 _SCENES = 2
 
 
 def fix_file(
-    path: Path, out: Path, subjects: Sequence[Subject], *, inputs: Sequence[Path] = (), tick: Tick
+    path: Path,
+    out: Path,
+    subjects: Sequence[GateTarget],
+    *,
+    inputs: Sequence[Path] = (),
+    on_progress: StageProgress,
 ) -> tuple[Fixed, ...]:
     """Fix a model for one target after the other and write it; nothing is written if that fails.
 
@@ -37,7 +41,7 @@ def fix_file(
         subjects: targets with an op table.
         inputs: ``.npy`` files as the model takes them, to re-check the passes on beside random numbers; by
             default photographs of the embedded scenes, scaled to [-1, 1] where the model takes floats.
-        tick: progress.
+        on_progress: progress.
 
     Raises:
         UsageError: an input does not fit, or ``out`` cannot be written.
@@ -54,7 +58,7 @@ def fix_file(
         for subject in subjects:
             assert subject.table is not None
             stage = f"fix {subject.name}"
-            tick(stage, 0.0, "looking for passes, and running the graph before and after each")
+            on_progress(stage, 0.0, "looking for passes, and running the graph before and after each")
             model, report = fix(
                 model,
                 table=subject.table,
@@ -62,7 +66,7 @@ def fix_file(
                 devices=subject.devices,
                 recheck=Recheck(inputs=tuple(real)),
             )
-            tick(stage, 1.0, "")
+            on_progress(stage, 1.0, "")
             done.append(Fixed(subject.name, report))
     _write(model, out)
     return tuple(done)

@@ -20,9 +20,9 @@ from mosaic_deploy.gate.formats.words import (
     standing,
     summary,
 )
-from mosaic_deploy.gate.report import GateReport, Judged
+from mosaic_deploy.gate.report import GateReport, ModelResult
 from mosaic_deploy.gate.repository import Repository
-from mosaic_deploy.gate.verdict import Item, Verdict
+from mosaic_deploy.gate.verdict import Item, TargetVerdict
 
 _ORDER: tuple[Severity, ...] = ("error", "warning", "note")
 _WORDS = {"error": "error", "warning": "warning", "note": "notice"}
@@ -70,7 +70,9 @@ def _waivers(report: GateReport) -> Iterator[tuple[Severity, str]]:
         yield _command(level, {"file": report.config, "title": "waiver"}, note)
 
 
-def _verdict(judged: Judged, verdict: Verdict, repository: Repository) -> Iterator[tuple[Severity, str]]:
+def _verdict(
+    judged: ModelResult, verdict: TargetVerdict, repository: Repository
+) -> Iterator[tuple[Severity, str]]:
     if not verdict.table:
         yield _command("error", {"file": judged.model, "title": f"no verdict on {verdict.target}"}, NO_TABLE)
     if verdict.too_much_fallback:
@@ -88,7 +90,7 @@ def _verdict(judged: Judged, verdict: Verdict, repository: Repository) -> Iterat
         yield _command(_level(same[0]), {**place, "title": title}, _message(judged, same))
 
 
-def _heard(judged: Judged) -> Iterator[tuple[Severity, str]]:
+def _heard(judged: ModelResult) -> Iterator[tuple[Severity, str]]:
     for verified in judged.verified:
         level: Severity = "note" if verified.said == "compiles" else "error"
         title = f"compiler of {verified.target}"
@@ -101,7 +103,7 @@ def _level(item: Item) -> Severity:
     return "note" if item.waiver is not None or (item.known and level == "error") else level
 
 
-def _message(judged: Judged, same: list[Item]) -> str:
+def _message(judged: ModelResult, same: list[Item]) -> str:
     names = ", ".join(item.violation.node for item in same[:_NAMED])
     more = f" and {len(same) - _NAMED} more" if len(same) > _NAMED else ""
     state = standing(same[0])

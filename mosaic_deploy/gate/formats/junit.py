@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable
 
 from mosaic_deploy.gate.formats.words import NO_TABLE, heard, nodes, notes, sentence, standing, summary
-from mosaic_deploy.gate.report import GateReport, Judged, Verified
+from mosaic_deploy.gate.report import GateReport, ModelResult, Verified
 from mosaic_deploy.gate.repository import Repository
-from mosaic_deploy.gate.verdict import Item, Verdict
+from mosaic_deploy.gate.verdict import Item, TargetVerdict
 
 # What XML 1.0 has no way to write, not even as a reference.
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
@@ -44,7 +44,7 @@ def render(report: GateReport, repository: Repository) -> str:  # noqa: ARG001  
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{_element("testsuites", "mosaic-deploy check", suites)}'
 
 
-def _suite(judged: Judged, verdict: Verdict) -> str:
+def _suite(judged: ModelResult, verdict: TargetVerdict) -> str:
     place = f"{judged.model} on {verdict.target}"
     if not verdict.table:
         return _element("testsuite", place, [_case(place, "verdict", "error", "no table", NO_TABLE)])
@@ -65,7 +65,7 @@ def _violation(place: str, item: Item) -> str:
     return _case(place, name, "failure" if item.fails else "skipped", title, text)
 
 
-def _heard(judged: Judged, verified: Verified) -> str:
+def _heard(judged: ModelResult, verified: Verified) -> str:
     outcome = {"compiles": "", "refused": "failure", "no compiler": "error"}[verified.said]
     return _case(
         f"{judged.model} on {verified.target}", "compiles", outcome, verified.said, "; ".join(heard(verified))

@@ -15,7 +15,7 @@ from mosaic_deploy.gate.formats.words import (
     standing,
     summary,
 )
-from mosaic_deploy.gate.report import GateReport, Judged
+from mosaic_deploy.gate.report import GateReport, ModelResult
 from mosaic_deploy.gate.repository import Repository
 from mosaic_deploy.gate.verdict import Item
 
@@ -57,7 +57,7 @@ def render(report: GateReport, repository: Repository) -> str:  # noqa: ARG001  
     return "\n".join(lines)
 
 
-def _said(judged: Judged) -> Iterator[str]:
+def _said(judged: ModelResult) -> Iterator[str]:
     for fixed in judged.fixed:
         yield from fixes(fixed)
     for verified in judged.verified:

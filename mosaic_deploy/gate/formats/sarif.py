@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from mosaic_deploy._version import __version__
 from mosaic_deploy.gate.formats.words import NO_TABLE, heard, notes, sentence, severity, standing, summary
-from mosaic_deploy.gate.report import GateReport, Judged, Verified
+from mosaic_deploy.gate.report import GateReport, ModelResult, Verified
 from mosaic_deploy.gate.repository import Repository
-from mosaic_deploy.gate.verdict import Item, Verdict
+from mosaic_deploy.gate.verdict import Item, TargetVerdict
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _OPERATORS = "https://onnx.ai/onnx/operators/"
@@ -75,7 +75,7 @@ class _Log:
         }
         return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
-    def _verdict(self, judged: Judged, verdict: Verdict) -> None:
+    def _verdict(self, judged: ModelResult, verdict: TargetVerdict) -> None:
         if not verdict.table:
             self._plain(
                 "target/no-table", "A target without an op table", judged.model, NO_TABLE, verdict.target
@@ -88,7 +88,7 @@ class _Log:
         for item in verdict.items:
             self._violation(judged, verdict, item)
 
-    def _heard(self, judged: Judged, verified: Verified) -> None:
+    def _heard(self, judged: ModelResult, verified: Verified) -> None:
         said = "; ".join(heard(verified))
         if verified.said == "refused":
             self._plain(
@@ -99,7 +99,7 @@ class _Log:
                 "target/no-compiler", "A target that nobody can ask", judged.model, said, verified.target
             )
 
-    def _violation(self, judged: Judged, verdict: Verdict, item: Item) -> None:
+    def _violation(self, judged: ModelResult, verdict: TargetVerdict, item: Item) -> None:
         found, state = item.violation, standing(item)
         rule = f"{verdict.table}/{found.rule or 'unknown-' + found.op}"
         text = f"{found.node} ({found.op}) on {verdict.target}: {sentence(item)}" + (
@@ -176,7 +176,7 @@ class _Log:
         return {"artifactLocation": _artifact(model)}
 
 
-def _title(verdict: Verdict, item: Item) -> str:
+def _title(verdict: TargetVerdict, item: Item) -> str:
     words = {
         "silent-wrong": "computes something else",
         "unsupported": "is not taken",
@@ -186,7 +186,7 @@ def _title(verdict: Verdict, item: Item) -> str:
     return f"{item.violation.op} {words[item.violation.level]} ({verdict.table})"
 
 
-def _description(verdict: Verdict, item: Item) -> str:
+def _description(verdict: TargetVerdict, item: Item) -> str:
     """The rule in general: nothing of the one node at hand."""
     found = item.violation
     allowed = f" Allowed: {found.allowed}." if found.allowed else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from mosaic_deploy.gate.report import Fixed, GateReport, Verified
-from mosaic_deploy.gate.verdict import Item, Verdict
+from mosaic_deploy.gate.verdict import Item, TargetVerdict
 
 Severity = Literal["error", "warning", "note"]
 
@@ -50,7 +50,7 @@ def standing(item: Item) -> str:
     return "; ".join(parts)
 
 
-def summary(verdict: Verdict) -> str:
+def summary(verdict: TargetVerdict) -> str:
     """The verdict with its counts."""
     if not verdict.table:
         return f"no table: {NO_TABLE}"
@@ -76,12 +76,12 @@ def summary(verdict: Verdict) -> str:
     return f"{verdict.kind}{_gate(verdict)}: {', '.join(parts)}"
 
 
-def _gate(verdict: Verdict) -> str:
+def _gate(verdict: TargetVerdict) -> str:
     """The gate's answer, where the verdict alone does not tell."""
     return " (passes)" if verdict.passed and verdict.kind != "supported" else ""
 
 
-def compiled(verdict: Verdict) -> str:
+def compiled(verdict: TargetVerdict) -> str:
     """What the verdict is about: recipe and compiler."""
     return f"{verdict.recipe}, {verdict.tool}" if verdict.table else verdict.recipe
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.gate.op_support.rules import Finding, judge, kind
-from mosaic_deploy.gate.op_support.tables import OpRule, OpTable, Verdict
+from mosaic_deploy.gate.op_support.tables import OpRule, OpTable, Outcome
 from mosaic_deploy.graph.facts import Node, nodes
 from mosaic_deploy.graph.macs import macs
 from mosaic_deploy.specs.precision import Precision
@@ -23,7 +23,7 @@ Level = Literal["silent-wrong", "unsupported", "cpu-fallback", "unknown"]
 SCHEMA = 1
 
 FAILING: tuple[Level, ...] = ("silent-wrong", "unsupported")
-_LEVELS: Mapping[Verdict, Level] = {
+_LEVELS: Mapping[Outcome, Level] = {
     "wrong": "silent-wrong",
     "falls-back": "cpu-fallback",
     "fails-to-compile": "unsupported",

@@ -87,9 +87,9 @@ def _type_gaps(node: Node, rule: OpRule, integers: str) -> Iterable[Gap]:
     data = node.data
     if data is None:
         return
-    name, quantised = kind(data, integers)
-    if name not in (rule.grids if quantised else rule.dtypes):
-        yield Gap(f"{'quantised ' if quantised else ''}{name or 'an unknown type'}", _types(rule))
+    name, quantized = kind(data, integers)
+    if name not in (rule.grids if quantized else rule.dtypes):
+        yield Gap(f"{'quantised ' if quantized else ''}{name or 'an unknown type'}", _types(rule))
     if rule.ranks and (data.shape is None or data.rank not in rule.ranks):
         found = "an unknown rank" if data.shape is None else f"rank {data.rank}"
         yield Gap(found, _listed("rank", rule.ranks))
@@ -122,8 +122,8 @@ def _refuses(node: Node, rule: OpRule, integers: str, devices: Sequence[str]) ->
     if rule.dtypes or rule.grids or rule.ranks:
         if data is None:
             return False
-        name, quantised = kind(data, integers)
-        if (rule.dtypes or rule.grids) and name not in (rule.grids if quantised else rule.dtypes):
+        name, quantized = kind(data, integers)
+        if (rule.dtypes or rule.grids) and name not in (rule.grids if quantized else rule.dtypes):
             return False
         if rule.ranks and (data.shape is None or data.rank not in rule.ranks):
             return False

@@ -19,7 +19,7 @@ from mosaic_deploy.specs.fields import Spec
 from mosaic_deploy.specs.precision import DType, Integers, Precision
 from mosaic_deploy.specs.toml import nearest, read_toml
 
-Verdict = Literal["runs", "wrong", "falls-back", "fails-to-compile", "undocumented"]
+Outcome = Literal["runs", "wrong", "falls-back", "fails-to-compile", "undocumented"]
 """``wrong``: compiles and runs, with other numbers than ONNX says. ``falls-back``: the compiler leaves the
 node to another runtime. ``fails-to-compile``: it takes the node and then fails, or the run does."""
 
@@ -86,7 +86,7 @@ class OpRule(Spec):
     """All hold where the rule applies."""
     breaks: tuple[ConstraintName, ...] = ()
     """All are broken where the rule applies; only for refusals."""
-    verdict: Verdict
+    verdict: Outcome
     evidence: Evidence
     fix: str = ""
     """What to do instead."""

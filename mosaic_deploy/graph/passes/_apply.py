@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.graph.facts import title
-from mosaic_deploy.graph.index import Graph
+from mosaic_deploy.graph.index import GraphIndex
 from mosaic_deploy.graph.passes._pass import Pass
 from mosaic_deploy.graph.passes._site import Site
 
@@ -64,7 +64,7 @@ def apply(step: Pass, model: onnx.ModelProto, *, wanted: Collection[str] | None 
 
     changes: list[Change] = []
     for _ in range(_SWEEPS):
-        sites = _sites(step, Graph(model), wanted)
+        sites = _sites(step, GraphIndex(model), wanted)
         if not sites:
             break
         model = _assemble(model, sites)
@@ -73,12 +73,12 @@ def apply(step: Pass, model: onnx.ModelProto, *, wanted: Collection[str] | None 
     return Applied(model, tuple(changes))
 
 
-def _sites(step: Pass, graph: Graph, wanted: Collection[str] | None) -> list[Site]:
+def _sites(step: Pass, graph: GraphIndex, wanted: Collection[str] | None) -> list[Site]:
     found, taken = [], set[str]()
     for node in graph.model.graph.node:
-        if node.op_type not in step.anchors or node.domain not in ("", "ai.onnx") or graph.quantised(node):
+        if node.op_type not in step.anchors or node.domain not in ("", "ai.onnx") or graph.quantized(node):
             continue
-        if wanted is not None and not step.cures and title(node) not in wanted:
+        if wanted is not None and not step.resolves and title(node) not in wanted:
             continue
         site = Site(node, graph)
         if not step.rewrite(site):
@@ -135,9 +135,9 @@ def _replacement(site: Site, rewired: dict[str, str]) -> list[onnx.NodeProto]:
     for old, new in zip(site.node.output, site.given, strict=False):
         if not old:
             continue
-        if new in made and new not in renamed and new not in site.graph.fixed:
+        if new in made and new not in renamed and new not in site.graph.protected:
             renamed[new] = old
-        elif old in site.graph.fixed:
+        elif old in site.graph.protected:
             extra.append(onnx.helper.make_node("Identity", [new], [old], name=f"{title(site.node)}/identity"))
         else:
             rewired[old] = new

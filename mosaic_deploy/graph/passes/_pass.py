@@ -23,9 +23,9 @@ class Pass:
     """Drafts the replacement and gives it, or returns False and leaves the node as it is."""
     exact: bool = True
     """Whether only rounding may differ; else ``fix`` measures the error and reports it."""
-    moves: bool = False
+    bit_exact: bool = False
     """Whether it only moves data, so that every bit must be the same."""
-    cures: tuple[str, ...] = ()
+    resolves: tuple[str, ...] = ()
     """Operators whose violations it may cure where it replaces several nodes at once; none named means the
     anchors alone."""
     requires: tuple[str, ...] = ()
@@ -34,4 +34,4 @@ class Pass:
     @property
     def targets(self) -> tuple[str, ...]:
         """Operators whose violations it may cure."""
-        return self.cures or self.anchors
+        return self.resolves or self.anchors

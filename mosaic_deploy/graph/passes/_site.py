@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaic_deploy.graph.index import Graph
+from mosaic_deploy.graph.index import GraphIndex
 
 if TYPE_CHECKING:
     import onnx
@@ -21,11 +21,11 @@ Shape = tuple[int, ...]
 class Site:
     """A node, asked about by position of its inputs, and a draft of its replacement.
 
-    The draft names its nodes and tensors after the node. It ends with ``give``, which hands the node's
-    outputs over; until then nothing is decided, and a pass may walk away.
+    The draft names its nodes and tensors after the node. It ends with ``replace_with``, which hands the
+    node's outputs over; until then nothing is decided, and a pass may walk away.
     """
 
-    def __init__(self, node: onnx.NodeProto, graph: Graph) -> None:
+    def __init__(self, node: onnx.NodeProto, graph: GraphIndex) -> None:
         self.node = node
         self.graph = graph
         self.made: list[onnx.NodeProto] = []
@@ -68,24 +68,24 @@ class Site:
         dtype = self.graph.dtype(self.x)
         return dtype is not None and bool(np.issubdtype(dtype, np.floating))
 
-    def whole(self, name: str, default: int) -> int:
+    def attr_int(self, name: str, default: int) -> int:
         """Read an attribute that is an integer."""
         return next((int(a.i) for a in self.node.attribute if a.name == name), default)
 
-    def real(self, name: str, default: float) -> float:
+    def attr_float(self, name: str, default: float) -> float:
         """Read an attribute that is a float."""
         return next((float(a.f) for a in self.node.attribute if a.name == name), default)
 
-    def text(self, name: str, default: str) -> str:
+    def attr_str(self, name: str, default: str) -> str:
         """Read an attribute that is text."""
         found = (a.s.decode("utf-8", "replace") for a in self.node.attribute if a.name == name)
         return next(found, default)
 
-    def numbers(self, name: str, default: Sequence[int] = ()) -> Shape:
+    def attr_ints(self, name: str, default: Sequence[int] = ()) -> Shape:
         """Read an attribute that is a list of integers."""
         return next((tuple(a.ints) for a in self.node.attribute if a.name == name), tuple(default))
 
-    def covers(self, *nodes: onnx.NodeProto) -> None:
+    def also_replaces(self, *nodes: onnx.NodeProto) -> None:
         """Say which other nodes the replacement makes superfluous."""
         self.covered.extend(nodes)
 
@@ -150,14 +150,14 @@ class Site:
         )
         return name
 
-    def give(self, *results: str) -> bool:
+    def replace_with(self, *results: str) -> bool:
         """End the draft: the node's outputs, in order, become these tensors."""
         self.given = results
         return True
 
     def require_opset(self, opset: int) -> bool:
         """Ask for a later opset; returns False where the model cannot have it."""
-        if not self.graph.speaks(opset):
+        if not self.graph.supports_opset(opset):
             return False
         self.opset = max(self.opset, opset)
         return True

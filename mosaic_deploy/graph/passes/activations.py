@@ -18,13 +18,15 @@ def _dropout(site: Site) -> bool:
         value = site.constant(2)
         if value is None or bool(value):
             return False
-    if any(name and (site.graph.readers(name) or name in site.graph.fixed) for name in site.node.output[1:]):
+    if any(
+        name and (site.graph.consumers(name) or name in site.graph.protected) for name in site.node.output[1:]
+    ):
         return False  # somebody wants the mask
-    return site.give(site.x)
+    return site.replace_with(site.x)
 
 
 DROPOUT = Pass(
-    name="dropout", summary="Dropout -> nothing", anchors=("Dropout",), moves=True, rewrite=_dropout
+    name="dropout", summary="Dropout -> nothing", anchors=("Dropout",), bit_exact=True, rewrite=_dropout
 )
 
 
@@ -37,7 +39,7 @@ def _hardswish(site: Site) -> bool:
     """
     moved = site.op("Add", site.x, site.number(3))
     gate = site.op("Clip", moved, site.number(0), site.number(6))
-    return site.give(site.op("Mul", site.op("Mul", site.x, gate), site.number(1 / 6)))
+    return site.replace_with(site.op("Mul", site.op("Mul", site.x, gate), site.number(1 / 6)))
 
 
 HARDSWISH = Pass(
@@ -55,13 +57,13 @@ def _hardsigmoid(site: Site) -> bool:
 
     With alpha 1/6 and beta 1/2, as networks mostly have it, y = Clip(x + 3, 0, 6) * (1 / 6), a ReLU6.
     """
-    alpha, beta = site.real("alpha", 0.2), site.real("beta", 0.5)
+    alpha, beta = site.attr_float("alpha", 0.2), site.attr_float("beta", 0.5)
     if math.isclose(alpha, 1 / 6, rel_tol=1e-6) and math.isclose(beta, 0.5, rel_tol=1e-6):
         moved = site.op("Add", site.x, site.number(3))
         gate = site.op("Clip", moved, site.number(0), site.number(6))
-        return site.give(site.op("Mul", gate, site.number(1 / 6)))
+        return site.replace_with(site.op("Mul", gate, site.number(1 / 6)))
     line = site.op("Add", site.op("Mul", site.x, site.number(alpha)), site.number(beta))
-    return site.give(site.op("Clip", line, site.number(0), site.number(1)))
+    return site.replace_with(site.op("Clip", line, site.number(0), site.number(1)))
 
 
 HARDSIGMOID = Pass(
@@ -77,9 +79,9 @@ def _swish(site: Site) -> bool:
 
     x -> Swish(alpha) -> y    becomes    y = x * Sigmoid(alpha * x)
     """
-    alpha = site.real("alpha", 1.0)
+    alpha = site.attr_float("alpha", 1.0)
     inner = site.x if alpha == 1 else site.op("Mul", site.x, site.number(alpha))
-    return site.give(site.op("Mul", site.x, site.op("Sigmoid", inner)))
+    return site.replace_with(site.op("Mul", site.x, site.op("Sigmoid", inner)))
 
 
 SWISH = Pass(
@@ -95,7 +97,7 @@ def _mish(site: Site) -> bool:
 
     x -> Mish -> y    becomes    y = x * Tanh(Softplus(x))
     """
-    return site.give(site.op("Mul", site.x, site.op("Tanh", site.op("Softplus", site.x))))
+    return site.replace_with(site.op("Mul", site.x, site.op("Tanh", site.op("Softplus", site.x))))
 
 
 MISH = Pass(
@@ -111,7 +113,7 @@ def _softsign(site: Site) -> bool:
 
     x -> Softsign -> y    becomes    y = x / (1 + Abs(x))
     """
-    return site.give(site.op("Div", site.x, site.op("Add", site.op("Abs", site.x), site.number(1))))
+    return site.replace_with(site.op("Div", site.x, site.op("Add", site.op("Abs", site.x), site.number(1))))
 
 
 SOFTSIGN = Pass(
@@ -129,13 +131,13 @@ def _celu(site: Site) -> bool:
 
     Below 0 it is alpha * (exp(x / alpha) - 1), above 0 it is x. With alpha 1 the two are the same operator.
     """
-    alpha = site.real("alpha", 1.0)
+    alpha = site.attr_float("alpha", 1.0)
     if alpha <= 0:
         return False
     if alpha == 1:
-        return site.give(site.op("Elu", site.x))
+        return site.replace_with(site.op("Elu", site.x))
     inner = site.op("Elu", site.op("Mul", site.x, site.number(1 / alpha)))
-    return site.give(site.op("Mul", inner, site.number(alpha)))
+    return site.replace_with(site.op("Mul", inner, site.number(alpha)))
 
 
 CELU = Pass(name="celu", summary="Celu -> Elu(x / alpha) * alpha", anchors=("Celu",), rewrite=_celu)
@@ -146,10 +148,10 @@ def _neg(site: Site) -> bool:
 
     x -> Neg -> y    becomes    y = x * -1
     """
-    return site.floating and site.give(site.op("Mul", site.x, site.number(-1)))
+    return site.floating and site.replace_with(site.op("Mul", site.x, site.number(-1)))
 
 
-NEG = Pass(name="neg", summary="Neg -> x * -1", anchors=("Neg",), moves=True, rewrite=_neg)
+NEG = Pass(name="neg", summary="Neg -> x * -1", anchors=("Neg",), bit_exact=True, rewrite=_neg)
 
 
 def _prelu(site: Site) -> bool:
@@ -162,7 +164,7 @@ def _prelu(site: Site) -> bool:
         return False
     below = site.op("Relu", site.op("Mul", site.x, site.number(-1)))
     part = site.op("Mul", below, site.const(-slope))
-    return site.give(site.op("Add", site.op("Relu", site.x), part))
+    return site.replace_with(site.op("Add", site.op("Relu", site.x), part))
 
 
 PRELU = Pass(
@@ -183,7 +185,7 @@ def _erf(site: Site) -> bool:
     """
     square = site.op("Mul", site.x, site.x)
     factor = site.op("Add", site.op("Mul", square, site.number(_CUBE)), site.number(_SLOPE))
-    return site.give(site.op("Tanh", site.op("Mul", site.x, factor)))
+    return site.replace_with(site.op("Tanh", site.op("Mul", site.x, factor)))
 
 
 ERF = Pass(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaic_deploy.graph.index import Graph
+from mosaic_deploy.graph.index import GraphIndex
 from mosaic_deploy.graph.passes._pass import Pass
 from mosaic_deploy.graph.passes._site import Site
 
@@ -48,14 +48,14 @@ def _rewrite(site: Site) -> bool:
         big = site.graph.shape(x) or ()
         rows, columns = windows(big[2], small[2]), windows(big[3], small[3])
         if _agrees(site, x, region, (rows, columns)):
-            site.covers(*region)
+            site.also_replaces(*region)
             left = site.op("MatMul", site.const(rows.astype(np.float32)), x)
-            return site.give(site.op("MatMul", left, site.const(columns.T.astype(np.float32))))
+            return site.replace_with(site.op("MatMul", left, site.const(columns.T.astype(np.float32))))
     return False
 
 
 def _regions(
-    last: onnx.NodeProto, graph: Graph, small: tuple[int, ...]
+    last: onnx.NodeProto, graph: GraphIndex, small: tuple[int, ...]
 ) -> Iterator[tuple[str, list[onnx.NodeProto]]]:
     """Find the larger image that all of the nodes before the last one come from, with those nodes."""
     seen, waiting, entries = [last], list(last.input), set[str]()
@@ -65,10 +65,10 @@ def _regions(
         if not name or name in known or graph.constant(name) is not None:
             continue
         known.add(name)
-        shape, node = graph.shape(name), graph.maker(name, *_LINEAR)
+        shape, node = graph.shape(name), graph.producer(name, *_LINEAR)
         big = shape is not None and len(shape) == 4 and shape[:2] == small[:2]
         larger = big and shape is not None and shape[2] > small[2] and shape[3] > small[3]
-        if node is None or (larger and len(graph.readers(name)) >= _FEWEST):
+        if node is None or (larger and len(graph.consumers(name)) >= _FEWEST):
             if not larger:
                 return
             entries.add(name)
@@ -125,6 +125,6 @@ ADAPTIVE_POOL = Pass(
     name="adaptive_pool",
     summary="an uneven AdaptiveAvgPool, spelled out -> two MatMul with constants",
     anchors=_ENDS,
-    cures=("Gather", "GatherND", "Where", "Expand", "Concat", "GatherElements"),
+    resolves=("Gather", "GatherND", "Where", "Expand", "Concat", "GatherElements"),
     rewrite=_rewrite,
 )

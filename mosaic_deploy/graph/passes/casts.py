@@ -21,27 +21,27 @@ def _arg_max_cast(site: Site) -> bool:
         return False
     chain = []
     name = site.x
-    while (node := site.graph.maker(name, *_MOVES)) is not None:
-        if site.graph.only_reader(name) is None:
+    while (node := site.graph.producer(name, *_MOVES)) is not None:
+        if site.graph.only_consumer(name) is None:
             return False
         chain.append(node)
         name = node.input[0]
-    if not chain or site.graph.maker(name, "ArgMax", "ArgMin") is None:
+    if not chain or site.graph.producer(name, "ArgMax", "ArgMin") is None:
         return False
-    y = site.op("Cast", name, to=site.whole("to", 0))
+    y = site.op("Cast", name, to=site.attr_int("to", 0))
     for node in reversed(chain):
         y = site.op(node.op_type, y, *node.input[1:])
         site.made[-1].attribute.extend(node.attribute)
-    site.covers(*chain)
-    return site.give(y)
+    site.also_replaces(*chain)
+    return site.replace_with(y)
 
 
 ARG_MAX_CAST = Pass(
     name="arg_max_cast",
     summary="ArgMax, Reshape, Cast -> ArgMax, Cast, Reshape",
     anchors=("Cast",),
-    cures=("Cast", *_MOVES),
-    moves=True,
+    resolves=("Cast", *_MOVES),
+    bit_exact=True,
     rewrite=_arg_max_cast,
 )
 
@@ -52,19 +52,19 @@ def _arg_max_first(site: Site) -> bool:
     x -> ArgMax(select_last_index=1) -> y    becomes    n - 1 - ArgMax(reversed x)
     """
     shape = site.shape()
-    if shape is None or not site.whole("select_last_index", 0):
+    if shape is None or not site.attr_int("select_last_index", 0):
         return False
-    axis = site.whole("axis", 0) % len(shape)
+    axis = site.attr_int("axis", 0) % len(shape)
     turned = site.slice(site.x, -1, -(2**31), axis=axis, step=-1)
-    first = site.op(site.node.op_type, turned, axis=axis, keepdims=site.whole("keepdims", 1))
-    return site.give(site.op("Sub", site.const(np.asarray(shape[axis] - 1, np.int64)), first))
+    first = site.op(site.node.op_type, turned, axis=axis, keepdims=site.attr_int("keepdims", 1))
+    return site.replace_with(site.op("Sub", site.const(np.asarray(shape[axis] - 1, np.int64)), first))
 
 
 ARG_MAX_FIRST = Pass(
     name="arg_max_first",
     summary="ArgMax (select_last_index) -> n - 1 - ArgMax of the reversed axis",
     anchors=("ArgMax", "ArgMin"),
-    moves=True,
+    bit_exact=True,
     rewrite=_arg_max_first,
 )
 
@@ -76,17 +76,21 @@ def _cast_pixels(site: Site) -> bool:
 
     x (uint8) -> Cast(float) -> y    becomes    x -> DequantizeLinear(scale 1, zero point 0) -> y
     """
-    if site.graph.dtype(site.x) != np.uint8 or site.whole("to", 0) != _FLOAT or site.constant(0) is not None:
+    if (
+        site.graph.dtype(site.x) != np.uint8
+        or site.attr_int("to", 0) != _FLOAT
+        or site.constant(0) is not None
+    ):
         return False
     scale, zero = site.const(np.asarray(1, np.float32)), site.const(np.asarray(0, np.uint8))
-    return site.give(site.op("DequantizeLinear", site.x, scale, zero))
+    return site.replace_with(site.op("DequantizeLinear", site.x, scale, zero))
 
 
 CAST_PIXELS = Pass(
     name="cast_pixels",
     summary="Cast (uint8 to float) -> DequantizeLinear (scale 1)",
     anchors=("Cast",),
-    moves=True,
+    bit_exact=True,
     rewrite=_cast_pixels,
 )
 
@@ -99,18 +103,18 @@ def _cast_stepwise(site: Site) -> bool:
     x (float or uint8) -> Cast(int8 or int64) -> y    becomes    x -> Cast(int32) -> Cast -> y
     """
     before = site.graph.dtype(site.x)
-    to = site.whole("to", 0)
+    to = site.attr_int("to", 0)
     if before is None or before not in (np.float32, np.float16, np.uint8, np.bool_) or to not in (3, _INT64):
         return False
     if to == _INT64 and np.issubdtype(before, np.floating):
         return False  # numbers beyond 32 bits would differ
-    return site.give(site.op("Cast", site.op("Cast", site.x, to=_INT32), to=to))
+    return site.replace_with(site.op("Cast", site.op("Cast", site.x, to=_INT32), to=to))
 
 
 CAST_STEPWISE = Pass(
     name="cast_stepwise",
     summary="Cast -> Cast to int32, Cast",
     anchors=("Cast",),
-    moves=True,
+    bit_exact=True,
     rewrite=_cast_stepwise,
 )

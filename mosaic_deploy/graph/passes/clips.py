@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mosaic_deploy.graph.index import Graph
+from mosaic_deploy.graph.index import GraphIndex
 from mosaic_deploy.graph.passes._pass import Pass
 from mosaic_deploy.graph.passes._site import Site
 
@@ -25,22 +25,22 @@ def _clip_forms(site: Site) -> bool:
         return False
     x, value = bound
     is_max = site.node.op_type == "Max"
-    reader = site.graph.only_reader(site.node.output[0])
+    reader = site.graph.only_consumer(site.node.output[0])
     opposite = reader is not None and {reader.op_type, site.node.op_type} == {"Max", "Min"}
     if reader is not None and opposite and _bound(reader, site.graph) is not None:
         return False  # it has its turn there
-    inner = site.graph.maker(x, "Min" if is_max else "Max")
+    inner = site.graph.producer(x, "Min" if is_max else "Max")
     other = _bound(inner, site.graph) if inner is not None else None
     if inner is not None and other is not None and (other[1] >= value if is_max else other[1] <= value):
-        site.covers(inner)
+        site.also_replaces(inner)
         low, high = (value, other[1]) if is_max else (other[1], value)
-        return site.give(site.op("Clip", other[0], site.number(low), site.number(high)))
+        return site.replace_with(site.op("Clip", other[0], site.number(low), site.number(high)))
     if is_max:
-        return site.give(site.op("Relu", x) if value == 0 else site.op("Clip", x, site.number(value)))
-    return site.give(site.op("Clip", x, "", site.number(value)))
+        return site.replace_with(site.op("Relu", x) if value == 0 else site.op("Clip", x, site.number(value)))
+    return site.replace_with(site.op("Clip", x, "", site.number(value)))
 
 
-def _bound(node: onnx.NodeProto, graph: Graph) -> tuple[str, float] | None:
+def _bound(node: onnx.NodeProto, graph: GraphIndex) -> tuple[str, float] | None:
     """Split the two inputs into a tensor and a constant of one number."""
     if len(node.input) != 2:
         return None
@@ -56,7 +56,7 @@ CLIP_FORMS = Pass(
     name="clip_forms",
     summary="Min, Max with constants -> Clip or Relu",
     anchors=("Max", "Min"),
-    moves=True,
+    bit_exact=True,
     rewrite=_clip_forms,
 )
 
@@ -76,16 +76,16 @@ def _clip_bounds(site: Site) -> bool:
     if not site.floating or bottom > top:
         return False
     if bottom == 0 and top >= largest:
-        return site.give(site.op("Relu", site.x))
+        return site.replace_with(site.op("Relu", site.x))
     y = site.op("Max", site.x, site.number(bottom)) if bottom > -largest else site.x
     y = site.op("Min", y, site.number(top)) if top < largest else y
-    return site.give(y)
+    return site.replace_with(y)
 
 
 CLIP_BOUNDS = Pass(
     name="clip_bounds",
     summary="Clip -> Relu, or Max and Min",
     anchors=("Clip",),
-    moves=True,
+    bit_exact=True,
     rewrite=_clip_bounds,
 )

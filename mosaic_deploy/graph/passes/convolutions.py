@@ -19,26 +19,26 @@ def _batch_norm_folded(site: Site) -> bool:
     Only where nothing else reads the convolution, and its weights are constants; they are copied, so that
     another convolution may share them.
     """
-    conv = site.graph.maker(site.x, "Conv")
+    conv = site.graph.producer(site.x, "Conv")
     values = [site.constant(index) for index in range(1, 5)]
-    if conv is None or site.graph.only_reader(site.x) is None or len(site.node.output) != 1:
+    if conv is None or site.graph.only_consumer(site.x) is None or len(site.node.output) != 1:
         return False
     weight = site.graph.constant(conv.input[1])
     bias = site.graph.constant(conv.input[2]) if len(conv.input) > 2 and conv.input[2] else None
     if weight is None or (len(conv.input) > 2 and conv.input[2] and bias is None):
         return False
-    if any(value is None for value in values) or site.whole("training_mode", 0):
+    if any(value is None for value in values) or site.attr_int("training_mode", 0):
         return False
     scale, shift, mean, variance = (np.asarray(value, np.float64) for value in values)
-    factor = scale / np.sqrt(variance + site.real("epsilon", 1e-5))
+    factor = scale / np.sqrt(variance + site.attr_float("epsilon", 1e-5))
     start = 0.0 if bias is None else np.asarray(bias, np.float64)
     folded = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
-    site.covers(conv)
+    site.also_replaces(conv)
     weights = site.const(folded.astype(weight.dtype))
     offsets = site.const(((start - mean) * factor + shift).astype(weight.dtype))
     name = site.op("Conv", conv.input[0], weights, offsets)
     site.made[-1].attribute.extend(conv.attribute)
-    return site.give(name)
+    return site.replace_with(name)
 
 
 BATCH_NORM_FOLDED = Pass(
@@ -58,14 +58,14 @@ def _batch_norm_alone(site: Site) -> bool:
     values = [site.constant(index) for index in range(1, 5)]
     if shape is None or len(shape) < 2 or any(v is None for v in values) or len(site.node.output) != 1:
         return False
-    if site.whole("training_mode", 0):
+    if site.attr_int("training_mode", 0):
         return False
     scale, shift, mean, variance = (np.asarray(value, np.float64) for value in values)
-    factor = scale / np.sqrt(variance + site.real("epsilon", 1e-5))
+    factor = scale / np.sqrt(variance + site.attr_float("epsilon", 1e-5))
     sides = (-1, *(1,) * (len(shape) - 2))
     scaled = site.op("Mul", site.x, site.const(factor.reshape(sides).astype(site.dtype)))
     offset = site.const((shift - mean * factor).reshape(sides).astype(site.dtype))
-    return site.give(site.op("Add", scaled, offset))
+    return site.replace_with(site.op("Add", scaled, offset))
 
 
 BATCH_NORM_ALONE = Pass(
@@ -83,7 +83,7 @@ def _conv_transpose_dilated(site: Site) -> bool:
     ConvTranspose(kernel k, dilation d)    becomes
     ConvTranspose(kernel (k - 1) * d + 1, zeros between taps)
     """
-    weight, dilations = site.constant(1), site.numbers("dilations")
+    weight, dilations = site.constant(1), site.attr_ints("dilations")
     if weight is None or weight.ndim != 2 + len(dilations) or all(d == 1 for d in dilations):
         return False
     sides = tuple((k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilations, strict=True))
@@ -92,7 +92,7 @@ def _conv_transpose_dilated(site: Site) -> bool:
     name = site.op("ConvTranspose", site.x, site.const(wide), *site.node.input[2:], kernel_shape=sides)
     changed = ("dilations", "kernel_shape")
     site.made[-1].attribute.extend(a for a in site.node.attribute if a.name not in changed)
-    return site.give(name)
+    return site.replace_with(name)
 
 
 CONV_TRANSPOSE_DILATED = Pass(
@@ -151,16 +151,16 @@ def _conv_transpose(site: Site) -> bool:
     bias = site.constant(2)
     if weight is None or before is None or after is None or len(before) != 4 or not site.floating:
         return False
-    strides, dilations = site.numbers("strides", (1, 1)), site.numbers("dilations", (1, 1))
-    pads = site.numbers("pads", (0, 0, 0, 0))
-    automatic = site.text("auto_pad", "NOTSET") != "NOTSET" or site.numbers("output_shape")
+    strides, dilations = site.attr_ints("strides", (1, 1)), site.attr_ints("dilations", (1, 1))
+    pads = site.attr_ints("pads", (0, 0, 0, 0))
+    automatic = site.attr_str("auto_pad", "NOTSET") != "NOTSET" or site.attr_ints("output_shape")
     if automatic or strides[0] != strides[1] or dilations != (1, 1) or (site.input(2) and bias is None):
         return False
     axes = tuple(_Axis(weight.shape[2 + i], strides[i], pads[i], before[2 + i], after[2 + i]) for i in (0, 1))
     (top, bottom), (left, right) = axes[0].pads, axes[1].pads
     if min(top, bottom, left, right) < 0:
         return False
-    groups, stride = site.whole("group", 1), strides[0]
+    groups, stride = site.attr_int("group", 1), strides[0]
     kernel = _kernel(weight, axes, groups)
     parts = [site.x, site.const(kernel)]
     if bias is not None:
@@ -173,7 +173,7 @@ def _conv_transpose(site: Site) -> bool:
     for i in (0, 1):
         if axes[i].cells * stride != after[2 + i]:
             y = site.slice(y, 0, after[2 + i], axis=2 + i)
-    return site.give(y)
+    return site.replace_with(y)
 
 
 def _kernel(weight: NDArray[np.generic], axes: tuple[_Axis, ...], groups: int) -> NDArray[np.generic]:

@@ -28,7 +28,7 @@ class _Plan:
 
 
 def _rewrite(site: Site) -> bool:
-    equation = site.text("equation", "").replace(" ", "")
+    equation = site.attr_str("equation", "").replace(" ", "")
     operands, arrow, result = equation.partition("->")
     terms = operands.split(",")
     shapes = [site.shape(index) for index in range(len(site.node.input))]
@@ -52,7 +52,7 @@ def _one(site: Site, term: str, result: str) -> bool:
     summed = [index for index, letter in enumerate(term) if letter not in result]
     x = site.reduce("ReduceSum", site.x, summed, keep=0) if summed else site.x
     left = [letter for letter in term if letter in result]
-    return site.give(site.transpose(x, [left.index(letter) for letter in result]))
+    return site.replace_with(site.transpose(x, [left.index(letter) for letter in result]))
 
 
 def _two(site: Site, terms: tuple[str, str], result: str, sides: dict[str, int]) -> bool:
@@ -78,7 +78,7 @@ def _two(site: Site, terms: tuple[str, str], result: str, sides: dict[str, int])
     y = product
     if letters and not _plain(plan):
         y = site.op("Reshape", product, site.sizes([sides[letter] for letter in letters]))
-    return site.give(site.transpose(y, [letters.index(letter) for letter in result]))
+    return site.replace_with(site.transpose(y, [letters.index(letter) for letter in result]))
 
 
 def _swapped(plan: _Plan) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from mosaic_deploy.graph.index import Graph
+from mosaic_deploy.graph.index import GraphIndex
 
 if TYPE_CHECKING:
     import onnx
@@ -15,14 +15,14 @@ from mosaic_deploy.graph.passes._site import Site
 Found = tuple[str, list["onnx.NodeProto"]]
 
 
-def erf_form(node: onnx.NodeProto, graph: Graph) -> Found | None:
+def erf_form(node: onnx.NodeProto, graph: GraphIndex) -> Found | None:
     """Find x and the nodes of x * 0.5 * (1 + Erf(x / sqrt 2)), in any order of its factors.
 
     ``node`` is its last multiplication.
     """
     nodes, factors = [node], list(node.input)
     for name in node.input:  # the product is written with two multiplications
-        inner = graph.maker(name, "Mul")
+        inner = graph.producer(name, "Mul")
         if inner is not None:
             nodes.append(inner)
             factors = [other for other in node.input if other != name] + list(inner.input)
@@ -34,7 +34,7 @@ def erf_form(node: onnx.NodeProto, graph: Graph) -> Found | None:
     return None
 
 
-def _three(factors: list[str], graph: Graph) -> Found | None:
+def _three(factors: list[str], graph: GraphIndex) -> Found | None:
     """Split factors into x, a half and 1 + Erf(...)."""
     if len(factors) != 3:
         return None
@@ -51,21 +51,21 @@ def _three(factors: list[str], graph: Graph) -> Found | None:
     return None
 
 
-def _one_plus_erf(name: str, x: str, graph: Graph) -> list[onnx.NodeProto] | None:
-    add = graph.maker(name, "Add")
+def _one_plus_erf(name: str, x: str, graph: GraphIndex) -> list[onnx.NodeProto] | None:
+    add = graph.producer(name, "Add")
     if add is None:
         return None
     for one, other in (tuple(add.input), tuple(reversed(add.input))):
-        erf = graph.maker(other, "Erf")
+        erf = graph.producer(other, "Erf")
         if erf is None or not _is(graph, one, 1.0):
             continue
-        scaled = graph.maker(erf.input[0], "Div", "Mul")
+        scaled = graph.producer(erf.input[0], "Div", "Mul")
         if scaled is not None and _scales(scaled, x, graph):
             return [add, erf, scaled]
     return None
 
 
-def _scales(node: onnx.NodeProto, x: str, graph: Graph) -> bool:
+def _scales(node: onnx.NodeProto, x: str, graph: GraphIndex) -> bool:
     """Whether it is x / sqrt 2."""
     if node.op_type == "Div":
         return bool(node.input[0] == x) and _is(graph, node.input[1], math.sqrt(2))
@@ -73,7 +73,7 @@ def _scales(node: onnx.NodeProto, x: str, graph: Graph) -> bool:
     return len(rest) == 1 and _is(graph, rest[0], math.sqrt(0.5))
 
 
-def _is(graph: Graph, name: str, value: float) -> bool:
+def _is(graph: GraphIndex, name: str, value: float) -> bool:
     array = graph.constant(name)
     return (
         array is not None and array.size == 1 and math.isclose(float(array.reshape(())), value, rel_tol=1e-4)
@@ -91,15 +91,15 @@ def _gelu_fused(site: Site) -> bool:
     if found is None or not site.require_opset(20):
         return False
     x, nodes = found
-    site.covers(*nodes)
-    return site.give(site.op("Gelu", x))
+    site.also_replaces(*nodes)
+    return site.replace_with(site.op("Gelu", x))
 
 
 GELU_FUSED = Pass(
     name="gelu_fused",
     summary="x * 0.5 * (1 + Erf(x / sqrt 2)) -> Gelu (opset 20)",
     anchors=("Mul",),
-    cures=("Erf",),
+    resolves=("Erf",),
     rewrite=_gelu_fused,
 )
 
@@ -119,7 +119,7 @@ def _gelu_tanh(site: Site) -> bool:
     x -> Gelu(approximate=tanh) -> y    becomes
     y = 0.5 * x * (1 + Tanh(0.79788 * (x + 0.044715 * x * x * x)))
     """
-    return site.text("approximate", "none") == "tanh" and site.give(write_out(site, site.x))
+    return site.attr_str("approximate", "none") == "tanh" and site.replace_with(write_out(site, site.x))
 
 
 GELU_TANH = Pass(
@@ -135,11 +135,11 @@ def _gelu_erf(site: Site) -> bool:
 
     x -> Gelu -> y    becomes    y = x * 0.5 * (1 + Erf(x / sqrt 2))
     """
-    if site.text("approximate", "none") != "none":
+    if site.attr_str("approximate", "none") != "none":
         return False
     erf = site.op("Erf", site.op("Mul", site.x, site.number(math.sqrt(0.5))))
     gate = site.op("Add", erf, site.number(1))
-    return site.give(site.op("Mul", site.op("Mul", site.x, site.number(0.5)), gate))
+    return site.replace_with(site.op("Mul", site.op("Mul", site.x, site.number(0.5)), gate))
 
 
 GELU_ERF = Pass(
@@ -158,20 +158,20 @@ def _gelu_approximate(site: Site) -> bool:
     y = 0.5 * x * (1 + Tanh(0.79788 * (x + 0.044715 * x * x * x)))
     """
     if site.node.op_type == "Gelu":
-        return site.text("approximate", "none") == "none" and site.give(write_out(site, site.x))
+        return site.attr_str("approximate", "none") == "none" and site.replace_with(write_out(site, site.x))
     found = erf_form(site.node, site.graph)
     if found is None:
         return False
     x, nodes = found
-    site.covers(*nodes)
-    return site.give(write_out(site, x))
+    site.also_replaces(*nodes)
+    return site.replace_with(write_out(site, x))
 
 
 GELU_APPROXIMATE = Pass(
     name="gelu_approximate",
     summary="Gelu or its Erf form -> 0.5 * x * (1 + Tanh(...))",
     anchors=("Gelu", "Mul"),
-    cures=("Gelu", "Erf"),
+    resolves=("Gelu", "Erf"),
     exact=False,
     requires=("gelu_fused", "gelu_erf", "gelu_tanh"),
     rewrite=_gelu_approximate,

@@ -22,14 +22,14 @@ def _rewrite(site: Site) -> bool:
     shape, after, grid = site.shape(), site.out_shape, site.constant(1)
     if shape is None or after is None or grid is None or len(shape) != 4 or not site.floating:
         return False
-    mode, padding = site.text("mode", "bilinear"), site.text("padding_mode", "zeros")
+    mode, padding = site.attr_str("mode", "bilinear"), site.attr_str("padding_mode", "zeros")
     if mode not in ("bilinear", "linear", "nearest") or padding not in ("zeros", "border"):
         return False
     if grid.shape[0] != 1 and not (grid == grid[:1]).all():
         return False
     if not np.isfinite(grid).all() or after[2] * after[3] > _LARGEST:
         return False
-    corners = bool(site.whole("align_corners", 0))
+    corners = bool(site.attr_int("align_corners", 0))
     columns = _axis(
         grid[0, ..., 0], shape[3], corners=corners, nearest=mode == "nearest", border=padding == "border"
     )
@@ -40,7 +40,7 @@ def _rewrite(site: Site) -> bool:
         down = _matrix([(at[:, 0], weight[:, 0]) for at, weight in rows], shape[2]).astype(site.dtype)
         across = _matrix([(at[0], weight[0]) for at, weight in columns], shape[3]).astype(site.dtype)
         y = site.op("MatMul", site.op("MatMul", site.const(down), site.x), site.const(across.T))
-        return site.give(y)
+        return site.replace_with(y)
     flat = site.op("Reshape", site.x, site.sizes((*shape[:2], shape[2] * shape[3])))
     terms = []
     for row, below in rows:
@@ -51,7 +51,7 @@ def _rewrite(site: Site) -> bool:
     y = terms[0]
     for term in terms[1:]:
         y = site.op("Add", y, term)
-    return site.give(site.op("Reshape", y, site.sizes(after)))
+    return site.replace_with(site.op("Reshape", y, site.sizes(after)))
 
 
 def _axis(grid: NDArray[np.generic], side: int, *, corners: bool, nearest: bool, border: bool) -> Taps:

@@ -31,12 +31,12 @@ class Resizing:
 def resizing(site: Site) -> Resizing | None:
     """Read a Resize of known shapes that neither crops nor keeps an aspect ratio; None for any other."""
     before, after = site.shape(), site.out_shape
-    stretch = site.text("keep_aspect_ratio_policy", "stretch") == "stretch"
-    coordinates = site.text("coordinate_transformation_mode", "half_pixel")
+    stretch = site.attr_str("keep_aspect_ratio_policy", "stretch") == "stretch"
+    coordinates = site.attr_str("coordinate_transformation_mode", "half_pixel")
     if before is None or after is None or not stretch or coordinates == "tf_crop_and_resize":
         return None
     given = site.constant(2) if site.input(2) else None
-    axes = [axis % len(before) for axis in site.numbers("axes", range(len(before)))]
+    axes = [axis % len(before) for axis in site.attr_ints("axes", range(len(before)))]
     scales = [a / b if b else 1.0 for a, b in zip(after, before, strict=True)]
     if site.input(2) and given is None:
         return None
@@ -44,12 +44,12 @@ def resizing(site: Site) -> Resizing | None:
         for axis, scale in zip(axes, given, strict=True):
             scales[axis] = float(scale)
     return Resizing(
-        mode=site.text("mode", "nearest"),
+        mode=site.attr_str("mode", "nearest"),
         coordinates=coordinates,
-        rounding=site.text("nearest_mode", "round_prefer_floor"),
-        cubic=site.real("cubic_coeff_a", -0.75),
-        exclude_outside=bool(site.whole("exclude_outside", 0)),
-        antialias=bool(site.whole("antialias", 0)),
+        rounding=site.attr_str("nearest_mode", "round_prefer_floor"),
+        cubic=site.attr_float("cubic_coeff_a", -0.75),
+        exclude_outside=bool(site.attr_int("exclude_outside", 0)),
+        antialias=bool(site.attr_int("antialias", 0)),
         before=before,
         after=after,
         scales=tuple(scales),

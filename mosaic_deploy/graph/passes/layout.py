@@ -15,22 +15,22 @@ def _cancelled_transposes(site: Site) -> bool:
 
     x -> Transpose(p) -> Transpose(q) -> y    becomes    x -> Transpose(p then q) -> y
     """
-    first = site.graph.maker(site.x, "Transpose")
+    first = site.graph.producer(site.x, "Transpose")
     shape = site.shape()
     if first is None or shape is None:
         return False
     backwards = range(len(shape) - 1, -1, -1)
-    before = Site(first, site.graph).numbers("perm", backwards)
-    perm = [before[axis] for axis in site.numbers("perm", backwards)]
-    site.covers(first)
-    return site.give(site.transpose(first.input[0], perm))
+    before = Site(first, site.graph).attr_ints("perm", backwards)
+    perm = [before[axis] for axis in site.attr_ints("perm", backwards)]
+    site.also_replaces(first)
+    return site.replace_with(site.transpose(first.input[0], perm))
 
 
 CANCELLED_TRANSPOSES = Pass(
     name="cancelled_transposes",
     summary="Transpose, Transpose -> one Transpose or none",
     anchors=("Transpose",),
-    moves=True,
+    bit_exact=True,
     rewrite=_cancelled_transposes,
 )
 
@@ -49,17 +49,17 @@ def _pixel_shuffle(site: Site) -> bool:
 
     PyTorch's PixelUnshuffle, (0,1,3,5,2,4), becomes a SpaceToDepth, whose channels are then put in order.
     """
-    transpose = site.graph.maker(site.x, "Transpose")
-    reshape = site.graph.maker(transpose.input[0], "Reshape") if transpose is not None else None
+    transpose = site.graph.producer(site.x, "Transpose")
+    reshape = site.graph.producer(transpose.input[0], "Reshape") if transpose is not None else None
     after = site.out_shape
     if transpose is None or reshape is None or after is None or len(after) != 4:
         return False
     x = reshape.input[0]
     before, middle = site.graph.shape(x), site.graph.shape(transpose.input[0])
-    perm = Site(transpose, site.graph).numbers("perm")
+    perm = Site(transpose, site.graph).attr_ints("perm")
     if before is None or middle is None or len(before) != 4 or len(middle) != 6 or before[0] != after[0]:
         return False
-    site.covers(transpose, reshape)
+    site.also_replaces(transpose, reshape)
     return _spread(site, x, (before, middle, after), perm) or _gathered(
         site, x, (before, middle, after), perm
     )
@@ -76,7 +76,7 @@ def _spread(site: Site, x: str, shapes: tuple[Shape, Shape, Shape], perm: Shape)
     expected = (before[0], depth, block, block) if mode == "CRD" else (before[0], block, block, depth)
     if middle != (*expected, height, width) or after != (before[0], depth, height * block, width * block):
         return False
-    return site.give(site.op("DepthToSpace", x, blocksize=block, mode=mode))
+    return site.replace_with(site.op("DepthToSpace", x, blocksize=block, mode=mode))
 
 
 def _gathered(site: Site, x: str, shapes: tuple[Shape, Shape, Shape], perm: Shape) -> bool:
@@ -93,15 +93,15 @@ def _gathered(site: Site, x: str, shapes: tuple[Shape, Shape, Shape], perm: Shap
         order = np.arange(block * block * channels).reshape(block * block, channels).T.reshape(-1)
         weights = np.eye(len(order), dtype=site.dtype)[order][:, :, None, None]
         y = site.op("Conv", y, site.const(weights), kernel_shape=[1, 1])
-    return site.give(y)
+    return site.replace_with(y)
 
 
 PIXEL_SHUFFLE = Pass(
     name="pixel_shuffle",
     summary="Reshape, Transpose, Reshape in 6 dimensions -> DepthToSpace or SpaceToDepth",
     anchors=("Reshape",),
-    cures=("Reshape", "Transpose"),
-    moves=True,
+    resolves=("Reshape", "Transpose"),
+    bit_exact=True,
     rewrite=_pixel_shuffle,
 )
 
@@ -115,29 +115,31 @@ def _low_rank_transpose(site: Site) -> bool:
     Axes of side 1 go, and neighbours that stay neighbours merge: channel shuffles, windows of an attention.
     """
     last = site.node
-    transpose = last if last.op_type == "Transpose" else site.graph.maker(site.x, "Transpose")
+    transpose = last if last.op_type == "Transpose" else site.graph.producer(site.x, "Transpose")
     if transpose is None:
         return False
     if transpose is last:
-        reader = site.graph.only_reader(last.output[0])
+        reader = site.graph.only_consumer(last.output[0])
         if reader is not None and reader.op_type == "Reshape":
             return False  # it has its turn there
     inner = Site(transpose, site.graph)
     shape, after = inner.shape(), site.out_shape
     if shape is None or after is None or len(shape) < 5:
         return False
-    perm = inner.numbers("perm", range(len(shape) - 1, -1, -1))
+    perm = inner.attr_ints("perm", range(len(shape) - 1, -1, -1))
     sides, moves = merged(shape, perm)
     if len(sides) >= len(shape):
         return False
     x = inner.x
-    reshape = site.graph.maker(x, "Reshape")
+    reshape = site.graph.producer(x, "Reshape")
     if reshape is not None:
-        site.covers(reshape)
+        site.also_replaces(reshape)
         x = reshape.input[0]
     if transpose is not last:
-        site.covers(transpose)
-    return site.give(site.reshape(site.transpose(site.op("Reshape", x, site.sizes(sides)), moves), after))
+        site.also_replaces(transpose)
+    return site.replace_with(
+        site.reshape(site.transpose(site.op("Reshape", x, site.sizes(sides)), moves), after)
+    )
 
 
 def merged(shape: Shape, perm: Shape) -> tuple[Shape, Shape]:
@@ -161,8 +163,8 @@ LOW_RANK_TRANSPOSE = Pass(
     name="low_rank_transpose",
     summary="Transpose of 5 dimensions or more -> Reshape, Transpose of fewer, Reshape",
     anchors=("Transpose", "Reshape"),
-    cures=("Reshape", "Transpose"),
-    moves=True,
+    resolves=("Reshape", "Transpose"),
+    bit_exact=True,
     requires=("pixel_shuffle",),
     rewrite=_low_rank_transpose,
 )

@@ -27,7 +27,7 @@ def _matmul_low_rank(site: Site) -> bool:
             parts.append(site.op("Reshape", site.input(index), site.sizes((1, *shape[-2:]))))
         else:
             return False
-    return site.give(site.op("Reshape", site.op("MatMul", *parts), site.sizes(after)))
+    return site.replace_with(site.op("Reshape", site.op("MatMul", *parts), site.sizes(after)))
 
 
 MATMUL_LOW_RANK = Pass(
@@ -55,14 +55,14 @@ def _low_rank_unary(site: Site) -> bool:
     low = site.reshape(site.x, (math.prod(shape[:-3]), *shape[-3:]))
     name = site.op(site.node.op_type, low, *site.node.input[1:])
     site.made[-1].attribute.extend(site.node.attribute)
-    return site.give(site.reshape(name, shape))
+    return site.replace_with(site.reshape(name, shape))
 
 
 LOW_RANK_UNARY = Pass(
     name="low_rank_unary",
     summary="Tanh, HardSwish and the like on 5 dimensions -> Reshape, the same on 4, Reshape",
     anchors=_UNARY,
-    moves=True,
+    bit_exact=True,
     rewrite=_low_rank_unary,
 )
 
@@ -82,14 +82,14 @@ def _low_rank_binary(site: Site) -> bool:
         if theirs != shape and theirs != () and theirs != (1,):
             return False
         parts.append(site.reshape(name, flat) if theirs == shape else name)
-    return site.give(site.reshape(site.op(site.node.op_type, *parts), shape))
+    return site.replace_with(site.reshape(site.op(site.node.op_type, *parts), shape))
 
 
 LOW_RANK_BINARY = Pass(
     name="low_rank_binary",
     summary="Max and Min on 5 dimensions -> Reshape, the same on 4, Reshape",
     anchors=("Max", "Min"),
-    moves=True,
+    bit_exact=True,
     rewrite=_low_rank_binary,
 )
 
@@ -105,9 +105,9 @@ def _reduce_forms(site: Site) -> bool:
     kind, shape, given = site.node.op_type, site.shape(), site.constant(1)
     if shape is None or (site.input(1) and given is None):
         return False
-    axes = site.numbers("axes") if given is None else tuple(int(axis) for axis in given)
+    axes = site.attr_ints("axes") if given is None else tuple(int(axis) for axis in given)
     if not axes:
-        if site.whole("noop_with_empty_axes", 0):
+        if site.attr_int("noop_with_empty_axes", 0):
             return False
         axes = tuple(range(len(shape)))
     x = site.x
@@ -115,10 +115,10 @@ def _reduce_forms(site: Site) -> bool:
         x = site.op("Abs", x)
     elif kind != "ReduceLogSum":
         x = site.op("Mul", x, x)
-    y = site.reduce("ReduceSum", x, axes, keep=1 if site.whole("keepdims", 1) else 0)
+    y = site.reduce("ReduceSum", x, axes, keep=1 if site.attr_int("keepdims", 1) else 0)
     if kind == "ReduceL2":
         y = site.op("Sqrt", y)
-    return site.give(site.op("Log", y) if kind == "ReduceLogSum" else y)
+    return site.replace_with(site.op("Log", y) if kind == "ReduceLogSum" else y)
 
 
 REDUCE_FORMS = Pass(
@@ -141,7 +141,7 @@ def _reduce_low_rank(site: Site) -> bool:
     shape, after, given = site.shape(), site.out_shape, site.constant(1)
     if shape is None or after is None or len(shape) < 5 or (site.input(1) and given is None):
         return False
-    stated = site.numbers("axes") if given is None else tuple(int(axis) for axis in given)
+    stated = site.attr_ints("axes") if given is None else tuple(int(axis) for axis in given)
     if not stated:
         return False
     axes = {axis % len(shape) for axis in stated}
@@ -155,7 +155,7 @@ def _reduce_low_rank(site: Site) -> bool:
         return False
     low = site.op("Reshape", site.x, site.sizes([math.prod(shape[a] for a in run) for run in runs]))
     kept = [index for index, run in enumerate(runs) if run[0] in axes]
-    return site.give(site.op("Reshape", site.reduce(site.node.op_type, low, kept), site.sizes(after)))
+    return site.replace_with(site.op("Reshape", site.reduce(site.node.op_type, low, kept), site.sizes(after)))
 
 
 REDUCE_LOW_RANK = Pass(

@@ -30,7 +30,7 @@ def _layer_norm_last(site: Site) -> bool:
     parameters = [site.constant(index) for index in range(1, len(site.node.input))]
     if shape is None or len(site.node.output) != 1 or any(value is None for value in parameters):
         return False
-    axis = site.whole("axis", -1) % len(shape)
+    axis = site.attr_int("axis", -1) % len(shape)
     inner = math.prod(shape[axis:])
     if axis == len(shape) - 1 and len(shape) <= 4:
         return False
@@ -41,8 +41,8 @@ def _layer_norm_last(site: Site) -> bool:
         return False  # broadcast ones
     flat = site.reshape(site.x, (*(outer or (1,)), inner))
     ends = [site.const(value.reshape(inner)) for value in parameters if value is not None]
-    name = site.op("LayerNormalization", flat, *ends, axis=-1, epsilon=site.real("epsilon", 1e-5))
-    return site.give(site.reshape(name, shape))
+    name = site.op("LayerNormalization", flat, *ends, axis=-1, epsilon=site.attr_float("epsilon", 1e-5))
+    return site.replace_with(site.reshape(name, shape))
 
 
 LAYER_NORM_LAST = Pass(
@@ -60,12 +60,12 @@ def _layer_norm_decomposed(site: Site) -> bool:
     y = (x - ReduceMean(x)) / Sqrt(ReduceMean((x - ReduceMean(x)) ^ 2) + epsilon) * scale + bias
     """
     shape = site.shape()
-    if shape is None or len(site.node.output) != 1 or site.whole("stash_type", 1) != 1:
+    if shape is None or len(site.node.output) != 1 or site.attr_int("stash_type", 1) != 1:
         return False
-    axes = range(site.whole("axis", -1) % len(shape), len(shape))
-    y = normalise(site, site.x, list(axes), epsilon=site.real("epsilon", 1e-5))
+    axes = range(site.attr_int("axis", -1) % len(shape), len(shape))
+    y = normalise(site, site.x, list(axes), epsilon=site.attr_float("epsilon", 1e-5))
     y = site.op("Mul", y, site.input(1))
-    return site.give(site.op("Add", y, site.input(2)) if site.input(2) else y)
+    return site.replace_with(site.op("Add", y, site.input(2)) if site.input(2) else y)
 
 
 LAYER_NORM_DECOMPOSED = Pass(
@@ -84,7 +84,7 @@ def _group_norm(site: Site) -> bool:
     x -> Reshape (N,groups,-1) -> InstanceNormalization(1, 0) -> Reshape (N,C,H,W) -> Mul, Add -> y
     """
     shape, scale, bias = site.shape(), site.constant(1), site.constant(2)
-    groups = site.whole("num_groups", 0)
+    groups = site.attr_int("num_groups", 0)
     if shape is None or len(shape) < 3 or scale is None or bias is None:
         return False
     batch, channels, *plane = shape
@@ -94,10 +94,10 @@ def _group_norm(site: Site) -> bool:
         scale, bias = scale.repeat(channels // groups), bias.repeat(channels // groups)
     flat = site.reshape(site.x, (batch, groups, channels // groups * math.prod(plane)))
     ones, zeros = site.const(np.ones(groups, site.dtype)), site.const(np.zeros(groups, site.dtype))
-    normal = site.op("InstanceNormalization", flat, ones, zeros, epsilon=site.real("epsilon", 1e-5))
+    normal = site.op("InstanceNormalization", flat, ones, zeros, epsilon=site.attr_float("epsilon", 1e-5))
     sides = (1, channels, *(1,) * len(plane))
     y = site.op("Mul", site.reshape(normal, shape), site.const(scale.reshape(sides).astype(site.dtype)))
-    return site.give(site.op("Add", y, site.const(bias.reshape(sides).astype(site.dtype))))
+    return site.replace_with(site.op("Add", y, site.const(bias.reshape(sides).astype(site.dtype))))
 
 
 GROUP_NORM = Pass(
@@ -117,13 +117,13 @@ def _instance_norm(site: Site) -> bool:
     shape, scale, bias = site.shape(), site.constant(1), site.constant(2)
     if shape is None or len(shape) < 3 or scale is None or bias is None:
         return False
-    y = normalise(site, site.x, range(2, len(shape)), epsilon=site.real("epsilon", 1e-5))
+    y = normalise(site, site.x, range(2, len(shape)), epsilon=site.attr_float("epsilon", 1e-5))
     sides = (1, -1, *(1,) * (len(shape) - 2))
     if (scale != 1).any():
         y = site.op("Mul", y, site.const(scale.reshape(sides)))
     if (bias != 0).any():
         y = site.op("Add", y, site.const(bias.reshape(sides)))
-    return site.give(y)
+    return site.replace_with(y)
 
 
 INSTANCE_NORM = Pass(
@@ -140,12 +140,12 @@ def _rms_norm(site: Site) -> bool:
     x -> RMSNormalization(scale) -> y    becomes    y = x / Sqrt(ReduceMean(x * x) + epsilon) * scale
     """
     shape = site.shape()
-    if shape is None or site.whole("stash_type", 1) != 1:
+    if shape is None or site.attr_int("stash_type", 1) != 1:
         return False
-    axes = range(site.whole("axis", -1) % len(shape), len(shape))
+    axes = range(site.attr_int("axis", -1) % len(shape), len(shape))
     mean = site.reduce("ReduceMean", site.op("Mul", site.x, site.x), list(axes))
-    root = site.op("Sqrt", site.op("Add", mean, site.number(site.real("epsilon", 1e-5))))
-    return site.give(site.op("Mul", site.op("Div", site.x, root), site.input(1)))
+    root = site.op("Sqrt", site.op("Add", mean, site.number(site.attr_float("epsilon", 1e-5))))
+    return site.replace_with(site.op("Mul", site.op("Div", site.x, root), site.input(1)))
 
 
 RMS_NORM = Pass(
@@ -164,12 +164,12 @@ def _lp_norm(site: Site) -> bool:
     x -> LpNormalization(p=2, axis) -> y    becomes    y = x / Sqrt(ReduceSum(x * x))
     x -> LpNormalization(p=1, axis) -> y    becomes    y = x / ReduceSum(Abs(x))
     """
-    axes = [site.whole("axis", -1)]
-    if site.whole("p", 2) == 1:
+    axes = [site.attr_int("axis", -1)]
+    if site.attr_int("p", 2) == 1:
         norm = site.reduce("ReduceSum", site.op("Abs", site.x), axes)
     else:
         norm = site.op("Sqrt", site.reduce("ReduceSum", site.op("Mul", site.x, site.x), axes))
-    return site.give(site.op("Div", site.x, site.op("Clip", norm, site.number(_LEAST))))
+    return site.replace_with(site.op("Div", site.x, site.op("Clip", norm, site.number(_LEAST))))
 
 
 LP_NORM = Pass(
@@ -191,8 +191,8 @@ def _mean_variance_norm(site: Site) -> bool:
     shape = site.shape()
     if shape is None:
         return False
-    axes = [axis % len(shape) for axis in site.numbers("axes", (0, 2, 3))]
-    return site.give(normalise(site, site.x, axes, epsilon=1e-9))
+    axes = [axis % len(shape) for axis in site.attr_ints("axes", (0, 2, 3))]
+    return site.replace_with(normalise(site, site.x, axes, epsilon=1e-9))
 
 
 MEAN_VARIANCE_NORM = Pass(

@@ -31,31 +31,31 @@ def _pad_merged(site: Site) -> bool:
 
     x -> Pad(0) -> Conv -> y    becomes    x -> Conv(pads) -> y
     """
-    pad = site.graph.maker(site.x, "Pad")
-    if pad is None or site.text("auto_pad", "NOTSET") != "NOTSET":
+    pad = site.graph.producer(site.x, "Pad")
+    if pad is None or site.attr_str("auto_pad", "NOTSET") != "NOTSET":
         return False
     before = Site(pad, site.graph)
     ends = read_pads(before)
     value = before.constant(2) if before.input(2) else None
-    if ends is None or before.text("mode", "constant") != "constant" or any(map(any, ends[:2])):
+    if ends is None or before.attr_str("mode", "constant") != "constant" or any(map(any, ends[:2])):
         return False
     if before.input(2) and (value is None or value.any()):
         return False
     count = len(ends) - 2
-    old = site.numbers("pads", (0,) * (2 * count))
+    old = site.attr_ints("pads", (0,) * (2 * count))
     pads = [old[i] + ends[2 + i][0] for i in range(count)]
     pads += [old[i + count] + ends[2 + i][1] for i in range(count)]
     name = site.op("Conv", before.x, *site.node.input[1:], pads=pads)
     site.made[-1].attribute.extend(a for a in site.node.attribute if a.name != "pads")
-    site.covers(pad)
-    return site.give(name)
+    site.also_replaces(pad)
+    return site.replace_with(name)
 
 
 PAD_MERGED = Pass(
     name="pad_merged",
     summary="Pad, Conv -> Conv (pads)",
     anchors=("Conv",),
-    cures=("Pad",),
+    resolves=("Pad",),
     rewrite=_pad_merged,
 )
 
@@ -68,7 +68,7 @@ def _pad_border(site: Site) -> bool:
     x -> Pad(edge) -> y    becomes, per axis,    y = Concat(first, first, x, last)
     x -> Pad(reflect) -> y    becomes, per axis,    y = Concat(x[2], x[1], x, x[-2])
     """
-    ends, shape, mode = read_pads(site), site.shape(), site.text("mode", "constant")
+    ends, shape, mode = read_pads(site), site.shape(), site.attr_str("mode", "constant")
     if ends is None or shape is None or mode not in ("edge", "reflect"):
         return False
     if not 0 < sum(map(sum, ends)) <= _MOST:
@@ -83,14 +83,14 @@ def _pad_border(site: Site) -> bool:
             after = [side - 1] * end if mode == "edge" else list(range(side - 2, side - 2 - end, -1))
             parts = {at: site.slice(y, at, at + 1, axis=axis) for at in {*before, *after}}
             y = site.op("Concat", *(parts[at] for at in before), y, *(parts[at] for at in after), axis=axis)
-    return site.give(y)
+    return site.replace_with(y)
 
 
 PAD_BORDER = Pass(
     name="pad_border",
     summary="Pad (edge, reflect) -> Slice, Concat",
     anchors=("Pad",),
-    moves=True,
+    bit_exact=True,
     rewrite=_pad_border,
 )
 
@@ -104,7 +104,7 @@ def _pad_concat(site: Site) -> bool:
     """
     ends, shape = read_pads(site), site.shape()
     value = site.constant(2) if site.input(2) else np.zeros(1)
-    if ends is None or shape is None or value is None or site.text("mode", "constant") != "constant":
+    if ends is None or shape is None or value is None or site.attr_str("mode", "constant") != "constant":
         return False
     sides, y, total = list(shape), site.x, 0
     for axis, pair in enumerate(ends):
@@ -117,14 +117,14 @@ def _pad_concat(site: Site) -> bool:
         fills = [site.const(np.full(b, value.reshape(-1)[0], site.dtype)) if b[axis] else "" for b in blocks]
         y = site.op("Concat", *filter(None, (fills[0], y, fills[1])), axis=axis)
         sides[axis] += sum(pair)
-    return y != site.x and site.give(y)
+    return y != site.x and site.replace_with(y)
 
 
 PAD_CONCAT = Pass(
     name="pad_concat",
     summary="Pad (constant) -> Concat with constants",
     anchors=("Pad",),
-    moves=True,
+    bit_exact=True,
     requires=("pad_merged",),
     rewrite=_pad_concat,
 )

@@ -53,13 +53,13 @@ class Windows:
 def read_windows(site: Site) -> Windows | None:
     """Read a pool on (N, C, H, W) of known shape; None for any other."""
     before, after = site.shape(), site.out_shape
-    if before is None or after is None or len(before) != 4 or site.text("auto_pad", "NOTSET") != "NOTSET":
+    if before is None or after is None or len(before) != 4 or site.attr_str("auto_pad", "NOTSET") != "NOTSET":
         return None
-    pads = site.numbers("pads", (0, 0, 0, 0))
+    pads = site.attr_ints("pads", (0, 0, 0, 0))
     return Windows(
-        kernel=site.numbers("kernel_shape"),
-        strides=site.numbers("strides", (1, 1)),
-        dilations=site.numbers("dilations", (1, 1)),
+        kernel=site.attr_ints("kernel_shape"),
+        strides=site.attr_ints("strides", (1, 1)),
+        dilations=site.attr_ints("dilations", (1, 1)),
         begins=pads[:2],
         ends=pads[2:],
         before=before[2:],
@@ -77,19 +77,19 @@ def _average_pool_ceil(site: Site) -> bool:
     alone goes.
     """
     pool = read_windows(site)
-    if not site.whole("ceil_mode", 0) or pool is None or pool.dilations != (1, 1):
+    if not site.attr_int("ceil_mode", 0) or pool is None or pool.dilations != (1, 1):
         return False
-    include = bool(site.whole("count_include_pad", 0))
+    include = bool(site.attr_int("count_include_pad", 0))
     ends = [end + more for end, more in zip(pool.ends, pool.overshoot, strict=True)]
     if any(end >= k for end, k in zip(ends, pool.kernel, strict=True)):
         return False
     form = {"kernel_shape": pool.kernel, "strides": pool.strides, "pads": (*pool.begins, *ends)}
     if not any(pool.overshoot):
-        return site.give(site.op("AveragePool", site.x, count_include_pad=int(include), **form))
+        return site.replace_with(site.op("AveragePool", site.x, count_include_pad=int(include), **form))
     y = site.op("AveragePool", site.x, count_include_pad=1, **form)
     rows, columns = (pool.counts(axis, padding=include) for axis in (0, 1))
     factor = np.prod(pool.kernel) / (rows[:, None] * columns[None, :])
-    return site.give(site.op("Mul", y, site.const(factor[None, None].astype(site.dtype))))
+    return site.replace_with(site.op("Mul", y, site.const(factor[None, None].astype(site.dtype))))
 
 
 AVERAGE_POOL_CEIL = Pass(
@@ -106,14 +106,14 @@ def _average_pool_padded(site: Site) -> bool:
     x -> AveragePool(pads, count_include_pad=1) -> y    becomes    x -> Pad(0) -> AveragePool -> y
     """
     pool = read_windows(site)
-    counted = site.whole("count_include_pad", 0)
+    counted = site.attr_int("count_include_pad", 0)
     if pool is None or not counted or not any((*pool.begins, *pool.ends)):
         return False
-    if site.whole("ceil_mode", 0) or pool.dilations != (1, 1):
+    if site.attr_int("ceil_mode", 0) or pool.dilations != (1, 1):
         return False
     pads = [0, 0, *pool.begins, 0, 0, *pool.ends]
     padded = site.op("Pad", site.x, site.sizes(pads))
-    return site.give(site.op("AveragePool", padded, kernel_shape=pool.kernel, strides=pool.strides))
+    return site.replace_with(site.op("AveragePool", padded, kernel_shape=pool.kernel, strides=pool.strides))
 
 
 AVERAGE_POOL_PADDED = Pass(
@@ -136,7 +136,7 @@ def _average_pool_depthwise(site: Site) -> bool:
     pool, shape = read_windows(site), site.shape()
     if pool is None or shape is None or not site.floating:
         return False
-    include = bool(site.whole("count_include_pad", 0))
+    include = bool(site.attr_int("count_include_pad", 0))
     ends = [end + more for end, more in zip(pool.ends, pool.overshoot, strict=True)]
     weights = np.full((shape[1], 1, *pool.kernel), 1 / np.prod(pool.kernel), site.dtype)
     y = site.op(
@@ -153,7 +153,7 @@ def _average_pool_depthwise(site: Site) -> bool:
     factor = np.prod(pool.kernel) / (rows[:, None] * columns[None, :])
     if (factor != 1).any():
         y = site.op("Mul", y, site.const(factor[None, None].astype(site.dtype)))
-    return site.give(y)
+    return site.replace_with(y)
 
 
 AVERAGE_POOL_DEPTHWISE = Pass(
@@ -183,7 +183,7 @@ def _max_pool_dilated(site: Site) -> bool:
     rows = [_shifted(site, pool, x, axis=0, tap=tap) for tap in range(pool.kernel[0])]
     tall = site.op("Max", *rows) if len(rows) > 1 else rows[0]
     columns = [_shifted(site, pool, tall, axis=1, tap=tap) for tap in range(pool.kernel[1])]
-    return site.give(site.op("Max", *columns) if len(columns) > 1 else columns[0])
+    return site.replace_with(site.op("Max", *columns) if len(columns) > 1 else columns[0])
 
 
 def _shifted(site: Site, pool: Windows, x: str, *, axis: int, tap: int) -> str:
@@ -196,7 +196,7 @@ MAX_POOL_DILATED = Pass(
     name="max_pool_dilated",
     summary="MaxPool (dilated) -> Max of Slices",
     anchors=("MaxPool",),
-    moves=True,
+    bit_exact=True,
     rewrite=_max_pool_dilated,
 )
 
@@ -209,11 +209,11 @@ def _reduce_mean_pool(site: Site) -> bool:
     shape, after, given = site.shape(), site.out_shape, site.constant(1)
     if shape is None or after is None or len(shape) != 4 or (site.input(1) and given is None):
         return False
-    stated = site.numbers("axes") if given is None else tuple(int(axis) for axis in given)
+    stated = site.attr_ints("axes") if given is None else tuple(int(axis) for axis in given)
     if {axis % 4 for axis in stated} != {2, 3}:
         return False
     pooled = site.op("GlobalAveragePool", site.x)
-    return site.give(pooled if len(after) == 4 else site.op("Reshape", pooled, site.sizes(after)))
+    return site.replace_with(pooled if len(after) == 4 else site.op("Reshape", pooled, site.sizes(after)))
 
 
 REDUCE_MEAN_POOL = Pass(

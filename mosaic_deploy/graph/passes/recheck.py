@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.errors import ModelError
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _TYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
 
 
-def compare(request: JsonObject, tick: Tick) -> JsonObject:
+def compare(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Run ``before`` and ``after`` (paths) on random numbers and on the ``.npy`` files in ``inputs``.
 
     ``random`` is a count, ``seed`` starts them, and ``tensors`` names outputs that both graphs have.
@@ -36,7 +36,7 @@ def compare(request: JsonObject, tick: Tick) -> JsonObject:
         pairs = zip(_run(before, names, feed), _run(after, names, feed), strict=True)
         for name, (old, new) in zip(names, pairs, strict=True):
             errors[name] = max(errors[name], difference(old, new))
-        tick((index + 1) / len(feeds), "")
+        on_progress((index + 1) / len(feeds), "")
     return {"errors": {name: min(error, 1e30) for name, error in errors.items()}}
 
 

@@ -29,14 +29,14 @@ def _resize_asymmetric(site: Site) -> bool:
     if is_plain or not all(same):
         return False
     form = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    return site.give(site.op("Resize", site.x, "", "", site.sizes(asked.after), **form))
+    return site.replace_with(site.op("Resize", site.x, "", "", site.sizes(asked.after), **form))
 
 
 RESIZE_ASYMMETRIC = Pass(
     name="resize_asymmetric",
     summary="Resize (nearest, other coordinates) -> Resize (nearest, asymmetric, floor)",
     anchors=("Resize",),
-    moves=True,
+    bit_exact=True,
     rewrite=_resize_asymmetric,
 )
 
@@ -63,7 +63,7 @@ def _resize_half_pixel(site: Site) -> bool:
     )
     changed = ("coordinate_transformation_mode", "axes")
     site.made[-1].attribute.extend(a for a in site.node.attribute if a.name not in changed)
-    return site.give(name)
+    return site.replace_with(name)
 
 
 RESIZE_HALF_PIXEL = Pass(
@@ -88,7 +88,7 @@ def _resize_low_rank(site: Site) -> bool:
     low = site.reshape(site.x, (*lead, *asked.before[-2:]))
     name = site.op("Resize", low, "", "", site.sizes((*lead, *asked.after[-2:])))
     site.made[-1].attribute.extend(a for a in site.node.attribute if a.name != "axes")
-    return site.give(site.reshape(name, asked.after))
+    return site.replace_with(site.reshape(name, asked.after))
 
 
 RESIZE_LOW_RANK = Pass(
@@ -122,14 +122,14 @@ def _resize_concat(site: Site) -> bool:
         if not np.array_equal(sources(asked, axis), np.arange(asked.after[axis]) // factor):
             return False
     copies = site.op("Concat", *[site.x] * (factor * factor), axis=1)
-    return site.give(site.op("DepthToSpace", copies, blocksize=factor, mode="DCR"))
+    return site.replace_with(site.op("DepthToSpace", copies, blocksize=factor, mode="DCR"))
 
 
 RESIZE_CONCAT = Pass(
     name="resize_concat",
     summary="Resize (nearest, by 2 to 4) -> Concat of copies, DepthToSpace",
     anchors=("Resize",),
-    moves=True,
+    bit_exact=True,
     requires=("resize_asymmetric",),
     rewrite=_resize_concat,
 )
@@ -148,7 +148,7 @@ def _resize_matmul(site: Site) -> bool:
     asked = resizing(site)
     if asked is None or len(asked.before) != 4 or asked.before[:2] != asked.after[:2] or not site.floating:
         return False
-    if asked.mode not in ("nearest", "linear", "cubic") or site.real("extrapolation_value", 0.0):
+    if asked.mode not in ("nearest", "linear", "cubic") or site.attr_float("extrapolation_value", 0.0):
         return False
     rows, columns = ((asked.after[axis], asked.before[axis]) for axis in (2, 3))
     if rows[0] * rows[1] > _LARGEST or columns[0] * columns[1] > _LARGEST:
@@ -158,7 +158,7 @@ def _resize_matmul(site: Site) -> bool:
         y = site.op("MatMul", site.const(matrix(asked, 2).astype(site.dtype)), y)
     if columns[0] != columns[1]:
         y = site.op("MatMul", y, site.const(matrix(asked, 3).T.astype(site.dtype)))
-    return y != site.x and site.give(y)
+    return y != site.x and site.replace_with(y)
 
 
 RESIZE_MATMUL = Pass(

@@ -14,22 +14,24 @@ def _split_sizes(site: Site) -> bool:
     x -> Split(num_outputs=3) -> a, b, c    becomes    x -> Split(sizes) -> a, b, c
     """
     shape = site.shape()
-    stated = site.input(1) or site.numbers("split")
+    stated = site.input(1) or site.attr_ints("split")
     if shape is None or stated:
         return False
-    axis, count = site.whole("axis", 0), len(site.node.output)
+    axis, count = site.attr_int("axis", 0), len(site.node.output)
     side = shape[axis]
     part = -(-side // count)
-    if site.whole("num_outputs", count) != count or not 0 < side - part * (count - 1) <= part:
+    if site.attr_int("num_outputs", count) != count or not 0 < side - part * (count - 1) <= part:
         return False
-    return site.give(*site.split(site.x, [part] * (count - 1) + [side - part * (count - 1)], axis=axis))
+    return site.replace_with(
+        *site.split(site.x, [part] * (count - 1) + [side - part * (count - 1)], axis=axis)
+    )
 
 
 SPLIT_SIZES = Pass(
     name="split_sizes",
     summary="Split (num_outputs) -> Split with sizes",
     anchors=("Split",),
-    moves=True,
+    bit_exact=True,
     rewrite=_split_sizes,
 )
 
@@ -42,19 +44,19 @@ def _split_slices(site: Site) -> bool:
     outputs = [site.graph.shape(name) for name in site.node.output]
     if site.shape() is None or any(shape is None for shape in outputs) or not all(site.node.output):
         return False
-    axis, start, parts = site.whole("axis", 0), 0, []
+    axis, start, parts = site.attr_int("axis", 0), 0, []
     for shape in outputs:
         side = shape[axis] if shape is not None else 0
         parts.append(site.slice(site.x, start, start + side, axis=axis))
         start += side
-    return site.give(*parts)
+    return site.replace_with(*parts)
 
 
 SPLIT_SLICES = Pass(
     name="split_slices",
     summary="Split -> one Slice per part",
     anchors=("Split",),
-    moves=True,
+    bit_exact=True,
     requires=("split_sizes",),
     rewrite=_split_slices,
 )
@@ -74,13 +76,13 @@ def _gather_slices(site: Site) -> bool:
     shape, after, indices = site.shape(), site.out_shape, site.constant(1)
     if shape is None or after is None or indices is None or not indices.size:
         return False
-    axis = site.whole("axis", 0) % len(shape)
+    axis = site.attr_int("axis", 0) % len(shape)
     found = runs([int(index) % shape[axis] for index in indices.reshape(-1)])
     if len(found) > _MOST:
         return False
     parts = [site.slice(site.x, first, end, axis=axis) for first, end in found]
     y = site.op("Concat", *parts, axis=axis) if len(parts) > 1 else parts[0]
-    return site.give(y if indices.ndim == 1 else site.op("Reshape", y, site.sizes(after)))
+    return site.replace_with(y if indices.ndim == 1 else site.op("Reshape", y, site.sizes(after)))
 
 
 def runs(indices: Sequence[int]) -> list[tuple[int, int]]:
@@ -98,7 +100,7 @@ GATHER_SLICES = Pass(
     name="gather_slices",
     summary="Gather (constant indices) -> Slice, Concat",
     anchors=("Gather",),
-    moves=True,
+    bit_exact=True,
     requires=("adaptive_pool",),
     rewrite=_gather_slices,
 )

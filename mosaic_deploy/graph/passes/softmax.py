@@ -16,12 +16,12 @@ def _softmax_flat(site: Site) -> bool:
     shape = site.shape()
     if shape is None or site.graph.opset >= 13:
         return False
-    axis = site.whole("axis", 1) % len(shape)
+    axis = site.attr_int("axis", 1) % len(shape)
     if axis == len(shape) - 1:
         return False
     flat = (math.prod(shape[:axis]), math.prod(shape[axis:]))
     soft = site.op(site.node.op_type, site.op("Reshape", site.x, site.sizes(flat)), axis=1)
-    return site.give(site.op("Reshape", soft, site.sizes(shape)))
+    return site.replace_with(site.op("Reshape", soft, site.sizes(shape)))
 
 
 SOFTMAX_FLAT = Pass(
@@ -42,13 +42,13 @@ def _softmax_last(site: Site) -> bool:
     if shape is None or site.graph.opset < 13:
         return False
     rank = len(shape)
-    axis = site.whole("axis", -1) % rank
+    axis = site.attr_int("axis", -1) % rank
     if axis == rank - 1:
         return False
     there = [*(a for a in range(rank) if a != axis), axis]
     back = [there.index(a) for a in range(rank)]
     soft = site.op(site.node.op_type, site.transpose(site.x, there), axis=-1)
-    return site.give(site.transpose(soft, back))
+    return site.replace_with(site.transpose(soft, back))
 
 
 SOFTMAX_LAST = Pass(

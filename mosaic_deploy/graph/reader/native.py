@@ -11,13 +11,13 @@ from pathlib import Path
 from types import ModuleType
 
 from mosaic_deploy.errors import ModelError, ToolError
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _LIBRARY = "onnx_cpp2py_export"
 
 
-def infer(request: JsonObject, _tick: Tick) -> JsonObject:
+def infer(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     """Check ``folder/checked`` and write ``folder/sketch`` with its shapes to ``folder/inferred``.
 
     ``folder/begun`` appears once a failure is the model's and not the machine's. ``propagate`` says whether

@@ -15,7 +15,7 @@ from mosaic_deploy.probing.forms import (
     movement,
     normalisation,
     pooling,
-    quantise,
+    quantize,
     reduction,
     resize,
 )
@@ -32,7 +32,7 @@ _ALL: tuple[tuple[Form, ...], ...] = (
     matrix.FORMS,
     movement.FORMS,
     indexing.FORMS,
-    quantise.FORMS,
+    quantize.FORMS,
 )
 
 

@@ -132,10 +132,11 @@ def _normalised(op: str) -> tuple[Form, ...]:
     more: Mapping[str, tuple[Value, ...]] = {"axis": (0, 3, -2, -3)}
     ranks = (2, 3, 4, 5) if op == "Softmax" else (3, 4)
     return (
-        Form(op, "one-axis", draw, ranks, axes={"axis": (-1, 1, 2)}, more=more, tells=("axis_is_last",),
+        Form(op, "one-axis", draw, ranks, axes={"axis": (-1, 1, 2)}, more=more,
+             discriminators=("axis_is_last",),
              least=13),
-        Form(op, "flattened-from-last", flattened(-1), (2, 4), tells=("axis_is_last",)),
-        Form(op, "flattened-from-channels", flattened(None), (3, 4), tells=("axis_is_last",)),
+        Form(op, "flattened-from-last", flattened(-1), (2, 4), discriminators=("axis_is_last",)),
+        Form(op, "flattened-from-channels", flattened(None), (3, 4), discriminators=("axis_is_last",)),
     )  # fmt: skip
 
 
@@ -178,16 +179,19 @@ FORMS = (
     _shaped("Swish", {"alpha": (1.0, 1.702)}, {"alpha": (0.5,)}, (2, 3, 4, 5)),
     Form("PRelu", "constant", _prelu, (2, 3, 4), axes={"slope": ("channel", "one", "same")},
          more={"slope": ("row", "channel-with-batch")},
-         tells=("parameters_are_constant", "second_input_is_one_per_channel", "inputs_share_a_shape")),
-    Form("PRelu", "computed", _prelu_computed, (4,), tells=("parameters_are_constant",)),
+         discriminators=(
+             "parameters_are_constant", "second_input_is_one_per_channel", "inputs_share_a_shape"
+         )),
+    Form("PRelu", "computed", _prelu_computed, (4,), discriminators=("parameters_are_constant",)),
     Form("Clip", "attributes", _clip_attributes, (3, 4)),
     Form("Clip", "constant", _clip, (3, 4, 5),
          axes={"bounds": ("relu6", "unit", "from-zero", "to-two")},
          more={"bounds": ("symmetric", "from-below", "none", "uneven")},
-         tells=("parameters_are_constant",), least=11),
-    Form("Clip", "integers", _clip_integers, (1, 4), ("int64", "int32"), tells=("parameters_are_constant",),
+         discriminators=("parameters_are_constant",), least=11),
+    Form("Clip", "integers", _clip_integers, (1, 4), ("int64", "int32"),
+         discriminators=("parameters_are_constant",),
          least=12),
-    Form("Clip", "computed", _clip_computed, (4,), tells=("parameters_are_constant",), least=11),
+    Form("Clip", "computed", _clip_computed, (4,), discriminators=("parameters_are_constant",), least=11),
     *_normalised("Softmax"),
     *_normalised("LogSoftmax"),
     Form("Dropout", "inference", _dropout, (4,), axes={"ratio": ("default", "stated")}),

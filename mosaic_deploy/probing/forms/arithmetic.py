@@ -189,28 +189,44 @@ def _two(op: str, *, least: int = 1, rich: bool = True, first: bool = True) -> t
     short = {"other": ("short-channel", "short-row")}
     more = {"other": ("row", "short-channel", "short-row", "one", "pixel", "scalar")}
     forms = [
-        Form(op, "same", _same(op), (2, 3, 4, 5) if rich else (3, 4), tells=BROADCAST),
+        Form(op, "same", _same(op), (2, 3, 4, 5) if rich else (3, 4), discriminators=BROADCAST),
         Form(op, "constant", _constant(op), (3, 4) if rich else (4,), axes=many, more=more,
-             tells=BROADCAST, least=least),
-        Form(op, "broadcast", _broadcast(op), (4,), axes=few, more=more, tells=BROADCAST,
+             discriminators=BROADCAST, least=least),
+        Form(op, "broadcast", _broadcast(op), (4,), axes=few, more=more, discriminators=BROADCAST,
              least=least),
         Form(op, "lower-rank", _constant(op), (3, 4), axes=short, more={"other": ("scalar",)},
-             tells=BROADCAST, least=least),
+             discriminators=BROADCAST, least=least),
         Form(op, "integers", _constant(op), (1, 4), ("int32", "int64"), axes={"other": ("scalar",)},
-             more={"other": ("same", "one", "short-row")}, tells=BROADCAST,
+             more={"other": ("same", "one", "short-row")}, discriminators=BROADCAST,
              least=max(least, 12 if op in ("Max", "Min") else 7)),
     ]  # fmt: skip
     if first:
         axes = {"other": ("scalar", "channel")}
         forms.append(
-            Form(op, "constant-first", _constant_first(op), (4,), axes=axes, more=more, tells=BROADCAST)
+            Form(
+                op,
+                "constant-first",
+                _constant_first(op),
+                (4,),
+                axes=axes,
+                more=more,
+                discriminators=BROADCAST,
+            )
         )
     if rich:
-        forms.append(Form(op, "gate", _gate(op), (4,), tells=BROADCAST, least=least))
+        forms.append(Form(op, "gate", _gate(op), (4,), discriminators=BROADCAST, least=least))
     if op in ("Add", "Mul"):
-        forms.append(Form(op, "half", _same(op), (4,), ("float16",), tells=BROADCAST))
+        forms.append(Form(op, "half", _same(op), (4,), ("float16",), discriminators=BROADCAST))
         forms.append(
-            Form(op, "integers-computed", _same(op), (4,), ("int32", "int64"), tells=BROADCAST, least=14)
+            Form(
+                op,
+                "integers-computed",
+                _same(op),
+                (4,),
+                ("int32", "int64"),
+                discriminators=BROADCAST,
+                least=14,
+            )
         )
     return tuple(forms)
 
@@ -231,11 +247,11 @@ def _power_computed(s: Sketch) -> None:
 
 _POW = (
     Form("Pow", "whole", _power, (2, 3, 4), axes={"exponent": (2.0, 3.0, 1.0)}, more={"exponent": (4.0,)},
-         tells=("exponent_is_two_or_three", *BROADCAST)),
+         discriminators=("exponent_is_two_or_three", *BROADCAST)),
     Form("Pow", "root", _root, (4,), axes={"exponent": (0.5, -0.5)}, more={"exponent": (1.5, -1.0)},
-         tells=("exponent_is_two_or_three", *BROADCAST)),
+         discriminators=("exponent_is_two_or_three", *BROADCAST)),
     Form("Pow", "computed", _power_computed, (4,), axes={"other": ("same", "channel")},
-         more={"other": ("scalar", "one", "row")}, tells=("exponent_is_two_or_three", *BROADCAST)),
+         more={"other": ("scalar", "one", "row")}, discriminators=("exponent_is_two_or_three", *BROADCAST)),
 )  # fmt: skip
 
 
@@ -264,9 +280,9 @@ def _mod_fractions(s: Sketch) -> None:
 
 _MOD = (
     Form("Mod", "constant", _mod, (1, 4), ("int32", "int64"), axes={"other": ("scalar",), "fmod": (0, 1)},
-         more={"other": ("same", "channel")}, tells=BROADCAST),
-    Form("Mod", "computed", _mod_computed, (4,), ("int32", "int64"), tells=BROADCAST),
-    Form("Mod", "fractions", _mod_fractions, (4,), axes={"divisor": (1.0, 2.0)}, tells=BROADCAST),
+         more={"other": ("same", "channel")}, discriminators=BROADCAST),
+    Form("Mod", "computed", _mod_computed, (4,), ("int32", "int64"), discriminators=BROADCAST),
+    Form("Mod", "fractions", _mod_fractions, (4,), axes={"divisor": (1.0, 2.0)}, discriminators=BROADCAST),
 )  # fmt: skip
 
 # -- any number of inputs -----------------------------------------------------------------------------
@@ -279,7 +295,7 @@ def _several(op: str) -> Form:
 
     return Form(op, "several", draw, (3, 4) if op in ("Sum", "Mean") else (4,),
                 axes={"count": (2, 3, 1) if op in ("Sum", "Mean") else (3, 1)}, more={"count": (4,)},
-                tells=("inputs_are_two", "inputs_are_several"))  # fmt: skip
+                discriminators=("inputs_are_two", "inputs_are_several"))  # fmt: skip
 
 
 FORMS = (

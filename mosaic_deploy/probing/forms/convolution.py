@@ -160,7 +160,7 @@ def _form(
         types,
         axes=axes,
         more=rare if more is None else more,
-        tells=_TELLS,
+        discriminators=_TELLS,
         least=least,
     )
 
@@ -184,7 +184,7 @@ def _up(name: str, axes: dict[str, tuple[Value, ...]], ranks: tuple[int, ...] = 
         ranks,
         axes=axes,
         more=known,
-        tells=_TELLS,
+        discriminators=_TELLS,
         least=1 if name in _OLD else 11,
     )
 

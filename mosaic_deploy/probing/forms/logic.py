@@ -44,13 +44,13 @@ def _comparison(op: str) -> tuple[Form, ...]:
 
     computed_axis = {"other": ("same", "channel")}
     return (
-        Form(op, "computed", computed, (4,), axes=computed_axis, more=_MORE, tells=BROADCAST),
-        Form(op, "constant", constant, (3, 4), tells=BROADCAST),
-        Form(op, "constant-per-channel", per_channel, (4,), quantised=False, tells=BROADCAST),
-        Form(op, "integers", constant, (2,), ("int32", "int64"), tells=BROADCAST,
+        Form(op, "computed", computed, (4,), axes=computed_axis, more=_MORE, discriminators=BROADCAST),
+        Form(op, "constant", constant, (3, 4), discriminators=BROADCAST),
+        Form(op, "constant-per-channel", per_channel, (4,), quantized=False, discriminators=BROADCAST),
+        Form(op, "integers", constant, (2,), ("int32", "int64"), discriminators=BROADCAST,
              least={"Equal": 7, "Greater": 9, "Less": 9}.get(op, 12)),
         Form(op, "integers-computed", computed, (4,), ("int32", "int64"), axes={"other": ("same",)},
-             more={"other": ("channel", *_MORE["other"])}, tells=BROADCAST,
+             more={"other": ("channel", *_MORE["other"])}, discriminators=BROADCAST,
              least={"Equal": 13, "Greater": 13, "Less": 13}.get(op, 16)),
     )  # fmt: skip
 
@@ -68,7 +68,7 @@ def _logic(op: str) -> Form:
 
     return Form(op, "computed", draw, (2, 3, 4, 5), ("bool",), axes={"other": ("same", "row")},
                 more={"other": ("one", "channel", "pixel", "short-row")},
-                tells=_SHAPES)  # fmt: skip
+                discriminators=_SHAPES)  # fmt: skip
 
 
 def _not(s: Sketch) -> None:
@@ -136,15 +136,15 @@ _WHERE_TELLS = (
 )
 _WHERE = (
     Form("Where", "computed", _where, (3, 4, 5), axes={"mask": ("same", "row")},
-         more={"mask": ("pixel", "channel", "one", "short-row")}, tells=_WHERE_TELLS),
+         more={"mask": ("pixel", "channel", "one", "short-row")}, discriminators=_WHERE_TELLS),
     Form("Where", "filled", _where_filled, (3, 4),
          axes={"mask": ("same", "row"), "kept": ("first", "last"), "fill": ("small",)},
-         more={"mask": ("pixel", "channel"), "fill": ("large",)}, tells=_WHERE_TELLS),
+         more={"mask": ("pixel", "channel"), "fill": ("large",)}, discriminators=_WHERE_TELLS),
     Form("Where", "fixed", _where_fixed, (4,), axes={"mask": ("same",)}, more={"mask": ("pixel", "row")},
-         tells=_WHERE_TELLS),
-    Form("Where", "chosen", _where_chosen, (3, 4), ("bool",), tells=_WHERE_TELLS),
+         discriminators=_WHERE_TELLS),
+    Form("Where", "chosen", _where_chosen, (3, 4), ("bool",), discriminators=_WHERE_TELLS),
     Form("Where", "integers", _where, (4,), ("int32", "int64"), axes={"mask": ("same",)},
-         more={"mask": ("row", "one")}, tells=_WHERE_TELLS),
+         more={"mask": ("row", "one")}, discriminators=_WHERE_TELLS),
 )  # fmt: skip
 
 # -- Cast ---------------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ def _cast(
 ) -> Form:
     draw = _cast_fractions if dtypes[0].startswith("float") else _cast_whole
     axes: Mapping[str, tuple[str, ...]] = {"to": to}
-    return Form("Cast", name, draw, ranks, dtypes, quantised=False, axes=axes, more={"to": more}, least=13)
+    return Form("Cast", name, draw, ranks, dtypes, quantized=False, axes=axes, more={"to": more}, least=13)
 
 
 _CAST = (
@@ -200,8 +200,8 @@ FORMS = (
     ),
     *(_logic(op) for op in ("And", "Or", "Xor")),
     Form("Not", "plain", _not, (1, 2, 3, 4, 5), ("bool",)),
-    Form("IsNaN", "plain", _is_nan, (3, 4), quantised=False),
-    Form("IsInf", "plain", _is_inf, (4,), quantised=False, axes={"sign": ("both", "positive", "negative")}),
+    Form("IsNaN", "plain", _is_nan, (3, 4), quantized=False),
+    Form("IsInf", "plain", _is_inf, (4,), quantized=False, axes={"sign": ("both", "positive", "negative")}),
     *_WHERE,
     *_CAST,
 )  # fmt: skip

@@ -109,7 +109,12 @@ def _summed(s: Sketch) -> None:
 
 def _equations(name: str, rank: int, equations: tuple[str, ...], *, constant: tuple[bool, ...]) -> Form:
     return Form(
-        "Einsum", name, _summed, (rank,), axes={"equation": equations, "constant": constant}, tells=_CONSTANT
+        "Einsum",
+        name,
+        _summed,
+        (rank,),
+        axes={"equation": equations, "constant": constant},
+        discriminators=_CONSTANT,
     )
 
 
@@ -144,7 +149,7 @@ FORMS: tuple[Form, ...] = (
         (2, 3, 4, 5),
         _BOTH,
         axes={"right": ("matrix",), "constant": (True,)},
-        tells=_BATCHES,
+        discriminators=_BATCHES,
     ),
     Form(
         "MatMul",
@@ -153,7 +158,7 @@ FORMS: tuple[Form, ...] = (
         (3, 4, 5),
         _BOTH,
         axes={"right": ("same", "matrix"), "constant": (False,)},
-        tells=_BATCHES,
+        discriminators=_BATCHES,
     ),
     Form(
         "MatMul",
@@ -161,7 +166,7 @@ FORMS: tuple[Form, ...] = (
         _product,
         (2,),
         axes={"right": ("matrix",), "constant": (False,)},
-        tells=_BATCHES,
+        discriminators=_BATCHES,
         least=9,
     ),
     Form(
@@ -170,7 +175,7 @@ FORMS: tuple[Form, ...] = (
         _product,
         (3, 4, 5),
         axes={"right": ("ones", "lower", "higher"), "constant": (False, True)},
-        tells=_BATCHES,
+        discriminators=_BATCHES,
         least=9,
     ),
     Form(
@@ -179,27 +184,29 @@ FORMS: tuple[Form, ...] = (
         _product,
         (3, 4, 5),
         axes={"right": ("same",), "constant": (True,)},
-        tells=_BATCHES,
+        discriminators=_BATCHES,
         least=9,
     ),
-    Form("MatMul", "wider", _wider, (3, 4), axes={"constant": (False, True)}, tells=_BATCHES, least=9),
+    Form(
+        "MatMul", "wider", _wider, (3, 4), axes={"constant": (False, True)}, discriminators=_BATCHES, least=9
+    ),
     Form(
         "MatMul",
         "vector",
         _product,
         (2, 3, 4),
         axes={"right": ("vector",), "constant": (True, False)},
-        tells=_BATCHES,
+        discriminators=_BATCHES,
         least=9,
     ),
-    Form("MatMul", "left", _left, (2, 3, 4), tells=_BATCHES, least=9),
+    Form("MatMul", "left", _left, (2, 3, 4), discriminators=_BATCHES, least=9),
     Form(
         "Gemm",
         "plain",
         _general,
         (2,),
         axes={**_GEMM, "c": ("row", "none", "line", "full", "column")},
-        tells=_BIASED,
+        discriminators=_BIASED,
     ),
     Form(
         "Gemm",
@@ -207,7 +214,7 @@ FORMS: tuple[Form, ...] = (
         _general,
         (2,),
         axes={"trans_b": (0, 1), "trans_a": (1,), "c": ("row", "none")},
-        tells=_BIASED,
+        discriminators=_BIASED,
     ),
     Form(
         "Gemm",
@@ -216,7 +223,7 @@ FORMS: tuple[Form, ...] = (
         (2,),
         axes={"trans_b": (1,), "trans_a": (0,), "c": ("row",), "alpha": (1.0, 0.5), "beta": (0.5, 1.0, 2.0)},
         more={"alpha": (2.0, -1.0), "beta": (0.0, -1.0)},
-        tells=_BIASED,
+        discriminators=_BIASED,
     ),
     Form(
         "Gemm",
@@ -224,7 +231,7 @@ FORMS: tuple[Form, ...] = (
         _general,
         (2,),
         axes={**_GEMM, "c": ("row", "none"), "constant": (False,)},
-        tells=_BIASED,
+        discriminators=_BIASED,
     ),
     _equations(
         "rank-3", 3, ("bij,bjk->bik", "bnc,bmc->bnm", "bnc,bnd->bcd", "bij,bkj->bki"), constant=(False, True)

@@ -546,7 +546,7 @@ def _typed(form: Form, *dtypes: str, name: str = "integers", ranks: tuple[int, .
     plain = {axis: values[:1] for axis, values in form.axes.items()}
     others = {axis: (*values[1:], *form.more.get(axis, ())) for axis, values in form.axes.items()}
     return replace(
-        form, name=name, dtypes=dtypes, ranks=ranks, axes=plain, more=others, quantised=False,
+        form, name=name, dtypes=dtypes, ranks=ranks, axes=plain, more=others, quantized=False,
         least=max(form.least, 13),
     )  # fmt: skip
 
@@ -567,7 +567,12 @@ _RESHAPE = Form(
     (1, 2, 3, 4, 5),
     axes={"to": ("rows", "list", "columns", "tokens", "groups", "heads", "patches")},
     more={"to": ("random",)},
-    tells=("ranks_are_four_at_most", "rank_is_five_at_most", "batch_is_kept", "parameters_are_constant"),
+    discriminators=(
+        "ranks_are_four_at_most",
+        "rank_is_five_at_most",
+        "batch_is_kept",
+        "parameters_are_constant",
+    ),
     least=5,
 )
 _SQUEEZE = Form(
@@ -577,7 +582,7 @@ _SQUEEZE = Form(
     (2, 3, 4),
     axes={"axes": ((1,), (0,), (-1,), (-2, -1), None)},
     more={"axes": ((2,), (2, 3), (0, 1), (-3,))},
-    tells=("batch_is_kept", "ranks_are_four_at_most", "parameters_are_constant"),
+    discriminators=("batch_is_kept", "ranks_are_four_at_most", "parameters_are_constant"),
 )
 _UNSQUEEZE = Form(
     "Unsqueeze",
@@ -586,7 +591,12 @@ _UNSQUEEZE = Form(
     (2, 3, 4),
     axes={"axes": ((1,), (0,), (-1,))},
     more={"axes": ((0, -1), (2,), (-2,), (2, 3), (0, 1))},
-    tells=("batch_is_kept", "ranks_are_four_at_most", "rank_is_five_at_most", "parameters_are_constant"),
+    discriminators=(
+        "batch_is_kept",
+        "ranks_are_four_at_most",
+        "rank_is_five_at_most",
+        "parameters_are_constant",
+    ),
 )
 _TRANSPOSE = Form(
     "Transpose",
@@ -595,7 +605,7 @@ _TRANSPOSE = Form(
     (2, 3, 4, 5, 6),
     axes={"order": ("reversed", "channels last", "channels first", "last two", "heads", "batch")},
     more={"order": ("same", "random")},
-    tells=("rank_is_five_at_most", "ranks_are_four_at_most", "batch_is_kept"),
+    discriminators=("rank_is_five_at_most", "ranks_are_four_at_most", "batch_is_kept"),
 )
 _CONCAT = Form(
     "Concat",
@@ -604,7 +614,7 @@ _CONCAT = Form(
     (1, 2, 3, 4, 5),
     axes={"axis": (1, -1, 0, 2, 3), "count": (2,)},
     more={"axis": (-2, -3, 4), "count": (3, 5)},
-    tells=("batch_is_kept", "axis_is_last", "ranks_are_four_at_most"),
+    discriminators=("batch_is_kept", "axis_is_last", "ranks_are_four_at_most"),
 )
 _SLICE = Form(
     "Slice",
@@ -613,7 +623,7 @@ _SLICE = Form(
     (3, 4, 5),
     axes={"axes": ((1,), (-1,), (-2, -1)), "part": ("middle", "tail")},
     more={"axes": ((0,), (2,), (1, 2), (1, 2, 3)), "part": ("head", "random")},
-    tells=_CUTS,
+    discriminators=_CUTS,
 )
 _PAD = Form(
     "Pad",
@@ -622,7 +632,7 @@ _PAD = Form(
     (3, 4, 5),
     axes={"where": ("even", "uneven", "begin", "end", "height", "width's end", "channels")},
     more={"where": ("width", "batch", "everywhere")},
-    tells=_PADS,
+    discriminators=_PADS,
 )
 _EXPAND = Form(
     "Expand",
@@ -631,7 +641,7 @@ _EXPAND = Form(
     (2, 3, 4, 5),
     axes={"axes": ((-1,), (-2, -1), (1,), (0,))},
     more={"axes": ((-2,), (-3,), (0, 1), (1, -1))},
-    tells=_CUTS,
+    discriminators=_CUTS,
 )
 
 FORMS: tuple[Form, ...] = (
@@ -648,7 +658,7 @@ FORMS: tuple[Form, ...] = (
          least=14),
     _typed(_RESHAPE, *_INTEGERS),
     Form("Flatten", "axis", _flatten, (3, 4), axes={"axis": (1, 2, 0, -1)}, more={"axis": (3, -2, 4)},
-         tells=("batch_is_kept",)),
+         discriminators=("batch_is_kept",)),
     _SQUEEZE,
     _typed(_SQUEEZE, *_INTEGERS),
     _UNSQUEEZE,
@@ -658,7 +668,7 @@ FORMS: tuple[Form, ...] = (
     _CONCAT,
     Form("Concat", "several", _concat, axes={"axis": (1, -1), "count": (3, 4, 5, 6)},
          more={"axis": (2,), "count": (9,)},
-         tells=("batch_is_kept", "inputs_are_five_at_most")),
+         discriminators=("batch_is_kept", "inputs_are_five_at_most")),
     Form("Concat", "constant", _concat_constant, axes={"axis": (1, -1), "first": (False, True)},
          more={"axis": (0, 2, -2)}),
     Form("Concat", "twice", _concat_twice, axes={"axis": (1, -1), "count": (2,)}, more={"count": (3,)}),
@@ -666,12 +676,13 @@ FORMS: tuple[Form, ...] = (
     _typed(_CONCAT, *_INTEGERS),
     Form("Split", "equal", _split_equally, (2, 3, 4), axes={"axis": (1, -1, 2, 3), "parts": (2, 3, 4, 5)},
          more={"axis": (0, -2), "parts": (8,)},
-         tells=("parts_are_equal", "axis_is_last", "outputs_are_four_at_most")),
+         discriminators=("parts_are_equal", "axis_is_last", "outputs_are_four_at_most")),
     Form("Split", "sizes", _split_by_sizes,
          axes={"axis": (1, -1), "sizes": ("uneven", "equal", "three")},
-         more={"axis": (2, -2), "sizes": ("single", "random")}, tells=("parts_are_equal", "axis_is_last")),
+         more={"axis": (2, -2), "sizes": ("single", "random")},
+         discriminators=("parts_are_equal", "axis_is_last")),
     Form("Split", "count", _split_by_count, (3, 4), axes={"axis": (1, -1), "parts": (3,)},
-         more={"axis": (2,), "parts": (2, 4)}, tells=("parts_are_equal",), least=18),
+         more={"axis": (2,), "parts": (2, 4)}, discriminators=("parts_are_equal",), least=18),
     _SLICE,
     Form(
         "Slice",
@@ -680,7 +691,7 @@ FORMS: tuple[Form, ...] = (
         (3, 4),
         axes={"axes": ((-2, -1), (1,)), "step": (2, 3, -1, -2), "first": (0,)},
         more={"axes": ((-1,), (2,), (1, 2)), "step": (4, -3, 7), "first": (1, 2)},
-        tells=("steps_are_one", "steps_are_positive", *_CUTS),
+        discriminators=("steps_are_one", "steps_are_positive", *_CUTS),
         least=10,
     ),
     Form("Slice", "written", _slice_written,
@@ -689,9 +700,9 @@ FORMS: tuple[Form, ...] = (
     _PAD,
     Form("Pad", "value", _pad, axes={"where": ("even", "end", "channels"), "value": (1.0, 0.0, -1.5)},
          more={"where": ("begin", "width", "everywhere"), "value": (2.5, -0.1)},
-         tells=_PADS),
+         discriminators=_PADS),
     Form("Pad", "negative", _pad, axes={"where": ("cropped", "shifted")},
-         more={"where": ("even", "uneven")}, tells=_PADS),
+         more={"where": ("even", "uneven")}, discriminators=_PADS),
     Form(
         "Pad",
         "mirrored",
@@ -699,22 +710,22 @@ FORMS: tuple[Form, ...] = (
         (3, 4),
         axes={"where": ("uneven", "end", "height", "channels"), "mode": ("reflect", "edge")},
         more={"where": ("even", "begin", "width", "batch", "cropped", "everywhere")},
-        tells=_PADS,
+        discriminators=_PADS,
     ),
     Form("Pad", "wrapped", _pad, axes={"where": ("even", "uneven", "width"), "mode": ("wrap",)},
-         more={"where": ("end", "channels")}, tells=_PADS, least=19),
+         more={"where": ("end", "channels")}, discriminators=_PADS, least=19),
     Form("Pad", "axes", _pad,
          axes={"where": ("even",), "mode": ("constant", "reflect"), "axes": ("positive", "negative")},
-         more={"where": ("end", "uneven", "height"), "mode": ("edge",)}, tells=_PADS, least=18),
+         more={"where": ("end", "uneven", "height"), "mode": ("edge",)}, discriminators=_PADS, least=18),
     _EXPAND,
     Form("Expand", "written", _expand_written, (3, 4), axes={"written": ("ones", "leading", "same")},
-         tells=("batch_is_kept", "ranks_are_four_at_most")),
+         discriminators=("batch_is_kept", "ranks_are_four_at_most")),
     _typed(_EXPAND, "int64", "bool"),
     Form("Tile", "axes", _tile, (2, 3, 4, 5),
          axes={"axes": ((-2, -1), (1,), (0,)), "times": (2,)},
-         more={"axes": ((-1,), (1, -1), ()), "times": (3, 4)}, tells=_CUTS),
+         more={"axes": ((-1,), (1, -1), ()), "times": (3, 4)}, discriminators=_CUTS),
     Form("Tile", "thin", _tile_thin, axes={"axes": ((-2, -1), (1,))}, more={"axes": ((0,), (-1,))},
-         tells=_CUTS),
+         discriminators=_CUTS),
     Form("DepthToSpace", "blocks", _depth_to_space,
          axes={"block": (2, 3, 4, 8), "mode": ("DCR", "CRD"), "channels": (2, 1)},
          more={"block": (1, 5), "channels": (3, 5)}),
@@ -728,20 +739,21 @@ FORMS: tuple[Form, ...] = (
         _grid_sample,
         axes={"mode": ("linear", "nearest", "cubic"), "padding": ("zeros", "border", "reflection"),
               "align": (0, 1)},
-        tells=("parameters_are_constant",),
+        discriminators=("parameters_are_constant",),
         least=16,
     ),
     Form("GridSample", "constant", _grid_sample,
          axes={"mode": ("linear", "nearest"), "padding": ("zeros", "border"), "grid": ("constant",)},
-         more={"padding": ("reflection",)}, tells=("parameters_are_constant",), least=16),
+         more={"padding": ("reflection",)}, discriminators=("parameters_are_constant",), least=16),
     Form("GridSample", "volume", _grid_sample, (5,),
          axes={"mode": ("linear", "nearest"), "padding": ("zeros", "border")},
          more={"padding": ("reflection",)}, least=20),
     Form("CenterCropPad", "shape", _center_crop_pad,
          axes={"axes": ((-2, -1), (1,), None), "to": ("cropped", "padded")}, more={"to": ("random", "grown")},
-         tells=_CUTS),
+         discriminators=_CUTS),
     Form("Col2Im", "blocks", _col2im, (3,), axes={"kernel": (2, 3), "stride": (0, 1), "pad": (0, 1)},
          more={"kernel": (1, 4), "stride": (2, 3)}),
     Form("ReverseSequence", "lengths", _reverse_sequence, (2, 3),
-         axes={"time": (0, 1), "lengths": ("constant", "computed")}, tells=("parameters_are_constant",)),
+         axes={"time": (0, 1), "lengths": ("constant", "computed")},
+         discriminators=("parameters_are_constant",)),
 )  # fmt: skip

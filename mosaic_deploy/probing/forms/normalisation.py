@@ -124,9 +124,9 @@ FORMS: tuple[Form, ...] = (
         (2, 3, 4, 5),
         axes=_EPSILONS,
         more=_RARE_EPSILONS,
-        tells=_CONSTANT,
+        discriminators=_CONSTANT,
     ),
-    Form("BatchNormalization", "computed", _batch_computed, tells=_CONSTANT),
+    Form("BatchNormalization", "computed", _batch_computed, discriminators=_CONSTANT),
     Form(
         "InstanceNormalization",
         "plain",
@@ -134,7 +134,7 @@ FORMS: tuple[Form, ...] = (
         (3, 4, 5),
         axes=_EPSILONS,
         more=_RARE_EPSILONS,
-        tells=_CONSTANT,
+        discriminators=_CONSTANT,
     ),
     Form(
         "LayerNormalization",
@@ -143,7 +143,7 @@ FORMS: tuple[Form, ...] = (
         (2, 3, 4, 5),
         axes={"axis": (-1,), "bias": (True, False), "epsilon": (1e-5, 1e-6)},
         more={"epsilon": (1e-12, 1e-3)},
-        tells=("axis_is_last",),
+        discriminators=("axis_is_last",),
     ),
     Form(
         "LayerNormalization",
@@ -152,7 +152,7 @@ FORMS: tuple[Form, ...] = (
         (3, 4),
         axes={"axis": (1, -2), "bias": (True, False), "epsilon": (1e-5,)},
         more={"axis": (0, 2, -3)},
-        tells=("axis_is_last",),
+        discriminators=("axis_is_last",),
     ),
     Form(
         "RMSNormalization",
@@ -161,7 +161,7 @@ FORMS: tuple[Form, ...] = (
         (2, 3, 4),
         axes={"axis": (-1,), **_EPSILONS},
         more=_RARE_EPSILONS,
-        tells=("axis_is_last",),
+        discriminators=("axis_is_last",),
     ),
     Form(
         "RMSNormalization",
@@ -170,7 +170,7 @@ FORMS: tuple[Form, ...] = (
         (3, 4),
         axes={"axis": (1,), "epsilon": (1e-5,)},
         more={"axis": (-2, 0)},
-        tells=("axis_is_last",),
+        discriminators=("axis_is_last",),
     ),
     Form(
         "GroupNormalization",
@@ -179,7 +179,7 @@ FORMS: tuple[Form, ...] = (
         (3, 4, 5),
         axes={"groups": (2, 4, 1, "channels"), "epsilon": (1e-5,)},
         more={"groups": (3, 8), "epsilon": (1e-3,)},
-        tells=_CONSTANT,
+        discriminators=_CONSTANT,
         least=21,
     ),
     Form(
@@ -189,7 +189,7 @@ FORMS: tuple[Form, ...] = (
         (2, 3, 4),
         axes={"axis": (-1, 1), "p": (2, 1)},
         more={"axis": (0, 2, -2)},
-        tells=("axis_is_last",),
+        discriminators=("axis_is_last",),
     ),
     Form(
         "MeanVarianceNormalization",

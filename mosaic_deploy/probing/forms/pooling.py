@@ -107,7 +107,7 @@ def _pool(op: str, name: str, axes: _Axes, ranks: tuple[int, ...] = (4,), least:
     rare = {axis: values for axis, values in _RARE.items() if axis in axes}
     if "auto_pad" in axes:
         rare["auto_pad"] = ("SAME_LOWER",)
-    return Form(op, name, _windowed(op), ranks, axes=axes, more=rare, tells=_TELLS, least=least)
+    return Form(op, name, _windowed(op), ranks, axes=axes, more=rare, discriminators=_TELLS, least=least)
 
 
 def _usual(op: str) -> tuple[Form, ...]:
@@ -150,7 +150,7 @@ FORMS: tuple[Form, ...] = (
         "MaxPool",
         "with-indices",
         _windowed("MaxPool", outputs=2),
-        quantised=False,  # a maximum that is met twice has two right answers
+        quantized=False,  # a maximum that is met twice has two right answers
         axes={"kernel": (2, 3), "stride": (1, 2), "pads": ("none", "same")},
         more={"kernel": (4, 5), "stride": (3,), "ceil": (True,)},
         least=8,

@@ -73,25 +73,27 @@ def _reduction(op: str, *, rich: bool) -> tuple[Form, ...]:
     if not rich:
         return (
             Form(op, "images", _reduced(op), (4,), axes={"over": ("spatial", "channels"), "keepdims": (1, 0)},
-                 more=more, tells=_TELLS),
+                 more=more, discriminators=_TELLS),
             Form(op, "rows", _reduced(op), (3,), axes={"over": ("last",), "keepdims": (1,)}, more=rows,
-                 tells=_TELLS),
+                 discriminators=_TELLS),
         )  # fmt: skip
     return (
         Form(op, "images", _reduced(op), (4,),
              axes={"over": ("spatial", "channels", "last", "none"), "keepdims": (1, 0)}, more=more,
-             tells=_TELLS),
+             discriminators=_TELLS),
         Form(op, "rows", _reduced(op), (2, 3),
-             axes={"over": ("last",), "keepdims": (1, 0)}, more=more, tells=_TELLS),
+             axes={"over": ("last",), "keepdims": (1, 0)}, more=more, discriminators=_TELLS),
         Form(op, "from-end", _reduced(op), (4,),
-             axes={"over": ("spatial-from-end", "channels-up"), "keepdims": (1, 0)}, more=more, tells=_TELLS),
+             axes={"over": ("spatial-from-end", "channels-up"), "keepdims": (1, 0)}, more=more,
+             discriminators=_TELLS),
     )  # fmt: skip
 
 
 def _whole(op: str) -> Form:
     more = {"over": ("first", "every", "none"), "keepdims": (0,)}
     return Form(op, "integers", _reduced(op), (4,), ("int32", "int64"),
-                axes={"over": ("last",), "keepdims": (1,)}, more=more, tells=_TELLS, least=13)  # fmt: skip
+                axes={"over": ("last",), "keepdims": (1,)}, more=more,
+                discriminators=_TELLS, least=13)  # fmt: skip
 
 
 def distinct(s: Sketch, axis: int) -> Wire:
@@ -121,12 +123,12 @@ def _indices(op: str) -> tuple[Form, ...]:
     more = {"axis": (0, 2, -2, -3)}
     return (
         Form(op, "first", _index_of(op, last=False), (2, 3, 4) if op == "ArgMax" else (4,), axes=axes,
-             more=more, tells=("axis_is_last",)),
+             more=more, discriminators=("axis_is_last",)),
         Form(op, "last", _index_of(op, last=True), (4,), axes=axes, more=more,
-             tells=("axis_is_last",), least=12),
+             discriminators=("axis_is_last",), least=12),
         Form(op, "integers", _index_of(op, last=False), (4,), ("int32",),
              axes={"axis": (1,), "keepdims": (1, 0)},
-             more=more, tells=("axis_is_last",), least=13),
+             more=more, discriminators=("axis_is_last",), least=13),
     )  # fmt: skip
 
 
@@ -175,10 +177,10 @@ FORMS = (
     *_indices("ArgMax"),
     *_indices("ArgMin"),
     Form("CumSum", "plain", _running, (3,), axes={"axis": (1, -1), "exclusive": (0, 1), "reverse": (0, 1)},
-         more={"axis": (0, -2)}, tells=("axis_input_is_last",)),
+         more={"axis": (0, -2)}, discriminators=("axis_input_is_last",)),
     Form("CumSum", "integers", _running, (2,), ("int32", "int64"),
          axes={"axis": (1,), "exclusive": (0,), "reverse": (0,)},
-         more={"axis": (0, -1), "exclusive": (1,), "reverse": (1,)}, tells=("axis_input_is_last",)),
+         more={"axis": (0, -1), "exclusive": (1,), "reverse": (1,)}, discriminators=("axis_input_is_last",)),
     Form("TopK", "plain", _top, (2, 4), axes={"axis": (-1, 1), "k": (3,), "largest": (1, 0)},
-         more={"axis": (0, 2), "k": (1, 5, 8)}, tells=("axis_is_last", "parameters_are_constant")),
+         more={"axis": (0, 2), "k": (1, 5, 8)}, discriminators=("axis_is_last", "parameters_are_constant")),
 )  # fmt: skip

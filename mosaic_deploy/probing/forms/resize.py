@@ -150,7 +150,9 @@ def _form(
         "cubic": (-0.6,),
     }  # fmt: skip
     known = {axis: values for axis, values in more.items() if axis in axes}
-    return Form("Resize", name, _resize, ranks, dtypes, axes=axes, more=known, tells=_TELLS, least=least)
+    return Form(
+        "Resize", name, _resize, ranks, dtypes, axes=axes, more=known, discriminators=_TELLS, least=least
+    )
 
 
 def _nearest(coordinates: str, rounding: str, scales: tuple[str, ...], least: int = 11) -> Form:

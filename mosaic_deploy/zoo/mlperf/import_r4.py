@@ -86,7 +86,7 @@ def fill(net: Mosaic, data: bytes, path: Path) -> tuple[float, float]:
     Raises:
         ModelError: the file is damaged, or not this network.
     """
-    graph = parse(data, path).without_requantisation()
+    graph = parse(data, path).without_requantization()
     try:
         _walk(net, _Walk(graph))
         image = graph.tensors[graph.inputs[0]]

@@ -81,7 +81,7 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
-    def without_requantisation(self) -> Graph:
+    def without_requantization(self) -> Graph:
         """Drop ``QUANTIZE`` operators, which in floats do nothing: x -> QUANTIZE -> y  becomes  x."""
         source: dict[int, int] = {}
         ops = []
@@ -139,9 +139,9 @@ def _tensor(schema: Any, model: Any, tensor: Any) -> Tensor:
     shape = tuple(int(tensor.Shape(i)) for i in range(rank))
     scales: tuple[float, ...] = ()
     zeros: tuple[int, ...] = ()
-    if (quantised := tensor.Quantization()) is not None:
-        scales = tuple(float(quantised.Scale(i)) for i in range(_count(quantised.ScaleLength())))
-        zeros = tuple(int(quantised.ZeroPoint(i)) for i in range(_count(quantised.ZeroPointLength())))
+    if (quantized := tensor.Quantization()) is not None:
+        scales = tuple(float(quantized.Scale(i)) for i in range(_count(quantized.ScaleLength())))
+        zeros = tuple(int(quantized.ZeroPoint(i)) for i in range(_count(quantized.ZeroPointLength())))
     data = None
     buffer = model.Buffers(tensor.Buffer())
     if buffer.DataLength() and dtype in _DTYPES:

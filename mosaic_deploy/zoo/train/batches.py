@@ -40,8 +40,8 @@ class Pool:
         return np.flatnonzero((share > 0) & (share < _RARE_SHARE)).astype(np.uint8)
 
 
-def read_pool(dataset: Dataset, share: float, *, tick: Callable[[], None]) -> Pool:
-    """Decode a whole data set; ``tick`` is called once per sample. Raises ``DataError`` without labels."""
+def read_pool(dataset: Dataset, share: float, *, on_progress: Callable[[], None]) -> Pool:
+    """Decode a whole data set; calls ``on_progress`` once per sample. Raises ``DataError`` without labels."""
     classes = len(dataset.labels.classes)
     samples = []
     pixels = np.zeros(classes, np.int64)
@@ -54,7 +54,7 @@ def read_pool(dataset: Dataset, share: float, *, tick: Callable[[], None]) -> Po
         counts = np.bincount(sample.label[sample.label != IGNORE].ravel(), minlength=classes)
         pixels += counts
         among += np.where(counts > 0, counts.sum(), 0)
-        tick()
+        on_progress()
     return Pool(tuple(samples), share, pixels, among)
 
 

@@ -21,6 +21,7 @@ from mosaic_deploy.accuracy.metrics import confusion, iou, mean_iou
 from mosaic_deploy.datasets.samples import Dataset
 from mosaic_deploy.errors import DataError, UsageError
 from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.zoo.train import state
 from mosaic_deploy.zoo.train.batches import Batches, Pool
 from mosaic_deploy.zoo.train.config import TrainConfig
@@ -40,7 +41,7 @@ class Run:
     pools: Sequence[Pool]
     evaluate_on: Mapping[str, Dataset]
     folder: Path
-    report: Callable[[float, str], None]
+    report: OnProgress
     """Called with the progress in [0, 1] and a line of figures after every step."""
 
 

@@ -22,7 +22,7 @@ from mosaic_deploy.zoo.train.loop import Run, train
 from mosaic_deploy.zoo.weights import load_weights
 
 if TYPE_CHECKING:
-    from mosaic_deploy.workers.progress import Progress
+    from mosaic_deploy.workers.progress import StageProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Settings:
     seed: int = 0
 
 
-def train_card(settings: Settings, *, progress: Progress) -> dict[str, float]:
+def train_card(settings: Settings, *, progress: StageProgress) -> dict[str, float]:
     """Train the card's network; returns the last evaluation's figures.
 
     The run's folder ends up with ``weights.safetensors`` (averaged weights, float16), the checkpoint,
@@ -119,7 +119,7 @@ def _part(text: str) -> tuple[str, float]:
     return name, value
 
 
-def _pool(name: str, share: float, card: ModelCard, progress: Progress) -> Pool:
+def _pool(name: str, share: float, card: ModelCard, progress: StageProgress) -> Pool:
     dataset = open_data(name, split="train")
     card.contract.require(dataset.labels, dataset=dataset.name)
     done = 0
@@ -129,7 +129,7 @@ def _pool(name: str, share: float, card: ModelCard, progress: Progress) -> Pool:
         done += 1
         progress("read", done / len(dataset), dataset.name)
 
-    return read_pool(dataset, share, tick=tick)
+    return read_pool(dataset, share, on_progress=tick)
 
 
 def _evaluations(names: tuple[str, ...], card: ModelCard) -> dict[str, Dataset]:

@@ -15,7 +15,7 @@ from mosaic_deploy.artifact.bench.plot import plot, require_free
 from mosaic_deploy.artifact.bench.report import BenchReport, Machine
 from mosaic_deploy.artifact.bench.run import BenchRequest, bench
 from mosaic_deploy.backends import reference
-from mosaic_deploy.backends.protocol import Space, Timing, Trial
+from mosaic_deploy.backends.protocol import Timing, TimingConfig, WorkDir
 from mosaic_deploy.backends.registry import BACKENDS
 from mosaic_deploy.errors import DataError, ModelError, SpecError, ToolError, UsageError
 from mosaic_deploy.specs.contract import Contract
@@ -43,7 +43,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A fake runtime, and a float yardstick that always takes 40 ms; both write down their calls."""
     monkeypatch.setitem(BACKENDS, "fake", "tests.artifact.tiny_artifact")
 
-    def float_time(onnx: Path, trial: Trial, *, space: Space) -> Timing:
+    def float_time(onnx: Path, trial: TimingConfig, *, space: WorkDir) -> Timing:
         CALLS.append(f"float of {onnx.parent.name}")
         assert np.load(trial.input).dtype == np.float32
         facts: dict[str, object] = {"ran_on": "a float fake", "threads": trial.threads}
@@ -77,7 +77,7 @@ def test_artifacts_take_turns_and_the_order_moves_on(tmp_path: Path) -> None:
 def test_figures_of_hand_made_times(tmp_path: Path) -> None:
     a = fake_artifact(tmp_path / "a", seconds=[0.010, 0.010, 0.020])
     b = fake_artifact(tmp_path / "b", seconds=[0.020])
-    report = bench(BenchRequest((a,), versus=b, runs=30, rounds=3), progress=silent)
+    report = bench(BenchRequest((a,), baseline=b, runs=30, rounds=3), progress=silent)
     first, second = report.rows
     times = first.timed.latencies
     assert times is not None
@@ -89,7 +89,7 @@ def test_figures_of_hand_made_times(tmp_path: Path) -> None:
     assert first.to_versus.value == pytest.approx(0.5)
     assert first.to_versus.interval == pytest.approx((0.5, 1.0))
     assert second.to_versus is None
-    assert report.versus == "b"
+    assert report.baseline == "b"
     assert second.to_float is not None
     assert second.to_float.interval == pytest.approx((0.5, 0.5))
     assert first.class_map_s is not None
@@ -112,7 +112,7 @@ def test_one_float_network_is_timed_once_and_another_apart(tmp_path: Path) -> No
     c = write_artifact(tmp_path / "c", contract=nhwc, backend="fake", facts={"seconds": [0.02]})
     report = bench(BenchRequest((a, b, c), runs=1, rounds=1), progress=silent)
     assert [timed.name for timed in report.floats] == ["float logits of a", "float logits of c"]
-    assert [row.yardstick for row in report.rows] == [
+    assert [row.float_baseline for row in report.rows] == [
         "float logits of a",
         "float logits of a",
         "float logits of c",
@@ -128,7 +128,7 @@ def test_the_yardstick_is_named_by_its_output(tmp_path: Path) -> None:
         tmp_path / "b", contract=lowres, backend="fake", facts={"seconds": [0.02]}, graph=graph
     )
     report = bench(BenchRequest((a, b), runs=1, rounds=1), progress=silent)
-    assert [row.yardstick for row in report.rows] == ["float logits", "float lowres"]
+    assert [row.float_baseline for row in report.rows] == ["float logits", "float lowres"]
 
 
 def test_the_yardstick_gets_its_own_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_the_yardstick_gets_its_own_layout(tmp_path: Path, monkeypatch: pytest.M
     )
     shapes = []
 
-    def float_time(onnx: Path, trial: Trial, *, space: Space) -> Timing:
+    def float_time(onnx: Path, trial: TimingConfig, *, space: WorkDir) -> Timing:
         shapes.append(np.load(trial.input).shape)
         return Timing((FLOAT_S,) * trial.runs, 1, {})
 
@@ -151,7 +151,7 @@ def test_the_yardstick_gets_its_own_layout(tmp_path: Path, monkeypatch: pytest.M
 def test_a_simulator_gets_no_latency_whatsoever(tmp_path: Path) -> None:
     a = fake_artifact(tmp_path / "real", seconds=[0.01])
     b = fake_artifact(tmp_path / "sim", seconds=None)
-    report = bench(BenchRequest((b, a), versus=b, runs=6, rounds=3), progress=silent)
+    report = bench(BenchRequest((b, a), baseline=b, runs=6, rounds=3), progress=silent)
     assert CALLS.count("sim") == 1
     assert CALLS.count("real") == 3
     simulated, real = report.rows
@@ -207,7 +207,7 @@ def test_the_object_that_is_printed(tmp_path: Path) -> None:
 
 def test_the_table_states_what_was_done(tmp_path: Path) -> None:
     a, b = (fake_artifact(tmp_path / name, seconds=[0.01]) for name in ("[red]a", "b"))
-    report = bench(BenchRequest((a,), versus=b, runs=10, rounds=5), progress=silent)
+    report = bench(BenchRequest((a,), baseline=b, runs=10, rounds=5), progress=silent)
     text = shown(replace(report, machine=Machine("Some CPU", 2, 0.0)))
     assert "Some CPU, 2 threads: 5 rounds of 2 runs after 5 to warm up" in text
     assert "0.25 (0.25-0.25)" in text
@@ -255,11 +255,11 @@ def test_a_quiet_machine_and_sound_artifacts_need_one_note(tmp_path: Path) -> No
 def test_artifacts_of_one_name_are_told_apart_and_one_is_timed_once(tmp_path: Path) -> None:
     first, second = (fake_artifact(tmp_path / name / "a", seconds=[0.01]) for name in "xy")
     report = bench(
-        BenchRequest((first, second, tmp_path / "y" / "." / "a"), versus=first, runs=1, rounds=1),
+        BenchRequest((first, second, tmp_path / "y" / "." / "a"), baseline=first, runs=1, rounds=1),
         progress=silent,
     )
     assert [row.timed.name for row in report.rows] == [str(first), str(second)]
-    assert report.versus == str(first)
+    assert report.baseline == str(first)
 
 
 @pytest.mark.parametrize(

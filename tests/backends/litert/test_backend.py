@@ -20,7 +20,7 @@ from mosaic_deploy.backends import reference
 from mosaic_deploy.backends.litert import child_calls, flatbuffer, rewrites
 from mosaic_deploy.backends.litert.gpu import accelerator
 from mosaic_deploy.backends.litert.xnnpack import feed
-from mosaic_deploy.backends.protocol import BuildJob, Built, Run, Space, Trial
+from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, Run, TimingConfig, WorkDir
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import ModelError, RefusedError, SpecError, ToolError
 from mosaic_deploy.specs.contract import Contract
@@ -30,7 +30,7 @@ from mosaic_deploy.specs.registry import load_spec
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers import call as calls
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 from tests.backends.qnn.test_backend import CLASSES, HEIGHT, WIDTH, network, pictures
 
@@ -84,7 +84,7 @@ def a_job(
         recipe=load_spec(QuantRecipe, recipe),
         calibration=tuple(paths[:3]),
         description={"model": "net"},
-        space=Space(folder / "scratch", folder / "logs"),
+        space=WorkDir(folder / "scratch", folder / "logs"),
     )
 
 
@@ -98,12 +98,12 @@ def images(job: BuildJob) -> tuple[Path, ...]:
     return tuple(sorted((job.space.scratch.parent / "images").iterdir()))
 
 
-def build(job: BuildJob, converted: Built | None = None) -> Built:
-    return TFLITE.build(job, converted, job.space.scratch.parent / "out", tick=quiet)
+def build(job: BuildJob, converted: CompiledModel | None = None) -> CompiledModel:
+    return TFLITE.build(job, converted, job.space.scratch.parent / "out", on_progress=quiet)
 
 
-def run(made: Built, job: BuildJob) -> Run:
-    return TFLITE.run(made, job.contract, images(job), space=job.space, tick=quiet)
+def run(made: CompiledModel, job: BuildJob) -> Run:
+    return TFLITE.run(made, job.contract, images(job), space=job.space, on_progress=quiet)
 
 
 def quiet(share: float, text: str) -> None:
@@ -140,15 +140,15 @@ def agreement(job: BuildJob, made: Run) -> float:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, Built, Built]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, CompiledModel, CompiledModel]:
     """Full-size logits for the cpu in int8, and the float network that they come from."""
     job = a_job(tmp_path_factory.mktemp("built") / "job", network("logits"))
-    converted = TFLITE.convert(job, tick=quiet)
+    converted = TFLITE.convert(job, on_progress=quiet)
     assert converted is not None
     return job, converted, build(job, converted)
 
 
-def test_a_build_makes_one_file(built: tuple[BuildJob, Built, Built]) -> None:
+def test_a_build_makes_one_file(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job, converted, made = built
     assert [(f.path, f.kind, f.ships) for f in made.files] == [("model.tflite", "tflite", True)]
     assert {p.name for p in made.folder.iterdir()} == {"model.tflite", "model.onnx"}
@@ -158,7 +158,7 @@ def test_a_build_makes_one_file(built: tuple[BuildJob, Built, Built]) -> None:
     json.dumps(made.facts, allow_nan=False)
 
 
-def test_the_float_file_is_the_float_network(built: tuple[BuildJob, Built, Built]) -> None:
+def test_the_float_file_is_the_float_network(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job, converted, _ = built
     result = run(converted, job)
     assert agreement(job, result) > 0.9999
@@ -167,7 +167,9 @@ def test_the_float_file_is_the_float_network(built: tuple[BuildJob, Built, Built
     assert converted.facts["difference"] < 1e-5  # type: ignore[operator]
 
 
-def test_integers_agree_and_all_of_them_run_on_xnnpack(built: tuple[BuildJob, Built, Built]) -> None:
+def test_integers_agree_and_all_of_them_run_on_xnnpack(
+    built: tuple[BuildJob, CompiledModel, CompiledModel],
+) -> None:
     job, _, made = built
     result = run(made, job)
     assert agreement(job, result) > 0.97
@@ -178,7 +180,7 @@ def test_integers_agree_and_all_of_them_run_on_xnnpack(built: tuple[BuildJob, Bu
     assert {(o.dtype.name, o.shape) for o in found} == {("float32", (1, HEIGHT, WIDTH, CLASSES))}
 
 
-def test_raw_pixels_are_the_quantised_input(built: tuple[BuildJob, Built, Built]) -> None:
+def test_raw_pixels_are_the_quantised_input(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job, _, made = built
     source: Any = made.facts["input"]
     assert (source["dtype"], source["shape"]) == ("int8", [1, HEIGHT, WIDTH, 3])
@@ -198,7 +200,9 @@ def test_a_mean_between_two_pixels_loses_none(make_job: Callable[..., BuildJob])
     assert (feed(job.contract.normalise(pixels), grid) == pixels.astype(int) - 128).all()
 
 
-def test_the_description_is_inside_and_constants_are_aligned(built: tuple[BuildJob, Built, Built]) -> None:
+def test_the_description_is_inside_and_constants_are_aligned(
+    built: tuple[BuildJob, CompiledModel, CompiledModel],
+) -> None:
     _, _, made = built
     path = made.folder / "model.tflite"
     text = flatbuffer.read_metadata(path, METADATA_KEY)
@@ -225,7 +229,7 @@ def test_every_output_and_layout(make_job: Callable[..., BuildJob], kind: str, l
     model = network(kind)
     job = make_job(in_nhwc(model) if layout == "NHWC" else model)
     assert job.layout == layout
-    converted = TFLITE.convert(job, tick=quiet)
+    converted = TFLITE.convert(job, on_progress=quiet)
     assert converted is not None
     source: Any = converted.facts["input"]
     assert source["shape"] == [1, HEIGHT, WIDTH, 3]
@@ -240,7 +244,7 @@ def test_another_network_is_not_taken(make_job: Callable[..., BuildJob], tmp_pat
     from mosaic_deploy.backends.litert import convert as conversion
 
     job = make_job(network("lowres"))
-    made = TFLITE.convert(job, tick=quiet)
+    made = TFLITE.convert(job, on_progress=quiet)
     assert made is not None
     model = flatbuffer.load(made.folder / "model.tflite")
     other = next(t for t in model.subgraphs[0].tensors if list(t.shape) == [8, 3, 3, 3])
@@ -260,7 +264,7 @@ def test_a_network_of_raw_bytes(make_job: Callable[..., BuildJob], recipe: str) 
     model = network("lowres", image="uint8", before=NORMALISED)
     model.graph.input[0].name = "raw"
     job = make_job(model, recipe=recipe, dtype="uint8")
-    converted = TFLITE.convert(job, tick=quiet)
+    converted = TFLITE.convert(job, on_progress=quiet)
     assert converted is not None
     assert agreement(job, run(converted, job)) > 0.9999
     made = build(job, converted)
@@ -279,7 +283,7 @@ def test_a_network_of_raw_bytes(make_job: Callable[..., BuildJob], recipe: str) 
 
 def test_half_weights_are_half_the_size_and_run_whole(make_job: Callable[..., BuildJob]) -> None:
     job = make_job(network("logits"), recipe="fp16")
-    converted = TFLITE.convert(job, tick=quiet)
+    converted = TFLITE.convert(job, on_progress=quiet)
     assert converted is not None
     made = build(job, converted)
     model = flatbuffer.load(made.folder / "model.tflite")
@@ -306,7 +310,7 @@ def test_a_weight_beyond_float16_is_one_line(make_job: Callable[..., BuildJob]) 
 
 def test_the_calibration_is_the_recipes(make_job: Callable[..., BuildJob], tmp_path: Path) -> None:
     job = make_job(network("lowres"))
-    converted = TFLITE.convert(job, tick=quiet)
+    converted = TFLITE.convert(job, on_progress=quiet)
     assert converted is not None
     exact = [np.load(path) for path in run(converted, job).outputs[:3]]
     spread = max(float(o.max()) for o in exact) - min(float(o.min()) for o in exact)
@@ -315,7 +319,7 @@ def test_the_calibration_is_the_recipes(make_job: Callable[..., BuildJob], tmp_p
     for method in methods:
         calibration = Calibration(method=method, percentile=90.0, samples=3)
         recipe = job.recipe.model_copy(update={"calibration": calibration})
-        result: Any = TFLITE.build(replace(job, recipe=recipe), converted, tmp_path, tick=quiet).facts[
+        result: Any = TFLITE.build(replace(job, recipe=recipe), converted, tmp_path, on_progress=quiet).facts[
             "output"
         ]
         covered[method] = 255 * result["scale"] / spread
@@ -344,9 +348,9 @@ def test_what_xnnpack_leaves_is_refused(make_job: Callable[..., BuildJob]) -> No
     assert [name.partition(" ")[0] for name in outside] == ["AVERAGE_POOL_2D"]
 
 
-def test_time_is_measured(built: tuple[BuildJob, Built, Built]) -> None:
+def test_time_is_measured(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job, _, made = built
-    timing = TFLITE.time(made, Trial(images(job)[0], warm_up=1, runs=4, threads=1), space=job.space)
+    timing = TFLITE.time(made, TimingConfig(images(job)[0], warm_up=1, runs=4, threads=1), space=job.space)
     assert len(timing.seconds) == 4
     assert all(0 < s < 1 for s in timing.seconds)
     assert timing.peak_bytes > 1 << 20
@@ -354,7 +358,7 @@ def test_time_is_measured(built: tuple[BuildJob, Built, Built]) -> None:
     assert "XNNPACK" in str(timing.facts["ran_on"])
 
 
-def test_evenly_parted_slices_only(built: tuple[BuildJob, Built, Built]) -> None:
+def test_evenly_parted_slices_only(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     _, converted, _ = built
     model = flatbuffer.load(converted.folder / "model.tflite")
     kinds = [flatbuffer.kind(model, op) for op in model.subgraphs[0].operators]
@@ -373,17 +377,21 @@ def test_a_truncated_file_is_one_line(make_job: Callable[..., BuildJob]) -> None
         build(job)
 
 
-def test_not_a_number_is_one_line(built: tuple[BuildJob, Built, Built], tmp_path: Path) -> None:
+def test_not_a_number_is_one_line(
+    built: tuple[BuildJob, CompiledModel, CompiledModel], tmp_path: Path
+) -> None:
     job, converted, _ = built
     bad = tmp_path / "bad.npy"
     np.save(bad, np.full_like(np.load(job.calibration[0]), np.nan))
     with pytest.raises(
         ModelError, match=r"^model.tflite: tensor '[^\n]*' holds NaN or infinity on .* bad.npy"
     ):
-        TFLITE.build(replace(job, calibration=(bad,)), converted, tmp_path, tick=quiet)
+        TFLITE.build(replace(job, calibration=(bad,)), converted, tmp_path, on_progress=quiet)
 
 
-def test_a_damaged_tflite_is_one_line(built: tuple[BuildJob, Built, Built], tmp_path: Path) -> None:
+def test_a_damaged_tflite_is_one_line(
+    built: tuple[BuildJob, CompiledModel, CompiledModel], tmp_path: Path
+) -> None:
     job, _, made = built
     (tmp_path / "model.tflite").write_bytes((made.folder / "model.tflite").read_bytes()[:999])
     with pytest.raises((ModelError, ToolError)) as error:
@@ -392,25 +400,31 @@ def test_a_damaged_tflite_is_one_line(built: tuple[BuildJob, Built, Built], tmp_
     assert "model.tflite" in str(error.value) or "tflite-run" in str(error.value)
 
 
-def suicide(request: JsonObject, tick: Tick) -> JsonObject:
+def suicide(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """What a crash of native code is, in the child."""
     os.kill(os.getpid(), signal.SIGSEGV)
     return {}
 
 
-def test_a_crash_is_one_line(built: tuple[BuildJob, Built, Built], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_is_one_line(
+    built: tuple[BuildJob, CompiledModel, CompiledModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, _, made = built
     plain = call
 
-    def crashing(what: Call, *, tick: Tick | None = None) -> Outcome:
-        return plain(replace(what, function="tests.backends.litert.test_backend:suicide"), tick=tick)
+    def crashing(what: Call, *, on_progress: OnProgress | None = None) -> Outcome:
+        return plain(
+            replace(what, function="tests.backends.litert.test_backend:suicide"), on_progress=on_progress
+        )
 
     monkeypatch.setattr(calls, "call", crashing)
     with pytest.raises(ToolError, match=r"^tflite-run-predict: killed by SIGSEGV[^\n]*log: [^\n]*$"):
         run(made, job)
 
 
-def test_a_hang_is_one_line(built: tuple[BuildJob, Built, Built], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hang_is_one_line(
+    built: tuple[BuildJob, CompiledModel, CompiledModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, _, made = built
     monkeypatch.setitem(child_calls.LIMITS_S, "xnnpack:predict", 0.01)
     with pytest.raises(ToolError, match=r"^tflite-run-predict: ran longer than 0.01 s[^\n]*$"):
@@ -418,12 +432,12 @@ def test_a_hang_is_one_line(built: tuple[BuildJob, Built, Built], monkeypatch: p
 
 
 def test_too_much_memory_is_one_line(
-    built: tuple[BuildJob, Built, Built], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    built: tuple[BuildJob, CompiledModel, CompiledModel], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     job, converted, _ = built
     monkeypatch.setattr(child_calls, "MEMORY", GIB // 64)
     with pytest.raises(ToolError, match=r"^tflite-quantise-integers: needed more than 0.0 GiB[^\n]*$"):
-        TFLITE.build(job, converted, tmp_path, tick=quiet)
+        TFLITE.build(job, converted, tmp_path, on_progress=quiet)
 
 
 @pytest.mark.parametrize(
@@ -464,7 +478,7 @@ def test_a_missing_driver_is_a_missing_tool(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_a_recipe_that_would_not_be_kept_is_refused(
-    built: tuple[BuildJob, Built, Built], recipe: str, says: str
+    built: tuple[BuildJob, CompiledModel, CompiledModel], recipe: str, says: str
 ) -> None:
     job = built[0]
     wanted = load_spec(QuantRecipe, "int8" if recipe == "symmetric" else recipe)
@@ -472,17 +486,19 @@ def test_a_recipe_that_would_not_be_kept_is_refused(
         grid: Any = wanted.activations
         wanted = wanted.model_copy(update={"activations": grid.model_copy(update={"symmetric": True})})
     with pytest.raises(SpecError, match=says):
-        TFLITE.convert(replace(job, recipe=wanted), tick=quiet)
+        TFLITE.convert(replace(job, recipe=wanted), on_progress=quiet)
 
 
-def test_an_nchw_target_is_refused(built: tuple[BuildJob, Built, Built]) -> None:
+def test_an_nchw_target_is_refused(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job = built[0]
     contract = job.contract.model_copy(update={"layout": "NCHW"})
     with pytest.raises(SpecError, match="TFLite's input is NHWC"):
-        TFLITE.convert(replace(job, contract=contract), tick=quiet)
+        TFLITE.convert(replace(job, contract=contract), on_progress=quiet)
 
 
-def test_a_child_can_be_called_by_name(built: tuple[BuildJob, Built, Built], tmp_path: Path) -> None:
+def test_a_child_can_be_called_by_name(
+    built: tuple[BuildJob, CompiledModel, CompiledModel], tmp_path: Path
+) -> None:
     """The names in the table of time limits are functions."""
     import importlib
 
@@ -497,5 +513,5 @@ def test_a_child_can_be_called_by_name(built: tuple[BuildJob, Built, Built], tmp
     )
 
 
-def nothing(request: JsonObject, tick: Tick) -> JsonObject:
+def nothing(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     return {}

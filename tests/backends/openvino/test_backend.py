@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.backends.openvino import backend
 from mosaic_deploy.backends.openvino.precision import Arithmetic, Node, judge
-from mosaic_deploy.backends.protocol import BuildJob, Built, Space, Trial
+from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, TimingConfig, WorkDir
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import DataError, MosaicError, RefusedError, SpecError, ToolError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.metadata import METADATA_KEY
-from mosaic_deploy.specs.recipe import Calibration, Grid, QuantRecipe
+from mosaic_deploy.specs.recipe import Calibration, IntegerFormat, QuantRecipe
 from mosaic_deploy.specs.registry import load_spec
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.call import GIB, Call, call
@@ -67,7 +67,7 @@ def a_job(folder: Path, model: onnx.ModelProto, *, recipe: str = "int8", **contr
         recipe=load_spec(QuantRecipe, recipe),
         calibration=tuple(paths[:3]),
         description={"model": "net", "classes": list(names)},
-        space=Space(folder / "scratch", folder / "logs"),
+        space=WorkDir(folder / "scratch", folder / "logs"),
     )
 
 
@@ -81,12 +81,12 @@ def images(job: BuildJob) -> tuple[Path, ...]:
     return tuple(sorted((job.onnx.parent / "images").iterdir()))
 
 
-def build(job: BuildJob, converted: Built | None = None) -> Built:
-    return OPENVINO.build(job, converted, job.onnx.parent / "out", tick=quiet)
+def build(job: BuildJob, converted: CompiledModel | None = None) -> CompiledModel:
+    return OPENVINO.build(job, converted, job.onnx.parent / "out", on_progress=quiet)
 
 
-def run(job: BuildJob, built: Built) -> list[NDArray[Any]]:
-    outcome = OPENVINO.run(built, job.contract, images(job), space=job.space, tick=quiet)
+def run(job: BuildJob, built: CompiledModel) -> list[NDArray[Any]]:
+    outcome = OPENVINO.run(built, job.contract, images(job), space=job.space, on_progress=quiet)
     return [np.load(path) for path in outcome.outputs]
 
 
@@ -105,17 +105,17 @@ def agreement(job: BuildJob, found: list[NDArray[Any]], exact: list[NDArray[Any]
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, Built, Built]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, CompiledModel, CompiledModel]:
     """A network of full size logits: the job, the float conversion, and int8."""
     job = a_job(tmp_path_factory.mktemp("built"), network("logits"))
-    converted = OPENVINO.convert(job, tick=quiet)
+    converted = OPENVINO.convert(job, on_progress=quiet)
     assert converted is not None
     return job, converted, build(job, converted)
 
 
-def test_conversion_alone_loses_nothing(built: tuple[BuildJob, Built, Built]) -> None:
+def test_conversion_alone_loses_nothing(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job, converted, _ = built
-    outcome = OPENVINO.run(converted, job.contract, images(job), space=job.space, tick=quiet)
+    outcome = OPENVINO.run(converted, job.contract, images(job), space=job.space, on_progress=quiet)
     assert outcome.facts["precision"] == "float32"
     assert outcome.facts["outside"] == []
     found, exact = [np.load(path) for path in outcome.outputs], on_the_cpu(job, images(job))
@@ -125,7 +125,7 @@ def test_conversion_alone_loses_nothing(built: tuple[BuildJob, Built, Built]) ->
     assert job.space.scratch in converted.folder.parents
 
 
-def test_a_build_makes_one_network_of_two_files(built: tuple[BuildJob, Built, Built]) -> None:
+def test_a_build_makes_one_network_of_two_files(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job, converted, made = built
     assert [(f.path, f.kind, f.ships, f.part_of) for f in made.files] == [
         ("model.xml", "openvino-xml", True, "model"),
@@ -147,7 +147,7 @@ def test_a_build_makes_one_network_of_two_files(built: tuple[BuildJob, Built, Bu
     }
 
 
-def test_the_description_is_inside_the_file(built: tuple[BuildJob, Built, Built]) -> None:
+def test_the_description_is_inside_the_file(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job, _, made = built
     found = ElementTree.parse(made.folder / "model.xml").getroot().find(f"rt_info/{METADATA_KEY}")
     assert found is not None
@@ -155,9 +155,9 @@ def test_the_description_is_inside_the_file(built: tuple[BuildJob, Built, Built]
     assert json.loads(found.attrib["value"]) == stated
 
 
-def test_int8_is_int8_and_close_to_float(built: tuple[BuildJob, Built, Built]) -> None:
+def test_int8_is_int8_and_close_to_float(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job, _, made = built
-    outcome = OPENVINO.run(made, job.contract, images(job), space=job.space, tick=quiet)
+    outcome = OPENVINO.run(made, job.contract, images(job), space=job.space, on_progress=quiet)
     assert outcome.facts["precision"] == "int8"
     outside: Any = outcome.facts["outside"]
     nodes: Any = outcome.facts["nodes"]
@@ -172,7 +172,9 @@ def test_int8_is_int8_and_close_to_float(built: tuple[BuildJob, Built, Built]) -
     assert agreement(job, found, exact[1:] + exact[:1]) < 0.9, "the image matters"
 
 
-def test_the_first_levels_are_the_pixels(built: tuple[BuildJob, Built, Built], tmp_path: Path) -> None:
+def test_the_first_levels_are_the_pixels(
+    built: tuple[BuildJob, CompiledModel, CompiledModel], tmp_path: Path
+) -> None:
     _, _, made = built
     assert made.facts["pixel_grid"] is True
     function = "tests.backends.openvino.test_backend:first_range"
@@ -180,7 +182,7 @@ def test_the_first_levels_are_the_pixels(built: tuple[BuildJob, Built, Built], t
     assert call(asked).result == {"range": [-1.0, 127 / 128, -1.0, 127 / 128], "levels": 256}
 
 
-def first_range(request: dict[str, Any], tick: Any) -> dict[str, Any]:
+def first_range(request: dict[str, Any], on_progress: Any) -> dict[str, Any]:
     """The range of the quantiser at the input (in a child process)."""
     from mosaic_deploy.backends.openvino.ir import constant, read
 
@@ -194,18 +196,20 @@ def first_range(request: dict[str, Any], tick: Any) -> dict[str, Any]:
     return {}
 
 
-def test_the_same_build_gives_the_same_bytes(built: tuple[BuildJob, Built, Built], tmp_path: Path) -> None:
+def test_the_same_build_gives_the_same_bytes(
+    built: tuple[BuildJob, CompiledModel, CompiledModel], tmp_path: Path
+) -> None:
     job, converted, made = built
-    again = OPENVINO.build(job, converted, tmp_path, tick=quiet)
+    again = OPENVINO.build(job, converted, tmp_path, on_progress=quiet)
     for file in made.files:
         assert (again.folder / file.path).read_bytes() == (made.folder / file.path).read_bytes()
 
 
-def test_it_runs_from_the_manifest_alone(built: tuple[BuildJob, Built, Built]) -> None:
+def test_it_runs_from_the_manifest_alone(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job, _, made = built
     facts = json.loads(json.dumps(made.facts))
-    trial = Trial(images(job)[0], warm_up=1, runs=4, threads=1)
-    timing = OPENVINO.time(Built(made.folder, made.files, (), facts), trial, space=job.space)
+    trial = TimingConfig(images(job)[0], warm_up=1, runs=4, threads=1)
+    timing = OPENVINO.time(CompiledModel(made.folder, made.files, (), facts), trial, space=job.space)
     assert len(timing.seconds) == 4
     assert all(0 < second < 5 for second in timing.seconds)
     assert timing.peak_bytes > 1 << 20
@@ -224,7 +228,7 @@ def test_every_output_and_recipe(make_job: Callable[..., BuildJob], head: str, r
     job = make_job(network(head), recipe=recipe)
     made = build(job)
     assert [s.name for s in made.steps] == ["convert", "quantise" if recipe == "w8a8" else "write"]
-    outcome = OPENVINO.run(made, job.contract, images(job), space=job.space, tick=quiet)
+    outcome = OPENVINO.run(made, job.contract, images(job), space=job.space, on_progress=quiet)
     assert outcome.facts["precision"] == ("int8" if recipe == "w8a8" else "float32")
     found, exact = [np.load(path) for path in outcome.outputs], on_the_cpu(job, images(job))
     assert {o.shape for o in found} == {o.shape for o in exact}
@@ -273,36 +277,38 @@ def test_a_device_that_says_nothing_is_refused() -> None:
         judge([], arithmetic="float32")
 
 
-def test_a_float_network_is_no_int8(built: tuple[BuildJob, Built, Built]) -> None:
+def test_a_float_network_is_no_int8(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job, converted, _ = built
     claimed = replace(converted, facts={**converted.facts, "arithmetic": "int8"})
     with pytest.raises(RefusedError, match=r"Convolution '[^\n]* in f32.* and 1 more, not in int8$"):
-        OPENVINO.run(claimed, job.contract, images(job)[:1], space=job.space, tick=quiet)
+        OPENVINO.run(claimed, job.contract, images(job)[:1], space=job.space, on_progress=quiet)
 
 
 @pytest.mark.skipif("avx512_bf16" not in Path("/proc/cpuinfo").read_text(), reason="no bfloat16 in this CPU")
-def test_bfloat16_is_found_out(built: tuple[BuildJob, Built, Built], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_is_found_out(
+    built: tuple[BuildJob, CompiledModel, CompiledModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The trap: what the plugin does by itself on such a processor."""
     job, converted, _ = built
     monkeypatch.setattr(backend, "_HINT", None)
     with pytest.raises(RefusedError, match=r"in bf16.* not in float32$"):
-        OPENVINO.run(converted, job.contract, images(job)[:1], space=job.space, tick=quiet)
+        OPENVINO.run(converted, job.contract, images(job)[:1], space=job.space, on_progress=quiet)
 
 
-def test_further_devices_run_too(built: tuple[BuildJob, Built, Built]) -> None:
+def test_further_devices_run_too(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job, _, made = built
     two = replace(made, facts={**made.facts, "devices": ["CPU", "HETERO:CPU"]})
-    outcome = OPENVINO.run(two, job.contract, images(job)[:2], space=job.space, tick=quiet)
+    outcome = OPENVINO.run(two, job.contract, images(job)[:2], space=job.space, on_progress=quiet)
     assert list(outcome.others) == ["HETERO:CPU"]
     for ours, theirs in zip(outcome.outputs, outcome.others["HETERO:CPU"], strict=True):
         assert np.array_equal(np.load(ours), np.load(theirs))
 
 
-def test_a_missing_device_is_one_line(built: tuple[BuildJob, Built, Built]) -> None:
+def test_a_missing_device_is_one_line(built: tuple[BuildJob, CompiledModel, CompiledModel]) -> None:
     job, _, made = built
     elsewhere = replace(made, facts={**made.facts, "devices": ["NPU.9"]})
     with pytest.raises(ToolError, match=r"^OpenVINO finds no NPU.9 on this machine, only CPU[^\n]*$"):
-        OPENVINO.run(elsewhere, job.contract, images(job), space=job.space, tick=quiet)
+        OPENVINO.run(elsewhere, job.contract, images(job), space=job.space, on_progress=quiet)
 
 
 def test_an_unknown_operator_is_named(make_job: Callable[..., BuildJob]) -> None:
@@ -310,7 +316,7 @@ def test_an_unknown_operator_is_named(make_job: Callable[..., BuildJob]) -> None
     model.graph.output[0].name = "last"
     job = make_job(model, output="lowres")
     with pytest.raises(RefusedError, match=r"^net.onnx: OpenVINO does not take MaxUnpool-18$"):
-        OPENVINO.convert(job, tick=quiet)
+        OPENVINO.convert(job, on_progress=quiet)
 
 
 @pytest.mark.parametrize("keep", [pytest.param(700, id="truncated"), pytest.param(0, id="empty")])
@@ -318,45 +324,57 @@ def test_a_damaged_file_is_one_line(make_job: Callable[..., BuildJob], keep: int
     job = make_job(network("lowres"))
     job.onnx.write_bytes(job.onnx.read_bytes()[:keep])
     with pytest.raises(MosaicError, match=r"^net.onnx: OpenVINO cannot read it: [^\n]+$"):
-        OPENVINO.convert(job, tick=quiet)
+        OPENVINO.convert(job, on_progress=quiet)
 
 
-def test_a_damaged_artifact_is_one_line(built: tuple[BuildJob, Built, Built], tmp_path: Path) -> None:
+def test_a_damaged_artifact_is_one_line(
+    built: tuple[BuildJob, CompiledModel, CompiledModel], tmp_path: Path
+) -> None:
     job, _, made = built
     xml = (made.folder / "model.xml").read_bytes()
     (tmp_path / "model.xml").write_bytes(xml[: len(xml) // 2])
     (tmp_path / "model.bin").write_bytes(b"")
     with pytest.raises(MosaicError, match=r"^model.xml: OpenVINO cannot read it: [^\n]+$"):
-        OPENVINO.run(replace(made, folder=tmp_path), job.contract, images(job), space=job.space, tick=quiet)
+        OPENVINO.run(
+            replace(made, folder=tmp_path), job.contract, images(job), space=job.space, on_progress=quiet
+        )
 
 
-def test_calibration_must_be_finite_and_there(built: tuple[BuildJob, Built, Built], tmp_path: Path) -> None:
+def test_calibration_must_be_finite_and_there(
+    built: tuple[BuildJob, CompiledModel, CompiledModel], tmp_path: Path
+) -> None:
     job, converted, _ = built
     with pytest.raises(DataError, match="int8 needs calibration images"):
-        OPENVINO.build(replace(job, calibration=()), converted, tmp_path, tick=quiet)
+        OPENVINO.build(replace(job, calibration=()), converted, tmp_path, on_progress=quiet)
     np.save(tmp_path / "nan.npy", np.full((1, 3, HEIGHT, WIDTH), np.nan, np.float32))
     with pytest.raises(DataError, match=r"^calibration image nan.npy holds NaN or infinity$"):
-        OPENVINO.build(replace(job, calibration=(tmp_path / "nan.npy",)), converted, tmp_path, tick=quiet)
+        OPENVINO.build(
+            replace(job, calibration=(tmp_path / "nan.npy",)), converted, tmp_path, on_progress=quiet
+        )
 
 
-INT8 = Grid(bits=8, signed=True, symmetric=True, per_channel=True)
+INT8 = IntegerFormat(bits=8, signed=True, symmetric=True, per_channel=True)
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         pytest.param({"calibration": Calibration(method="entropy")}, "no calibration 'e", id="entropy"),
-        pytest.param({"activations": Grid(bits=16, signed=False, symmetric=False)}, "8 bits", id="16-bit"),
-        pytest.param({"weights": Grid(bits=8, signed=False, symmetric=False)}, "signed", id="weights"),
+        pytest.param(
+            {"activations": IntegerFormat(bits=16, signed=False, symmetric=False)}, "8 bits", id="16-bit"
+        ),
+        pytest.param(
+            {"weights": IntegerFormat(bits=8, signed=False, symmetric=False)}, "signed", id="weights"
+        ),
         pytest.param({"activations": INT8}, "one scale per tensor", id="per-channel"),
     ],
 )
 def test_what_nncf_cannot_do_is_no_recipe(
-    built: tuple[BuildJob, Built, Built], tmp_path: Path, changes: dict[str, Any], says: str
+    built: tuple[BuildJob, CompiledModel, CompiledModel], tmp_path: Path, changes: dict[str, Any], says: str
 ) -> None:
     job = replace(built[0], recipe=built[0].recipe.model_copy(update=changes))
     with pytest.raises(SpecError, match=f"^recipe int8 is not for OpenVINO: .*{says}"):
-        OPENVINO.build(job, built[1], tmp_path, tick=quiet)
+        OPENVINO.build(job, built[1], tmp_path, on_progress=quiet)
 
 
 @pytest.mark.parametrize(
@@ -383,7 +401,7 @@ def test_wrong_options_are_refused(own: dict[str, Any], asked: dict[str, str], s
     ],
 )
 def test_limits_end_a_build(
-    built: tuple[BuildJob, Built, Built],
+    built: tuple[BuildJob, CompiledModel, CompiledModel],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     limit: str,
@@ -392,10 +410,10 @@ def test_limits_end_a_build(
 ) -> None:
     monkeypatch.setattr(backend, limit, value)
     with pytest.raises(ToolError, match=rf"^openvino quantise: {says}[^\n]*openvino-quantise.log$"):
-        OPENVINO.build(built[0], built[1], tmp_path, tick=quiet)
+        OPENVINO.build(built[0], built[1], tmp_path, on_progress=quiet)
 
 
-def test_a_crash_ends_a_build(built: tuple[BuildJob, Built, Built], tmp_path: Path) -> None:
+def test_a_crash_ends_a_build(built: tuple[BuildJob, CompiledModel, CompiledModel], tmp_path: Path) -> None:
     """The child that calibrates is hit by SIGSEGV when it says how far it is."""
 
     def strike(share: float, text: str) -> None:
@@ -404,10 +422,12 @@ def test_a_crash_ends_a_build(built: tuple[BuildJob, Built, Built], tmp_path: Pa
                 os.kill(int(pid), signal.SIGSEGV)
 
     with pytest.raises(ToolError, match=r"^openvino quantise: killed by SIGSEGV[^\n]*$"):
-        OPENVINO.build(built[0], built[1], tmp_path, tick=strike)
+        OPENVINO.build(built[0], built[1], tmp_path, on_progress=strike)
 
 
-def test_nothing_reports_to_its_makers(built: tuple[BuildJob, Built, Built], tmp_path: Path) -> None:
+def test_nothing_reports_to_its_makers(
+    built: tuple[BuildJob, CompiledModel, CompiledModel], tmp_path: Path
+) -> None:
     function = "tests.backends.openvino.test_backend:loaded"
     found = call(Call(function, {}, 60, 4 * GIB, tmp_path / "log", tmp_path)).result["modules"]
     assert "openvino" in found
@@ -415,7 +435,7 @@ def test_nothing_reports_to_its_makers(built: tuple[BuildJob, Built, Built], tmp
     assert not [name for name in found if name.startswith(("openvino_telemetry", "torch"))]
 
 
-def loaded(request: dict[str, Any], tick: Any) -> dict[str, Any]:
+def loaded(request: dict[str, Any], on_progress: Any) -> dict[str, Any]:
     """The modules that a quantising child has (in a child process)."""
     from mosaic_deploy.backends.openvino.ir import bring_openvino
 

@@ -13,7 +13,7 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
-from mosaic_deploy.backends.oracle.outcome import Found, Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome, Found
 from mosaic_deploy.specs.precision import Precision
 
 TABLE = "fake"
@@ -60,7 +60,7 @@ def attempt(
     precision: Precision,
     devices: tuple[str, ...],
     scratch: Path,
-) -> tuple[Outcome, ...]:
+) -> tuple[CaseOutcome, ...]:
     """Litter the scratch folder, then do as the operator says; ``Tanh`` is not wrong on the new device."""
     assert not list(scratch.iterdir())
     (scratch / "litter").write_text(name)
@@ -72,13 +72,13 @@ def attempt(
     return tuple(_outcome(name, device, ops) for device in devices)
 
 
-def _outcome(name: str, device: str, ops: Sequence[str]) -> Outcome:
+def _outcome(name: str, device: str, ops: Sequence[str]) -> CaseOutcome:
     """The first operator's that does not run."""
     for op in ops:
         found: Found = "runs" if (op, device) == ("Tanh", "new") else FOUND.get(op, "fails-to-compile")
         if found != "runs":
-            return Outcome(name, device, found, f"no {op}")
-    return Outcome(name, device, "runs")
+            return CaseOutcome(name, device, found, f"no {op}")
+    return CaseOutcome(name, device, "runs")
 
 
 def _misbehave(op: str) -> None:

@@ -12,7 +12,7 @@ from mosaic_deploy.backends.oracle import fleet
 from mosaic_deploy.backends.oracle import registry as oracles
 from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.fleet import try_all
-from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.errors import ToolError, UsageError
 from mosaic_deploy.probing.sketch import Sketch
 from tests.backends.oracle import fake_compiler
@@ -33,20 +33,23 @@ def cases(*ops: str) -> list[Case]:
     return made
 
 
-def tried(tmp_path: Path, wanted: Sequence[Case], **options: object) -> dict[str, tuple[Outcome, ...]]:
+def tried(tmp_path: Path, wanted: Sequence[Case], **options: object) -> dict[str, tuple[CaseOutcome, ...]]:
     given = {"jobs": 1, "everywhere": False, "folder": tmp_path / "fleet"} | options
     results = try_all("fake", wanted, **given)  # type: ignore[arg-type]  # the tests' own options
     return {case.name: outcomes for case, outcomes in results}
 
 
-def found(outcomes: tuple[Outcome, ...]) -> list[tuple[str, str, str]]:
+def found(outcomes: tuple[CaseOutcome, ...]) -> list[tuple[str, str, str]]:
     return [(o.device, o.found, o.error) for o in outcomes]
 
 
 def test_outcomes_come_back_from_every_device(tmp_path: Path) -> None:
     news: list[tuple[int, str]] = []
     results = tried(
-        tmp_path, cases("Relu", "Tanh"), everywhere=True, tick=lambda count, name: news.append((count, name))
+        tmp_path,
+        cases("Relu", "Tanh"),
+        everywhere=True,
+        on_progress=lambda count, name: news.append((count, name)),
     )
     assert found(results["Relu 0"]) == [("old", "runs", ""), ("new", "runs", "")]
     assert found(results["Tanh 1"]) == [("old", "wrong", "no Tanh"), ("new", "runs", "")]
@@ -84,7 +87,7 @@ def test_batches_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_is_known_on_every_device_is_not_tried_again(tmp_path: Path) -> None:
-    old, new = Outcome("Relu 0", "old", "wrong"), Outcome("Relu 0", "new", "wrong")
+    old, new = CaseOutcome("Relu 0", "old", "wrong"), CaseOutcome("Relu 0", "new", "wrong")
     wanted = cases("Relu")
     assert tried(tmp_path, wanted, known={"Relu 0": (old, new)})["Relu 0"] == (new,)
     assert not list((tmp_path / "fleet").iterdir())

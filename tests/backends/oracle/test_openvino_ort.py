@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.fleet import try_all
-from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import load_compiler
 from mosaic_deploy.backends.ort import oracle
 from mosaic_deploy.gate.op_support.tables import load_table
@@ -80,7 +80,7 @@ def resize_symmetric(s: Sketch) -> None:
     s.node("Resize", [s.data(), None, None, sizes], mode="linear", coordinate_transformation_mode=mode)
 
 
-def outcomes(table: str, cases: list[Case], folder: Path) -> Mapping[str, Outcome]:
+def outcomes(table: str, cases: list[Case], folder: Path) -> Mapping[str, CaseOutcome]:
     """What came of each case, tried in a child process; one device."""
     tried = try_all(table, cases, jobs=1, everywhere=True, folder=folder)
     found = {case.name: one for case, (one,) in tried}

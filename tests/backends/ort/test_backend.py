@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mosaic_deploy.backends.ort import backend
 from mosaic_deploy.backends.ort.ort_file import Node, nodes, require_integers, require_portable
 from mosaic_deploy.backends.ort.run import _saturates
-from mosaic_deploy.backends.protocol import BuildJob, Built, File, Run, Space, Trial
+from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Run, TimingConfig, WorkDir
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import ModelError, RefusedError, SpecError, ToolError
 from mosaic_deploy.quantize.boundary import to_floats, to_integers
@@ -58,7 +58,7 @@ def a_job(folder: Path, model: onnx.ModelProto, *, recipe: str = "w8a8", **contr
         recipe=load_spec(QuantRecipe, recipe),
         calibration=tuple(paths[:3]),
         description={"model": "net", "classes": list(names)},
-        space=Space(folder / "scratch", folder / "logs"),
+        space=WorkDir(folder / "scratch", folder / "logs"),
     )
 
 
@@ -72,12 +72,12 @@ def images(job: BuildJob) -> tuple[Path, ...]:
     return tuple(sorted((job.space.scratch.parent / "images").iterdir()))
 
 
-def build(job: BuildJob, converted: Built | None = None) -> Built:
-    return ORT.build(job, converted, job.space.scratch.parent / "out", tick=quiet)
+def build(job: BuildJob, converted: CompiledModel | None = None) -> CompiledModel:
+    return ORT.build(job, converted, job.space.scratch.parent / "out", on_progress=quiet)
 
 
-def run(made: Built, job: BuildJob, inputs: tuple[Path, ...] | None = None) -> Run:
-    return ORT.run(made, job.contract, inputs or images(job), space=job.space, tick=quiet)
+def run(made: CompiledModel, job: BuildJob, inputs: tuple[Path, ...] | None = None) -> Run:
+    return ORT.run(made, job.contract, inputs or images(job), space=job.space, on_progress=quiet)
 
 
 def arrays(flight: Run) -> list[NDArray[Any]]:
@@ -103,22 +103,22 @@ def exact(job: BuildJob) -> list[NDArray[Any]]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, Built]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, CompiledModel]:
     """One network of full size logits, quantised."""
     job = a_job(tmp_path_factory.mktemp("built"), network("logits"))
     return job, build(job)
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, Built]:
+def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, CompiledModel]:
     """The same in float."""
     job = a_job(tmp_path_factory.mktemp("converted"), network("logits"), recipe="fp32")
-    made = ORT.convert(job, tick=quiet)
+    made = ORT.convert(job, on_progress=quiet)
     assert made is not None
     return job, made
 
 
-def test_a_build_makes_every_file(built: tuple[BuildJob, Built]) -> None:
+def test_a_build_makes_every_file(built: tuple[BuildJob, CompiledModel]) -> None:
     job, made = built
     assert made.files == (
         File("model.qdq.onnx", "qdq-onnx"),
@@ -136,7 +136,7 @@ def test_a_build_makes_every_file(built: tuple[BuildJob, Built]) -> None:
     assert "nothing was run" in npu["note"]
 
 
-def test_the_list_of_operators_is_that_of_the_file(built: tuple[BuildJob, Built]) -> None:
+def test_the_list_of_operators_is_that_of_the_file(built: tuple[BuildJob, CompiledModel]) -> None:
     _, made = built
     lines = (made.folder / "required_operators_and_types.config").read_text().splitlines()
     assert [line[0] for line in lines].count("#") == 1
@@ -146,7 +146,7 @@ def test_the_list_of_operators_is_that_of_the_file(built: tuple[BuildJob, Built]
     assert '"float"' not in listed
 
 
-def test_raw_pixels_are_the_quantised_input(built: tuple[BuildJob, Built]) -> None:
+def test_raw_pixels_are_the_quantised_input(built: tuple[BuildJob, CompiledModel]) -> None:
     job, made = built
     source: Any = made.facts["input"]
     assert (source["dtype"], source["shape"]) == ("uint8", [1, HEIGHT, WIDTH, 3])
@@ -160,7 +160,7 @@ def test_raw_pixels_are_the_quantised_input(built: tuple[BuildJob, Built]) -> No
         assert value.type == "tensor(uint8)"
 
 
-def test_the_file_says_how_to_feed_it(built: tuple[BuildJob, Built]) -> None:
+def test_the_file_says_how_to_feed_it(built: tuple[BuildJob, CompiledModel]) -> None:
     job, made = built
     stored = onnxruntime.InferenceSession(str(made.folder / "model.ort")).get_modelmeta()
     told = json.loads(stored.custom_metadata_map[METADATA_KEY])
@@ -170,7 +170,7 @@ def test_the_file_says_how_to_feed_it(built: tuple[BuildJob, Built]) -> None:
     assert {p.key: json.loads(p.value) for p in qdq.metadata_props} == {METADATA_KEY: expected}
 
 
-def test_nothing_is_left_in_float(built: tuple[BuildJob, Built]) -> None:
+def test_nothing_is_left_in_float(built: tuple[BuildJob, CompiledModel]) -> None:
     _, made = built
     found = nodes(made.folder / "model.ort")
     ops = {node.op for node in found}
@@ -180,7 +180,7 @@ def test_nothing_is_left_in_float(built: tuple[BuildJob, Built]) -> None:
     assert made.facts["nodes"] == len(found)
 
 
-def test_what_runs_is_what_the_file_lists(built: tuple[BuildJob, Built], tmp_path: Path) -> None:
+def test_what_runs_is_what_the_file_lists(built: tuple[BuildJob, CompiledModel], tmp_path: Path) -> None:
     job, made = built
     options = onnxruntime.SessionOptions()
     options.enable_profiling = True
@@ -193,7 +193,7 @@ def test_what_runs_is_what_the_file_lists(built: tuple[BuildJob, Built], tmp_pat
     assert sorted(ran) == sorted(node.op for node in nodes(made.folder / "model.ort"))
 
 
-def test_it_computes_what_the_quantised_graph_says(built: tuple[BuildJob, Built]) -> None:
+def test_it_computes_what_the_quantised_graph_says(built: tuple[BuildJob, CompiledModel]) -> None:
     job, made = built
     flight = run(made, job)
     source: Any = made.facts["input"]
@@ -211,7 +211,7 @@ def test_it_computes_what_the_quantised_graph_says(built: tuple[BuildJob, Built]
     assert flight.steps[0].seconds > 0
 
 
-def test_it_sees_the_image(built: tuple[BuildJob, Built], tmp_path: Path) -> None:
+def test_it_sees_the_image(built: tuple[BuildJob, CompiledModel], tmp_path: Path) -> None:
     """A negated image gives another map: the agreement above is not that of constants."""
     job, made = built
     first = images(job)[0]
@@ -220,15 +220,15 @@ def test_it_sees_the_image(built: tuple[BuildJob, Built], tmp_path: Path) -> Non
     assert (plain.argmax(3) == other.argmax(3)).mean() < 0.9
 
 
-def test_the_manifest_is_enough(built: tuple[BuildJob, Built], tmp_path: Path) -> None:
+def test_the_manifest_is_enough(built: tuple[BuildJob, CompiledModel], tmp_path: Path) -> None:
     job, made = built
     shutil.copytree(made.folder, tmp_path / "moved")
-    again = Built(tmp_path / "moved", made.files, (), json.loads(json.dumps(made.facts)))
+    again = CompiledModel(tmp_path / "moved", made.files, (), json.loads(json.dumps(made.facts)))
     before, after = (arrays(run(what, job)) for what in (made, again))
     assert all((a == b).all() for a, b in zip(before, after, strict=True))
 
 
-def test_conversion_loses_nothing(converted: tuple[BuildJob, Built]) -> None:
+def test_conversion_loses_nothing(converted: tuple[BuildJob, CompiledModel]) -> None:
     job, made = converted
     flight = run(made, job)
     for found, expected in zip(arrays(flight), exact(job), strict=True):
@@ -238,7 +238,7 @@ def test_conversion_loses_nothing(converted: tuple[BuildJob, Built]) -> None:
     assert made.facts["input"]["scale"] is None  # type: ignore[index]  # facts are of any kind
 
 
-def test_fp32_keeps_what_was_converted(converted: tuple[BuildJob, Built]) -> None:
+def test_fp32_keeps_what_was_converted(converted: tuple[BuildJob, CompiledModel]) -> None:
     job, made = converted
     kept = build(job, made)
     assert kept.folder != made.folder
@@ -246,7 +246,7 @@ def test_fp32_keeps_what_was_converted(converted: tuple[BuildJob, Built]) -> Non
     assert kept.facts == made.facts
 
 
-def test_fp16_is_refused(converted: tuple[BuildJob, Built]) -> None:
+def test_fp16_is_refused(converted: tuple[BuildJob, CompiledModel]) -> None:
     job, made = converted
     with pytest.raises(SpecError, match=r"^recipe fp16: [^\n]* take w8a8 or fp32$"):
         build(replace(job, recipe=load_spec(QuantRecipe, "fp16")), made)
@@ -302,7 +302,7 @@ def test_a_small_operator_in_float_is_named(make_job: Callable[..., BuildJob]) -
     assert not any(name.startswith("Conv") for name in outside)
 
 
-def test_blocked_layouts_are_refused(converted: tuple[BuildJob, Built], tmp_path: Path) -> None:
+def test_blocked_layouts_are_refused(converted: tuple[BuildJob, CompiledModel], tmp_path: Path) -> None:
     job, made = converted
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "model.ort")
@@ -331,9 +331,9 @@ def test_gates_say_no(node: Node, says: str) -> None:
         require_integers((node,), file="f")
 
 
-def test_time_gives_every_run(built: tuple[BuildJob, Built]) -> None:
+def test_time_gives_every_run(built: tuple[BuildJob, CompiledModel]) -> None:
     job, made = built
-    timing = ORT.time(made, Trial(images(job)[0], warm_up=2, runs=5, threads=1), space=job.space)
+    timing = ORT.time(made, TimingConfig(images(job)[0], warm_up=2, runs=5, threads=1), space=job.space)
     assert len(timing.seconds) == 5
     assert all(0 < seconds < 5 for seconds in timing.seconds)
     assert 1 << 20 < timing.peak_bytes < 400 << 20
@@ -341,7 +341,7 @@ def test_time_gives_every_run(built: tuple[BuildJob, Built]) -> None:
     assert timing.hot_spots == ()
 
 
-def test_a_damaged_file_is_one_line(built: tuple[BuildJob, Built], tmp_path: Path) -> None:
+def test_a_damaged_file_is_one_line(built: tuple[BuildJob, CompiledModel], tmp_path: Path) -> None:
     job, made = built
     for held in (b"", (made.folder / "model.ort").read_bytes()[:2000]):
         (tmp_path / "model.ort").write_bytes(held)
@@ -354,12 +354,12 @@ def test_a_truncated_graph_is_one_line(make_job: Callable[..., BuildJob]) -> Non
     job = make_job(network("lowres"), output="lowres")
     job.onnx.write_bytes(job.onnx.read_bytes()[:700])
     with pytest.raises(ModelError, match=r"^net.onnx: cannot be read or run: [^\n]+$"):
-        ORT.convert(job, tick=quiet)
+        ORT.convert(job, on_progress=quiet)
     with pytest.raises(ModelError, match=r"^net.onnx: cannot be read or run: [^\n]+$"):
         build(job)
 
 
-def test_a_crash_is_one_line(built: tuple[BuildJob, Built], tmp_path: Path) -> None:
+def test_a_crash_is_one_line(built: tuple[BuildJob, CompiledModel], tmp_path: Path) -> None:
     job, made = built
     many = tuple(tmp_path / f"{index}.npy" for index in range(2000))
     for path in many:
@@ -372,7 +372,7 @@ def test_a_crash_is_one_line(built: tuple[BuildJob, Built], tmp_path: Path) -> N
                 os.kill(int(child), signal.SIGSEGV)
 
     with pytest.raises(ToolError, match=r"^ort-run: killed by SIGSEGV[^\n]*ort-run.log$"):
-        ORT.run(made, job.contract, many, space=job.space, tick=shoot)
+        ORT.run(made, job.contract, many, space=job.space, on_progress=shoot)
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,10 @@ def test_a_crash_is_one_line(built: tuple[BuildJob, Built], tmp_path: Path) -> N
     ],
 )
 def test_limits_hold(
-    built: tuple[BuildJob, Built], monkeypatch: pytest.MonkeyPatch, limits: dict[str, float], says: str
+    built: tuple[BuildJob, CompiledModel],
+    monkeypatch: pytest.MonkeyPatch,
+    limits: dict[str, float],
+    says: str,
 ) -> None:
     job, made = built
     for name, value in limits.items():
@@ -391,7 +394,7 @@ def test_limits_hold(
     with pytest.raises(ToolError, match=rf"^ort-run: {says}[^\n]*$"):
         run(made, job)
     with pytest.raises(ToolError, match=rf"^ort-time: {says}[^\n]*$"):
-        ORT.time(made, Trial(images(job)[0], 1, 1, 1), space=job.space)
+        ORT.time(made, TimingConfig(images(job)[0], 1, 1, 1), space=job.space)
 
 
 def test_a_cut_sum_is_noticed() -> None:

@@ -15,7 +15,7 @@ import onnx.parser
 import pytest
 from numpy.typing import NDArray
 
-from mosaic_deploy.backends.protocol import BuildJob, Built, Run, Space, Trial
+from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, Run, TimingConfig, WorkDir
 from mosaic_deploy.backends.qnn import backend
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import ModelError, RefusedError, SpecError, ToolError
@@ -130,7 +130,7 @@ def a_job(
         recipe=load_spec(QuantRecipe, recipe),
         calibration=tuple(paths[:3]),
         description={"model": "net"},
-        space=Space(folder / "scratch", folder / "logs"),
+        space=WorkDir(folder / "scratch", folder / "logs"),
     )
 
 
@@ -138,13 +138,13 @@ def images(job: BuildJob) -> tuple[Path, ...]:
     return tuple(sorted((job.space.scratch.parent / "images").iterdir()))
 
 
-def build(job: BuildJob) -> Built:
-    return QNN.build(job, None, job.space.scratch.parent / "out", tick=quiet)
+def build(job: BuildJob) -> CompiledModel:
+    return QNN.build(job, None, job.space.scratch.parent / "out", on_progress=quiet)
 
 
-def run(made: Built, job: BuildJob, inputs: tuple[Path, ...], scratch: Path | None = None) -> Run:
-    space = Space(scratch or job.space.scratch, job.space.logs)
-    return QNN.run(made, job.contract, inputs, space=space, tick=quiet)
+def run(made: CompiledModel, job: BuildJob, inputs: tuple[Path, ...], scratch: Path | None = None) -> Run:
+    space = WorkDir(scratch or job.space.scratch, job.space.logs)
+    return QNN.run(made, job.contract, inputs, space=space, on_progress=quiet)
 
 
 def quiet(share: float, text: str) -> None:
@@ -162,13 +162,13 @@ def on_the_cpu(path: Path, feeds: list[NDArray[Any]]) -> list[NDArray[Any]]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, Built]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, CompiledModel]:
     """One network of full size logits, compiled for two architectures that compute differently."""
     job = a_job(tmp_path_factory.mktemp("built"), network("logits"), arch="68,v75")
     return job, build(job)
 
 
-def test_a_build_makes_every_file(built: tuple[BuildJob, Built]) -> None:
+def test_a_build_makes_every_file(built: tuple[BuildJob, CompiledModel]) -> None:
     job, made = built
     assert [(f.path, f.kind) for f in made.files] == [
         ("model.qdq.onnx", "qdq-onnx"),
@@ -188,7 +188,7 @@ def test_a_build_makes_every_file(built: tuple[BuildJob, Built]) -> None:
         assert str(job.space.scratch.parent).encode() not in (made.folder / file.path).read_bytes()
 
 
-def test_the_files_describe_themselves(built: tuple[BuildJob, Built]) -> None:
+def test_the_files_describe_themselves(built: tuple[BuildJob, CompiledModel]) -> None:
     job, made = built
     for name in ("model.qdq.onnx", "v68/model_ctx.onnx", "v75/model_ctx.onnx"):
         stated = {
@@ -201,7 +201,7 @@ def test_the_files_describe_themselves(built: tuple[BuildJob, Built]) -> None:
     onnx.checker.check_model(onnx.load(made.folder / "model.qdq.onnx"))
 
 
-def test_raw_pixels_are_the_quantised_input(built: tuple[BuildJob, Built]) -> None:
+def test_raw_pixels_are_the_quantised_input(built: tuple[BuildJob, CompiledModel]) -> None:
     job, made = built
     source: Any = made.facts["input"]
     assert source["dtype"] == "uint8"
@@ -233,7 +233,7 @@ def test_a_mean_between_two_pixels_loses_none(make_job: Callable[..., BuildJob])
     assert (to_integers(job.contract.normalise(pixels), source) == pixels).all()
 
 
-def test_the_simulator_agrees_with_the_quantised_graph(built: tuple[BuildJob, Built]) -> None:
+def test_the_simulator_agrees_with_the_quantised_graph(built: tuple[BuildJob, CompiledModel]) -> None:
     job, made = built
     flight = run(made, job, images(job))
     source: Any = made.facts["input"]
@@ -256,7 +256,7 @@ def test_the_simulator_agrees_with_the_quantised_graph(built: tuple[BuildJob, Bu
         assert len(flight.others["v68"]) == len(images(job))
 
 
-def test_the_simulator_sees_the_image(built: tuple[BuildJob, Built]) -> None:
+def test_the_simulator_sees_the_image(built: tuple[BuildJob, CompiledModel]) -> None:
     """A negated image gives another map: the agreement above is not that of constants."""
     job, made = built
     first = images(job)[0]
@@ -270,9 +270,9 @@ def test_the_simulator_sees_the_image(built: tuple[BuildJob, Built]) -> None:
     assert flight.facts["simulation"] == {"v75": compared}
 
 
-def test_the_simulators_hot_spots_are_no_latency(built: tuple[BuildJob, Built]) -> None:
+def test_the_simulators_hot_spots_are_no_latency(built: tuple[BuildJob, CompiledModel]) -> None:
     job, made = built
-    timing = QNN.time(made, Trial(images(job)[0], warm_up=1, runs=1, threads=1), space=job.space)
+    timing = QNN.time(made, TimingConfig(images(job)[0], warm_up=1, runs=1, threads=1), space=job.space)
     assert timing.seconds == ()
     assert timing.facts["ran_on"] == "Hexagon simulator, v75 context binary"
     assert "latency" in str(timing.facts["note"])
@@ -283,21 +283,23 @@ def test_the_simulators_hot_spots_are_no_latency(built: tuple[BuildJob, Built]) 
     assert all("OpId" not in name and "cycles" not in name for name, _ in timing.hot_spots)
 
 
-def test_a_profile_has_a_time_limit(built: tuple[BuildJob, Built], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_profile_has_a_time_limit(
+    built: tuple[BuildJob, CompiledModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, made = built
     monkeypatch.setattr(backend, "_PROFILE_S", 0.01)
     with pytest.raises(ToolError, match=r"^profile: ran longer than 0.01 s[^\n]*$"):
-        QNN.time(made, Trial(images(job)[0], warm_up=1, runs=1, threads=1), space=job.space)
+        QNN.time(made, TimingConfig(images(job)[0], warm_up=1, runs=1, threads=1), space=job.space)
 
 
 @pytest.mark.parametrize("recipe", [pytest.param("fp16", id="fp16"), pytest.param("fp32", id="fp32")])
-def test_floats_are_refused(built: tuple[BuildJob, Built], recipe: str) -> None:
+def test_floats_are_refused(built: tuple[BuildJob, CompiledModel], recipe: str) -> None:
     job, _ = built
     with pytest.raises(SpecError, match=rf"^recipe {recipe} keeps floats: [^\n]*take w8a8 or w8a16$"):
         build(replace(job, recipe=load_spec(QuantRecipe, recipe)))
 
 
-def test_a_damaged_binary_is_one_line(built: tuple[BuildJob, Built], tmp_path: Path) -> None:
+def test_a_damaged_binary_is_one_line(built: tuple[BuildJob, CompiledModel], tmp_path: Path) -> None:
     job, made = built
     shutil.copytree(made.folder, tmp_path / "copy")
     binary = tmp_path / "copy" / "v75" / "model_ctx_qnn.bin"
@@ -310,7 +312,7 @@ def test_a_damaged_binary_is_one_line(built: tuple[BuildJob, Built], tmp_path: P
 
 
 def test_sixteen_bits_are_closer_than_eight(
-    built: tuple[BuildJob, Built], make_job: Callable[..., BuildJob]
+    built: tuple[BuildJob, CompiledModel], make_job: Callable[..., BuildJob]
 ) -> None:
     job = make_job(network("logits"), recipe="w8a16")
     fine = build(job)
@@ -377,7 +379,9 @@ def test_not_a_number_is_one_line(make_job: Callable[..., BuildJob]) -> None:
         build(job)
 
 
-def test_the_compiler_knows_what_the_target_says(built: tuple[BuildJob, Built], tmp_path: Path) -> None:
+def test_the_compiler_knows_what_the_target_says(
+    built: tuple[BuildJob, CompiledModel], tmp_path: Path
+) -> None:
     known = {69, 73, 79, 81}
     assert known | {68, 75} == set(load_spec(TargetSpec, "dsp").options["known_archs"])  # type: ignore[arg-type]
     jobs = [

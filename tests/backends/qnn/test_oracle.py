@@ -18,12 +18,12 @@ from mosaic_deploy.backends.oracle.compare import (
     IN_SINGLE,
     NoReferenceError,
     Tolerance,
+    compare_outputs,
     reference,
     said,
-    weigh,
 )
 from mosaic_deploy.backends.oracle.fleet import try_all
-from mosaic_deploy.backends.oracle.qdq import Quantised, quantise, recipe_of
+from mosaic_deploy.backends.oracle.qdq import Quantized, quantize, recipe_of
 from mosaic_deploy.backends.oracle.registry import load_compiler
 from mosaic_deploy.backends.qnn.quantize import _fuse, _insert
 from mosaic_deploy.gate.op_support.tables import load_table
@@ -129,16 +129,16 @@ def test_it_is_the_table_s_tool() -> None:
     assert set(COMPILER.devices(everywhere=False)) < set(table.devices)
 
 
-def quantised(draw: Callable[[Sketch], object], precision: Precision, scratch: Path) -> Quantised:
+def quantized(draw: Callable[[Sketch], object], precision: Precision, scratch: Path) -> Quantized:
     case = a_case(draw, precision)
     model = case.model.SerializeToString()
     recipe = recipe_of(precision)
-    return quantise(model, case.feeds, prepare=_fuse, insert=_insert, recipe=recipe, scratch=scratch)
+    return quantize(model, case.feeds, prepare=_fuse, insert=_insert, recipe=recipe, scratch=scratch)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("w8a8", "uint8"), ("w8a16", "uint16")])
 def test_a_case_is_quantised_at_both_ends(precision: Precision, dtype: str, tmp_path: Path) -> None:
-    made = quantised(add, precision, tmp_path)
+    made = quantized(add, precision, tmp_path)
     model = onnx.load_from_string(made.model)
     assert [node.op_type for node in model.graph.node] == [
         "DequantizeLinear", "DequantizeLinear", "Add", "QuantizeLinear",
@@ -153,32 +153,32 @@ def test_a_case_is_quantised_at_both_ends(precision: Precision, dtype: str, tmp_
 
 
 def test_what_only_moves_data_is_quantised_as_in_a_network(tmp_path: Path) -> None:
-    made = quantised(split, "w8a8", tmp_path)
+    made = quantized(split, "w8a8", tmp_path)
     assert [end.dtype for end in made.outputs] == ["uint8", "uint8"]
     assert len(set(made.scales)) == 1
 
 
 def test_floats_may_differ_by_their_tolerance() -> None:
     wanted = (np.linspace(0, 1, 11, dtype=np.float32),)
-    assert weigh(wanted, (wanted[0] + 0.009,), tolerance=IN_HALF).right
-    off = weigh(wanted, (wanted[0] + 0.011,), tolerance=IN_HALF)
+    assert compare_outputs(wanted, (wanted[0] + 0.009,), tolerance=IN_HALF).right
+    off = compare_outputs(wanted, (wanted[0] + 0.011,), tolerance=IN_HALF)
     assert not off.right
     assert off.difference == pytest.approx(0.011, rel=1e-3)
-    assert not weigh(wanted, (wanted[0] + 0.009,), tolerance=IN_SINGLE).right
+    assert not compare_outputs(wanted, (wanted[0] + 0.009,), tolerance=IN_SINGLE).right
 
 
 def test_eight_bits_may_differ_by_two_steps() -> None:
     wanted = (np.array([0.0, 10.0, 20.0]),)
     for steps, right in ((2.0, True), (2.1, False)):
         given = (wanted[0] + [0.0, steps * 0.5, 0.0],)
-        assert weigh(wanted, given, tolerance=EIGHT_BITS, scales=(0.5,)).right is right
+        assert compare_outputs(wanted, given, tolerance=EIGHT_BITS, scales=(0.5,)).right is right
 
 
 def test_what_storing_the_inputs_costs_is_spared() -> None:
     feeds = {"x": np.array([1000.0, -1000.0])}
     tolerance = Tolerance(0.01, rounding=2.0**-10)
-    assert weigh((np.array([0.1]),), (np.array([0.9]),), tolerance=tolerance, feeds=feeds).right
-    assert not weigh((np.array([0.1]),), (np.array([1.2]),), tolerance=tolerance, feeds=feeds).right
+    assert compare_outputs((np.array([0.1]),), (np.array([0.9]),), tolerance=tolerance, feeds=feeds).right
+    assert not compare_outputs((np.array([0.1]),), (np.array([1.2]),), tolerance=tolerance, feeds=feeds).right
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_what_storing_the_inputs_costs_is_spared() -> None:
     ],
 )
 def test_these_are_wrong(wanted: NDArray[Any], given: NDArray[Any]) -> None:
-    assert weigh((wanted,), (wanted.copy(),), tolerance=IN_HALF).right
-    found = weigh((wanted,), (given,), tolerance=IN_HALF)
+    assert compare_outputs((wanted,), (wanted.copy(),), tolerance=IN_HALF).right
+    found = compare_outputs((wanted,), (given,), tolerance=IN_HALF)
     assert not found.right
     assert found.difference > 0
     assert found.error
@@ -202,8 +202,8 @@ def test_these_are_wrong(wanted: NDArray[Any], given: NDArray[Any]) -> None:
 
 def test_the_worst_output_counts() -> None:
     fine, bad = np.array([0.0, 1.0]), np.array([0.0, 2.0])
-    assert not weigh((fine, fine, fine), (fine, bad, fine), tolerance=IN_HALF).right
-    assert not weigh((fine,), (fine, fine), tolerance=IN_HALF).right
+    assert not compare_outputs((fine, fine, fine), (fine, bad, fine), tolerance=IN_HALF).right
+    assert not compare_outputs((fine,), (fine, fine), tolerance=IN_HALF).right
 
 
 def test_a_model_that_onnx_runtime_refuses_has_no_reference() -> None:

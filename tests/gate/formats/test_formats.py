@@ -11,7 +11,7 @@ import pytest
 
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.gate.formats.registry import FORMATS, find_format
-from mosaic_deploy.gate.report import Culprit, GateReport, Judged, Verified
+from mosaic_deploy.gate.report import GateReport, ModelResult, Reproducer, Verified
 from mosaic_deploy.gate.verdict import Item
 from tests.gate.gate_models import here, hostile, verdict, violation, waiver
 
@@ -21,7 +21,7 @@ def render(name: str, report: GateReport, folder: Path) -> str:
 
 
 def of(*items: Item, limit: float | None = None) -> GateReport:
-    return GateReport((Judged("nets/a.onnx", (verdict(*items, limit=limit),)),))
+    return GateReport((ModelResult("nets/a.onnx", (verdict(*items, limit=limit),)),))
 
 
 REFUSED = Item(violation(source="model.py:2", error="no kernel"), deployed=True)
@@ -41,7 +41,7 @@ def test_no_control_character_reaches_a_terminal(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", FORMATS)
 def test_names_that_are_no_text_can_be_written(name: str, tmp_path: Path) -> None:
     report = GateReport(
-        (Judged("nets/\udcff.onnx", (verdict(REFUSED),)), Judged("\udcff", (), "\udcff: bad"))
+        (ModelResult("nets/\udcff.onnx", (verdict(REFUSED),)), ModelResult("\udcff", (), "\udcff: bad"))
     )
     render(name, report, tmp_path).encode()
 
@@ -61,7 +61,7 @@ def test_every_format_shows_what_is_waived(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"text"}))
 def test_every_format_tells_of_unusable_models(name: str, tmp_path: Path) -> None:
-    text = render(name, GateReport((Judged("bad.onnx", (), "bad.onnx: cut short"),)), tmp_path)
+    text = render(name, GateReport((ModelResult("bad.onnx", (), "bad.onnx: cut short"),)), tmp_path)
     assert "cut short" in text
 
 
@@ -188,8 +188,8 @@ def test_markdown_says_the_gate_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_every_format_says_what_the_compiler_refuses(name: str, tmp_path: Path) -> None:
-    culprit = Culprit("part.onnx", ("neck.act",), ("Mish",), "dies at finalise")
+    culprit = Reproducer("part.onnx", ("neck.act",), ("Mish",), "dies at finalise")
     heard = Verified("dsp", "tool 1", "refused", "fails-to-compile on v68", (culprit,))
-    report = GateReport((Judged("net.onnx", (), verified=(heard,)),))
+    report = GateReport((ModelResult("net.onnx", (), verified=(heard,)),))
     text = find_format(name)(report, here(tmp_path))
     assert all(word in text for word in ("neck.act", "part.onnx", "dies at finalise", "v68"))

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mosaic_deploy.gate.formats.registry import find_format
-from mosaic_deploy.gate.report import GateReport, Judged
+from mosaic_deploy.gate.report import GateReport, ModelResult
 from mosaic_deploy.gate.verdict import Item
 from tests.gate.gate_models import here, hostile, verdict, violation
 
@@ -151,7 +151,7 @@ def test_a_hostile_report_is_sound_sarif(tmp_path: Path) -> None:
 
 
 def test_a_clean_report_is_sound_sarif(tmp_path: Path) -> None:
-    log = render(GateReport((Judged("a.onnx", (verdict(),)),)), tmp_path)
+    log = render(GateReport((ModelResult("a.onnx", (verdict(),)),)), tmp_path)
     assert list(problems(log)) == []
     assert log["runs"][0]["results"] == []
 
@@ -172,7 +172,7 @@ def test_a_clean_report_is_sound_sarif(tmp_path: Path) -> None:
 )
 def test_the_check_says_no(way: tuple[str | int, ...], value: object, tmp_path: Path) -> None:
     items = (Item(violation(), deployed=True), Item(violation(rule="other"), deployed=True))
-    log: Any = render(GateReport((Judged("a.onnx", (verdict(*items),)),)), tmp_path)
+    log: Any = render(GateReport((ModelResult("a.onnx", (verdict(*items),)),)), tmp_path)
     assert list(problems(log)) == []
     place = log
     for key in way[:-1]:
@@ -215,7 +215,7 @@ def test_waivers_are_suppressions_and_known_ones_unchanged(tmp_path: Path) -> No
 
 
 def prints(items: list[Item], folder: Path) -> list[str]:
-    results = render(GateReport((Judged("a.onnx", (verdict(*items),)),)), folder)["runs"][0]["results"]
+    results = render(GateReport((ModelResult("a.onnx", (verdict(*items),)),)), folder)["runs"][0]["results"]
     return [r["partialFingerprints"]["primaryLocationLineHash"] for r in results]
 
 

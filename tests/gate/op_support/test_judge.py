@@ -235,7 +235,7 @@ def test_constants_are_folded_away(htp: OpTable, tmp_path: Path) -> None:
     assert report.nodes == 2
 
 
-def quantised(scale: float, *, op: str, domain: str, dtype: str) -> str:
+def quantized(scale: float, *, op: str, domain: str, dtype: str) -> str:
     return f"""g ({dtype}[1,8,16,16] image) => ({dtype}[1,8,h,w] y)
         <float s = {{0.5}}, {dtype} z = {{128}}, float t = {{{scale}}}> {{
             a = {domain}DequantizeLinear(image, s, z)
@@ -259,7 +259,7 @@ HALVED = "AveragePool <kernel_shape = [4, 4], strides = [4, 4]>"
 def test_a_quantised_model_is_judged_by_its_integers(
     htp: OpTable, tmp_path: Path, domain: str, scale: float, found: str
 ) -> None:
-    text = quantised(scale, op=HALVED, domain=domain, dtype="uint8")
+    text = quantized(scale, op=HALVED, domain=domain, dtype="uint8")
     report = check(read(text, tmp_path), table=htp, precision="float")
     failing = [v for v in report.violations if v.level != "unknown"]
     assert [(v.level, v.found) for v in failing] == ([("silent-wrong", found)] if found else [])

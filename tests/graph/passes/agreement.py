@@ -75,7 +75,7 @@ def agrees(step: Pass, model: onnx.ModelProto, *, changes: int = 1) -> Applied:
     assert model.SerializeToString() == given
     assert applied.modified == changes
     found = error(model, applied.model)
-    assert found <= (0 if step.moves else 1e-5 if step.exact else 2e-3), found
+    assert found <= (0 if step.bit_exact else 1e-5 if step.exact else 2e-3), found
     for kind in ("input", "output"):
         old, new = ([v.SerializeToString() for v in getattr(m.graph, kind)] for m in (model, applied.model))
         assert old == new

@@ -1,7 +1,7 @@
 """Does a hostile model get a verdict or one clear error? Asked in a process that may die of it.
 
 ``Judge`` starts ``python -m tests.graph.reader.fuzz_judge``, which reads paths of models line by line
-and answers with one JSON object per line; whoever asks watches its memory and its time. """
+and answers with one JSON object per line; whoever asks watches its memory and its time."""
 
 from __future__ import annotations
 

@@ -107,9 +107,9 @@ def seeds() -> tuple[Seed, ...]:
     first, zero = np.zeros((3, 8, 8), np.float32), np.zeros((), np.int64)
     branches = _parsed(_BRANCHES.replace(", float[1,3,8,8] start", ""), first=first, turns0=zero)
     weight = np.arange(108, dtype=np.int8).reshape(4, 3, 3, 3)
-    quantised = _parsed(_QDQ, weight=weight, wide=np.uint16(7), factors=np.array([1, 1, 4, 4], np.float32))
+    quantized = _parsed(_QDQ, weight=weight, wide=np.uint16(7), factors=np.array([1, 1, 4, 4], np.float32))
     function = onnx.parser.parse_model(_FUNCTION)
-    models = {"conv": conv, "block": block, "branches": branches, "qdq": quantised, "function": function}
+    models = {"conv": conv, "block": block, "branches": branches, "qdq": quantized, "function": function}
     plain = (Seed(name, model.SerializeToString()) for name, model in models.items())
     return (*plain, _external(conv))
 

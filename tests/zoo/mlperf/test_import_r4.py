@@ -292,9 +292,9 @@ def packed(model: Any) -> bytes:
 
 def other_network() -> Any:
     """Make a whole TFLite file of one addition on an image of the right shape."""
-    quantised = schema.QuantizationParametersT(scale=[1 / 127.5], zeroPoint=[128])
+    quantized = schema.QuantizationParametersT(scale=[1 / 127.5], zeroPoint=[128])
     tensors = [
-        schema.TensorT(shape=[1, 512, 512, 3], type=schema.TensorType.UINT8, quantization=quantised, name=n)
+        schema.TensorT(shape=[1, 512, 512, 3], type=schema.TensorType.UINT8, quantization=quantized, name=n)
         for n in ("image", "out")
     ]
     add = schema.OperatorT(

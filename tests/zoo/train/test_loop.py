@@ -53,7 +53,7 @@ def data(tmp_path: Path) -> FileDataset:
 
 def run_in(folder: Path, data: FileDataset, config: TrainConfig = CONFIG) -> Run:
     torch.manual_seed(0)
-    pool = read_pool(data, 1.0, tick=lambda: None)
+    pool = read_pool(data, 1.0, on_progress=lambda: None)
     return Run(
         net=Net(),
         scores=lambda net, x: net(x),

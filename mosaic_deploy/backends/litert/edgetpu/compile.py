@@ -11,13 +11,13 @@ from pathlib import Path
 from mosaic_deploy._version import __version__
 from mosaic_deploy.backends.litert import child_calls
 from mosaic_deploy.backends.litert.child_calls import work
-from mosaic_deploy.backends.protocol import BuildJob, Built, File, Step
+from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Step
 from mosaic_deploy.errors import RefusedError, SpecError, ToolError
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toml import nearest
 from mosaic_deploy.workers.call import call, run_program
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 
 _COMPILE_S = 1800
 _MAPPED = "Mapped to Edge TPU"
@@ -35,7 +35,7 @@ def table_path(target: TargetSpec) -> Path:
     return folder / f"{name}.toml"
 
 
-def compile_further(job: BuildJob, built: Built, *, tick: Tick) -> Built:
+def compile_further(job: BuildJob, built: CompiledModel, *, on_progress: OnProgress) -> CompiledModel:
     """Hold the file against the table, and compile it where the compiler is here.
 
     ``facts`` say under ``compiled`` whether it was, and if not, why: the table is documentation, not proof.
@@ -47,7 +47,7 @@ def compile_further(job: BuildJob, built: Built, *, tick: Tick) -> Built:
     model = built.folder / built.files[0].path
     request = {"model": str(model), "table": str(table_path(job.target))}
     checking = work(job.space, "edgetpu.operators:check", request)
-    checked = call(checking, tick=lambda s, text: tick(0.2 * s, text))
+    checked = call(checking, on_progress=lambda s, text: on_progress(0.2 * s, text))
     step = Step("check operators", "mosaic-deploy", __version__, checked.seconds, checked.peak_bytes)
     facts = {**built.facts, "operators": checked.result["operators"], "may_stay": checked.result["may_stay"]}
     built = replace(built, steps=(*built.steps, step), facts=facts)
@@ -58,7 +58,7 @@ def compile_further(job: BuildJob, built: Built, *, tick: Tick) -> Built:
     return _compile(job, built, program)
 
 
-def _compile(job: BuildJob, built: Built, program: str) -> Built:
+def _compile(job: BuildJob, built: CompiledModel, program: str) -> CompiledModel:
     model = built.folder / built.files[0].path
     folder = Path(tempfile.mkdtemp(prefix="compiler-", dir=job.space.scratch)).resolve()
     log = job.space.logs.resolve() / f"{program}.log"

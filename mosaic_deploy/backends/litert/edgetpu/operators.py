@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.errors import RefusedError, SpecError
 from mosaic_deploy.specs.toml import read_toml
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _INTEGERS = ("INT8", "UINT8", "INT16", "INT32")
@@ -168,7 +168,7 @@ CONSTRAINTS: dict[str, tuple[str, Callable[[Node], bool]]] = {
 """Name in the table -> what the constraint says, and whether a node keeps it."""
 
 
-def check(request: JsonObject, _tick: Tick) -> JsonObject:
+def check(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     """Hold every operator of ``request["model"]`` against the ``table`` (a TOML file).
 
     Returns:

@@ -28,7 +28,7 @@ from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.backends.litert.gpu import precision, vulkan
 from mosaic_deploy.backends.litert.gpu.c_api import PRECISIONS, OnGpu, StatusError
 from mosaic_deploy.errors import ModelError, RefusedError, ToolError
-from mosaic_deploy.workers.progress import Tick
+from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _LIBRARY = "libLiteRtWebGpuAccelerator.so"
@@ -55,7 +55,7 @@ def environment(scratch: Path) -> dict[str, str]:
     return vulkan.environment(scratch)
 
 
-def predict(request: JsonObject, tick: Tick) -> JsonObject:
+def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Run ``request["model"]`` on each of ``inputs`` (.npy) into ``outputs`` (.npy).
 
     ``input`` and ``output`` state name, shape, dtype, scale and zero point of the file's tensors; where there
@@ -77,11 +77,11 @@ def predict(request: JsonObject, tick: Tick) -> JsonObject:
     for index, (image, place) in enumerate(pairs):
         found = _run(network, feed(np.load(image, allow_pickle=False), source))
         np.save(place, scores(found, result), allow_pickle=False)
-        tick((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
+        on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
     return facts
 
 
-def time(request: JsonObject, tick: Tick) -> JsonObject:
+def time(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Run ``request["model"]`` on ``input_file`` ``warm_up`` + ``runs`` times, in ``precision``.
 
     Returns:
@@ -97,7 +97,7 @@ def time(request: JsonObject, tick: Tick) -> JsonObject:
         begun = clock.perf_counter()
         _run(network, values)
         seconds.append(clock.perf_counter() - begun)
-        tick((index + 1) / rounds, f"run {index + 1} of {rounds}")
+        on_progress((index + 1) / rounds, f"run {index + 1} of {rounds}")
     return {**facts, "seconds": seconds[request["warm_up"] :]}
 
 

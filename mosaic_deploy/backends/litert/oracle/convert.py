@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.backends.litert import convert as conversion
 from mosaic_deploy.backends.litert import flatbuffer, rewrites
-from mosaic_deploy.backends.oracle.compare import Arrays, Tolerance, Weighed, said, weigh
+from mosaic_deploy.backends.oracle.compare import Arrays, Comparison, Tolerance, compare_outputs, said
 from mosaic_deploy.errors import ModelError
 
 if TYPE_CHECKING:
@@ -202,13 +202,15 @@ def compared(
     tolerance: Tolerance,
     feeds: Mapping[str, NDArray[Any]],
     scales: Sequence[float | None] = (),
-) -> Weighed:
+) -> Comparison:
     """Weigh what a file gave against the model's outputs, in either layout where both are possible."""
     laid = [_alike(wanted, given) for wanted, given in zip(expected, actual, strict=True)]
     best = [
         min(
             (
-                weigh([wanted], [values], tolerance=tolerance, feeds=feeds, scales=scales[i : i + 1])
+                compare_outputs(
+                    [wanted], [values], tolerance=tolerance, feeds=feeds, scales=scales[i : i + 1]
+                )
                 for values in ways
             ),
             key=lambda found: (not found.right, found.difference),
@@ -218,7 +220,7 @@ def compared(
     return max(
         best,
         key=lambda found: (not found.right, found.difference),
-        default=Weighed(right=True, difference=0.0),
+        default=Comparison(right=True, difference=0.0),
     )
 
 

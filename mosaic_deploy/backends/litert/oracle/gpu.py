@@ -38,7 +38,7 @@ from mosaic_deploy.backends.oracle.compare import (
     said,
     with_work,
 )
-from mosaic_deploy.backends.oracle.outcome import Found, Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome, Found
 from mosaic_deploy.errors import MosaicError, ToolError
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.workers.call import GIB
@@ -95,10 +95,10 @@ def attempt(
     precision: Precision,  # noqa: ARG001  # there is one
     devices: tuple[str, ...],
     scratch: Path,
-) -> tuple[Outcome, ...]:
+) -> tuple[CaseOutcome, ...]:
     """Convert, run on the accelerator in float32 and in float16, and compare."""
     found = _tried(model, feeds, scratch)
-    return tuple(Outcome(name, device, *found) for device in devices)
+    return tuple(CaseOutcome(name, device, *found) for device in devices)
 
 
 _Answer = tuple[Found, str, float | None]

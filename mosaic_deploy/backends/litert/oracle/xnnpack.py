@@ -28,7 +28,7 @@ from mosaic_deploy.backends.oracle.compare import (
     reference,
     said,
 )
-from mosaic_deploy.backends.oracle.outcome import Found, Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome, Found
 from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.workers.call import GIB
@@ -76,10 +76,10 @@ def attempt(
     precision: Precision,
     devices: tuple[str, ...],
     scratch: Path,
-) -> tuple[Outcome, ...]:
+) -> tuple[CaseOutcome, ...]:
     """Convert, quantise if asked to, run on XNNPACK, and compare."""
     found = _tried(model, feeds, precision, scratch)
-    return tuple(Outcome(name, device, *found) for device in devices)
+    return tuple(CaseOutcome(name, device, *found) for device in devices)
 
 
 _Answer = tuple[Found, str, float | None]
@@ -129,18 +129,18 @@ def _as_integers(
         return "runs", "", found.difference
     try:
         with convert.working_in(path.parent):
-            made = flatbuffer.load(quantize._quantised(path, ranges, _RECIPE))
+            made = flatbuffer.load(quantize._quantized(path, ranges, _RECIPE))
     except (RuntimeError, ValueError) as err:
         raise convert.NotMadeError(f"ai-edge-quantizer: {said(err)}") from err
     rewrites.integer_ids(made)
     quantize._refuse_floats(made)
-    quantised = path.with_name("int8.tflite")
-    flatbuffer.save(made, quantised)
-    network = _Network(quantised)
+    quantized = path.with_name("int8.tflite")
+    flatbuffer.save(made, quantized)
+    network = _Network(quantized)
     given = network.run(values, expected)
     scales = network.scales
     found = convert.compared(expected, given, tolerance=allowed, feeds=feeds, scales=scales)
-    plain = plainly(quantised, values, expected)
+    plain = plainly(quantized, values, expected)
     kernels = convert.compared(plain, given, tolerance=EIGHT_BITS, feeds=feeds, scales=scales)
     if not found.right:
         whose = "ai-edge-quantizer" if kernels.right else "XNNPACK"

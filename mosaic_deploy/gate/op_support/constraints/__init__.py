@@ -15,14 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mosaic_deploy.gate.op_support.constraints import _axes, _inputs, _quantised, _shapes, _values, _windows
+from mosaic_deploy.gate.op_support.constraints import _axes, _inputs, _quantized, _shapes, _values, _windows
 from mosaic_deploy.gate.op_support.constraints._constraint import Breach, Constraint
 
 __all__ = ["CONSTRAINTS", "Breach", "Constraint"]
 
 CONSTRAINTS: Mapping[str, Constraint] = {
     found.name: found
-    for subject in (_shapes, _inputs, _windows, _axes, _values, _quantised)
+    for subject in (_shapes, _inputs, _windows, _axes, _values, _quantized)
     for found in vars(subject).values()
     if isinstance(found, Constraint)
 }

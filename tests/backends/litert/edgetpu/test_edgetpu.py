@@ -11,7 +11,7 @@ import pytest
 
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.backends.litert.edgetpu import operators
-from mosaic_deploy.backends.protocol import BuildJob, Built
+from mosaic_deploy.backends.protocol import BuildJob, CompiledModel
 from mosaic_deploy.errors import RefusedError, SpecError, ToolError
 from mosaic_deploy.specs.root import spec_root
 from tests.backends.litert.test_backend import TFLITE, a_job, agreement, build, quiet, run
@@ -25,28 +25,28 @@ def edge_job(folder: Path, head: str = "lowres") -> BuildJob:
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, Built]:
+def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, CompiledModel]:
     """A job, and its float network."""
     job = edge_job(tmp_path_factory.mktemp("edge"))
-    made = TFLITE.convert(job, tick=quiet)
+    made = TFLITE.convert(job, on_progress=quiet)
     assert made is not None
     return job, made
 
 
 @pytest.fixture(scope="module")
-def made(converted: tuple[BuildJob, Built]) -> Built:
+def made(converted: tuple[BuildJob, CompiledModel]) -> CompiledModel:
     """Files for an Edge TPU, without its compiler."""
     return build(*converted)
 
 
 @pytest.fixture
-def edge_file(made: Built) -> Path:
+def edge_file(made: CompiledModel) -> Path:
     """A file that an Edge TPU takes."""
     return made.folder / "model.tflite"
 
 
 def test_an_edge_tpu_file_is_integers_that_coral_documents(
-    converted: tuple[BuildJob, Built], made: Built
+    converted: tuple[BuildJob, CompiledModel], made: CompiledModel
 ) -> None:
     model = flatbuffer.load(made.folder / "model.tflite")
     assert flatbuffer.floats(model) == []
@@ -90,10 +90,10 @@ def put_compiler(folder: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_compiler_is_used_where_it_is(
-    converted: tuple[BuildJob, Built], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    converted: tuple[BuildJob, CompiledModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_compiler(tmp_path / "bin", "well", monkeypatch)
-    made = TFLITE.build(*converted, tmp_path, tick=quiet)
+    made = TFLITE.build(*converted, tmp_path, on_progress=quiet)
     assert [(f.path, f.ships) for f in made.files] == [
         ("model.tflite", False),
         ("model_edgetpu.tflite", True),
@@ -113,7 +113,7 @@ def test_the_compiler_is_used_where_it_is(
     ],
 )
 def test_the_compilers_bad_news(
-    converted: tuple[BuildJob, Built],
+    converted: tuple[BuildJob, CompiledModel],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     how: str,
@@ -122,7 +122,7 @@ def test_the_compilers_bad_news(
 ) -> None:
     put_compiler(tmp_path / "bin", how, monkeypatch)
     with pytest.raises(error, match=says) as caught:
-        TFLITE.build(*converted, tmp_path, tick=quiet)
+        TFLITE.build(*converted, tmp_path, on_progress=quiet)
     assert "\n" not in str(caught.value)
 
 

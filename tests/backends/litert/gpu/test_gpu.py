@@ -100,7 +100,7 @@ def test_the_whole_graph_runs_on_the_gpu(folder: Path, tmp_path: Path, name: str
     heard: list[float] = []
     made = call(
         replace(job(tmp_path, PREDICT, request), environment=accelerator.environment(tmp_path)),
-        tick=lambda share, text: heard.append(share),
+        on_progress=lambda share, text: heard.append(share),
     )
     operators = flatbuffer.load(folder / f"{name}.tflite").subgraphs[0].operators
     assert made.result["nodes"] == len(operators)
@@ -179,10 +179,10 @@ def test_a_graph_that_is_taken_in_part_is_refused(folder: Path, tmp_path: Path, 
         on_gpu(tmp_path, request, function)
 
 
-def falls_back(request: dict[str, Any], tick: Any) -> dict[str, Any]:
+def falls_back(request: dict[str, Any], on_progress: Any) -> dict[str, Any]:
     """Be the real child, but let LiteRT use the CPU too, so that it compiles whatever it is given."""
     c_api.ACCELERATORS |= 1
-    return accelerator.predict(request, tick)
+    return accelerator.predict(request, on_progress)
 
 
 @needs_gpu
@@ -238,7 +238,7 @@ def test_a_crash_is_one_line(folder: Path, tmp_path: Path) -> None:
         call(replace(work, environment=accelerator.environment(tmp_path)))
 
 
-def crashes(request: dict[str, Any], tick: Any) -> dict[str, Any]:
+def crashes(request: dict[str, Any], on_progress: Any) -> dict[str, Any]:
     """Be the real child, and meet the signal after the first image."""
     return accelerator.predict(request, lambda share, text: os.kill(os.getpid(), signal.SIGSEGV))
 
@@ -253,7 +253,7 @@ def test_a_gpu_that_is_busy_for_long_is_waited_for(folder: Path, tmp_path: Path)
         on_gpu(tmp_path, {**request, "patience": 5}, f"{__name__}:is_busy")
 
 
-def is_busy(request: dict[str, Any], tick: Any) -> dict[str, Any]:
+def is_busy(request: dict[str, Any], on_progress: Any) -> dict[str, Any]:
     """Be the real child, whose second image is not ready when it is first read."""
     read, ticks = c_api.Runtime._lock, [0.0]
     c_api.IMPATIENT_S = request["patience"]

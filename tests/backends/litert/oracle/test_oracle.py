@@ -13,7 +13,7 @@ from mosaic_deploy.backends.litert.oracle import convert, gpu, xnnpack
 from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.compare import IN_SINGLE
 from mosaic_deploy.backends.oracle.fleet import try_all
-from mosaic_deploy.backends.oracle.outcome import Outcome
+from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.probing.sketch import Sketch
 from mosaic_deploy.specs.precision import Precision
 from tests.graph.passes.agreement import image, number, random
@@ -42,7 +42,7 @@ def convolved(precision: Precision = "float") -> Case:
     return case("Conv", drawn, precision)
 
 
-def tried(table: str, wanted: Sequence[Case], tmp_path: Path) -> dict[str, Outcome]:
+def tried(table: str, wanted: Sequence[Case], tmp_path: Path) -> dict[str, CaseOutcome]:
     results = try_all(table, wanted, jobs=1, everywhere=True, folder=tmp_path / "fleet")
     return {case.name: outcome for case, (outcome,) in results}
 

@@ -11,7 +11,7 @@ import pytest
 from mosaic_deploy.gate.op_support import constraints
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS, Breach
 from mosaic_deploy.gate.op_support.constraints._constraint import constraint
-from mosaic_deploy.graph.facts import Attribute, Grid, Node, Tensor
+from mosaic_deploy.graph.facts import Attribute, Node, QuantParams, Tensor
 from tests.gate.op_support.constraints.judging import node
 
 TESTS = Path(__file__).parent
@@ -55,7 +55,7 @@ def hostile(draw: Random) -> Node:
     def tensor(i: int) -> Tensor:
         shape = None if draw.random() < 0.2 else tuple(draw.choices((0, 1, 2, 7), k=draw.randint(0, 6)))
         held = draw.choice((None, np.zeros(0), np.array(-5), np.array([3.5, -1.0]), np.full((2, 2), 2)))
-        grid = draw.choice((None, Grid("uint8", None, None), Grid("int8", 0.0, 300)))
+        grid = draw.choice((None, QuantParams("uint8", None, None), QuantParams("int8", 0.0, 300)))
         return Tensor(
             f"t{i}", draw.choice(("float32", "int64", "", "bool")), shape, held is not None, held, grid
         )

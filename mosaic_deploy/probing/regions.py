@@ -41,7 +41,7 @@ class Point:
     rank: int
     elements: Mapping[str, tuple[Element, ...]]
     """Each attribute's value as a list."""
-    tells: Mapping[str, bool | None]
+    discriminators: Mapping[str, bool | None]
     """Whether each constraint of the operator's forms holds; None where that is not certain."""
     found: Mapping[str, str]
     """By device."""
@@ -74,8 +74,8 @@ class Box:
             kinds=self.kinds | {point.kind},
             ranks=self.ranks | {point.rank},
             limits=limits,
-            holds=frozenset(t for t in self.holds if point.tells[t]),
-            broken=frozenset(t for t in self.broken if point.tells[t] is False),
+            holds=frozenset(t for t in self.holds if point.discriminators[t]),
+            broken=frozenset(t for t in self.broken if point.discriminators[t] is False),
         )
 
 
@@ -96,7 +96,9 @@ class Tried:
                 ("form", point.form), ("sort", point.sort),
             ]  # fmt: skip
             facts += [
-                ("holds" if held else "broken", t) for t, held in point.tells.items() if held is not None
+                ("holds" if held else "broken", t)
+                for t, held in point.discriminators.items()
+                if held is not None
             ]
             for name, elements in point.elements.items():
                 self._values.setdefault(name, set()).update(elements)
@@ -229,15 +231,17 @@ class Region:
 
     def seed(self, point: Point, *, full: bool) -> Box:
         """The smallest box that holds a point; ``full`` names in a refusal whatever can be named."""
-        tells = self.every if self.accepts or full else self.own
+        discriminators = self.every if self.accepts or full else self.own
         named = set(point.elements) if self.accepts or full else self.features & set(point.elements)
         return Box(
             accepts=self.accepts,
             kinds=frozenset({point.kind}),
             ranks=frozenset({point.rank}),
             limits={name: frozenset(point.elements[name]) for name in sorted(named)},
-            holds=frozenset(tell for tell in tells if point.tells[tell]),
-            broken=frozenset(t for t in tells if point.tells[t] is False and not self.accepts),
+            holds=frozenset(tell for tell in discriminators if point.discriminators[tell]),
+            broken=frozenset(
+                t for t in discriminators if point.discriminators[t] is False and not self.accepts
+            ),
         )
 
     def largest(self, todo: int) -> Box | None:

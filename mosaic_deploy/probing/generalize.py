@@ -10,10 +10,10 @@ from typing import Any, get_args
 import numpy as np
 
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
-from mosaic_deploy.gate.op_support.tables import Evidence, Limit, OpRule, Range, Verdict
+from mosaic_deploy.gate.op_support.tables import Evidence, Limit, OpRule, Outcome, Range
 from mosaic_deploy.graph.facts import Node
-from mosaic_deploy.probing.boxes import Box, Element, Kind, Point, Region
 from mosaic_deploy.probing.form import Form
+from mosaic_deploy.probing.regions import Box, Element, Kind, Point, Region
 from mosaic_deploy.probing.sketch import Value
 from mosaic_deploy.specs.precision import DType, Integers
 
@@ -27,7 +27,7 @@ _RUN = 3  # tested values that make a range
 _FREE = 4  # tested values that let an attribute that follows the shape be anything
 
 
-def shaped(region: Region, box: Box, op: str, verdict: Verdict, devices: tuple[str, ...]) -> Iterator[OpRule]:
+def shaped(region: Region, box: Box, op: str, verdict: Outcome, devices: tuple[str, ...]) -> Iterator[OpRule]:
     """The rules that a complete box becomes: one for each set of versions that came out alike.
 
     Args:
