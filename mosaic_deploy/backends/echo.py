@@ -113,7 +113,7 @@ class EchoBackend:
         }
         outcome = call(
             Call(
-                "mosaic_deploy.backends.echo:predict",
+                predict,
                 request,
                 timeout_s=600,
                 memory_bytes=4 * GIB,

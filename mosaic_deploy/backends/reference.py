@@ -59,7 +59,7 @@ def time(onnx: Path, trial: TimingConfig, *, space: WorkDir) -> Timing:
     }
     outcome = call(
         Call(
-            "mosaic_deploy.backends.reference:time_here",
+            time_here,
             request,
             timeout_s=_TIME_TIMEOUT_S,
             memory_bytes=_MEMORY,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.backends.protocol import Step
+from mosaic_deploy.build import export_child
 from mosaic_deploy.build.model_source import Model
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.output_kind import with_output
@@ -75,7 +76,7 @@ def write_float_graph(model: Model, folder: Path, logs: Path, *, on_progress: On
     }
     outcome = call(
         Call(
-            "mosaic_deploy.build.export_child:write",
+            export_child.write,
             request,
             timeout_s=_EXPORT_TIMEOUT_S,
             memory_bytes=_EXPORT_MEMORY,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mosaic_deploy.backends import reference
 from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.build.float_graph import Graph
 from mosaic_deploy.datasets.samples import FileDataset, Pixels
@@ -52,7 +53,7 @@ def predict(
     }
     outcome = call(
         Call(
-            "mosaic_deploy.backends.reference:predict",
+            reference.predict,
             request,
             timeout_s=_REFERENCE_TIMEOUT_S,
             memory_bytes=_REFERENCE_MEMORY,

@@ -49,7 +49,7 @@ def activations(model: onnx.ModelProto, feeds: Arrays, names: Collection[str], f
     np.savez(folder / "feeds.npz", allow_pickle=False, **given)
     call(
         Call(
-            "mosaic_deploy.graph.intermediates:compute",
+            compute,
             {"folder": str(folder.resolve())},
             timeout_s=_TIMEOUT_S,
             memory_bytes=_MEMORY_BYTES,

@@ -19,8 +19,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from threading import Event
 
-from mosaic_deploy.workers.child import GIB, PROGRAM, Call, Child, Outcome
+from mosaic_deploy.workers.child import GIB, Call, Child, Outcome
 from mosaic_deploy.workers.progress import OnProgress
+from mosaic_deploy.workers.worker import execute
 
 _POLL_MS = 100
 _STOP: ContextVar[Event | None] = ContextVar("stop", default=None)
@@ -96,7 +97,7 @@ def run_program(
     """
     request = {"argv": list(argv)}
     name = Path(argv[0]).name
-    return call(Call(PROGRAM, request, timeout_s, memory_bytes, log, cwd, {}, name))
+    return call(Call(execute, request, timeout_s, memory_bytes, log, cwd, {}, name))
 
 
 def free_bytes() -> int:

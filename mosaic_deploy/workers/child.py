@@ -14,15 +14,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NoReturn, final
+from types import MappingProxyType
+from typing import IO, Any, NoReturn, final
 
 from mosaic_deploy import errors
 from mosaic_deploy.errors import MosaicError, ToolError
-from mosaic_deploy.workers.worker import JsonObject, peak_bytes, resident_bytes
+from mosaic_deploy.workers.worker import JsonObject, Work, execute, peak_bytes, resident_bytes
 
 GIB = 1 << 30
-PROGRAM = "mosaic_deploy.workers.worker:execute"
-"""The one function that gives no answer, as another program takes its process over."""
 _CENSUS_S = 1.0
 _INHERITED = (
     "PATH",
@@ -62,10 +61,10 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 class Call:
     """One function to run in a process of its own."""
 
-    function: str
-    """``package.module:name`` of a ``worker.Work``."""
-    request: JsonObject
-    """Its argument; must survive JSON."""
+    function: Work
+    """A function of a module's top level, which the child finds by its name; heavy imports wait inside it."""
+    request: Mapping[str, Any]
+    """Its argument, which must survive JSON: a copy is kept, so later changes do not reach the child."""
     timeout_s: float
     memory_bytes: int
     """Most resident memory of the child and all that it starts."""
@@ -77,6 +76,17 @@ class Call:
     """Added to the few variables that children inherit, such as PATH; for example OMP_NUM_THREADS."""
     name: str = ""
     """What it does, for error texts; the function's name if empty."""
+
+    def __post_init__(self) -> None:
+        """Freeze the request; raises ``TypeError`` for what the child could not find or read."""
+        if "<" in self.function.__qualname__:
+            raise TypeError(f"{self.function.__qualname__} is not a function of a module's top level")
+        object.__setattr__(self, "request", MappingProxyType(json.loads(json.dumps(dict(self.request)))))
+
+    @property
+    def place(self) -> str:
+        """``package.module:name`` of the function."""
+        return f"{self.function.__module__}:{self.function.__qualname__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,7 @@ class Child:
         """
         self.news: tuple[float, str] | None = None
         self._job = job
-        self._name = job.name or job.function.partition(":")[2]
+        self._name = job.name or job.function.__name__
         self._buffer = b""
         self._answer: JsonObject = {}
         self._peak = 0
@@ -180,7 +190,7 @@ class Child:
             self._fail(f"killed by {signal.Signals(-code).name}")
         if code > 0:
             self._fail(f"ended with status {code}")
-        if "result" not in self._answer and self._job.function != PROGRAM:
+        if "result" not in self._answer and self._job.function is not execute:
             self._fail("ended without an answer")
         peak = max(self._peak, int(self._answer.get("peak", 0)))
         return Outcome(self._answer.get("result", {}), seconds, peak)
@@ -239,7 +249,7 @@ def last_words(log: Path, start: int = 0) -> str:
 
 def _as_file(job: Call) -> IO[bytes]:
     file = os.fdopen(os.memfd_create("request"), "w+b")
-    file.write(json.dumps({"function": job.function, "request": job.request}).encode())
+    file.write(json.dumps({"function": job.place, "request": dict(job.request)}).encode())
     file.seek(0)
     return file
 

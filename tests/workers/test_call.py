@@ -15,6 +15,9 @@ import pytest
 
 from mosaic_deploy.errors import ModelError, ToolError
 from mosaic_deploy.workers.call import GIB, Call, call, call_all, run_program
+from mosaic_deploy.workers.progress import OnProgress
+from mosaic_deploy.workers.worker import JsonObject
+from tests.workers import jobs_that_fail
 
 MakeCall = Callable[..., Call]
 
@@ -25,7 +28,7 @@ def make(tmp_path: Path) -> MakeCall:
 
     def make_call(name: str, *, timeout_s: float = 30, memory_bytes: int = 1 << 30, **request: Any) -> Call:
         return Call(
-            f"tests.workers.jobs_that_fail:{name}",
+            getattr(jobs_that_fail, name),
             request,
             timeout_s,
             memory_bytes,
@@ -99,7 +102,6 @@ def test_our_own_error_keeps_class_and_words(make: MakeCall) -> None:
         pytest.param("leaves", {"status": 7}, "leaves: ended with status 7; log", id="status"),
         pytest.param("leaves", {"status": 0}, "leaves: ended without an answer; log", id="silent"),
         pytest.param("no_json", {}, "no_json: the answer is not JSON", id="no-json"),
-        pytest.param("nowhere", {}, "nowhere: AttributeError", id="no-function"),
     ],
 )
 def test_failures_become_one_line(make: MakeCall, name: str, request_: dict[str, Any], why: str) -> None:
@@ -151,13 +153,31 @@ def test_one_failure_ends_the_others(make: MakeCall, tmp_path: Path) -> None:
     assert wait_for(lambda: all(gone(int(p)) for p in pids.read_text().split()), 2)
 
 
+def test_a_child_takes_functions_that_it_can_find(tmp_path: Path) -> None:
+    def inner(request: JsonObject, on_progress: OnProgress) -> JsonObject:
+        return {}
+
+    with pytest.raises(TypeError, match="inner is not a function of a module's top level"):
+        Call(inner, {}, 30, GIB, tmp_path / "log", tmp_path)
+
+
+def test_a_request_is_frozen_when_the_call_is_made(tmp_path: Path) -> None:
+    request = {"paths": ["a"]}
+    job = Call(jobs_that_fail.hangs, request, 30, GIB, tmp_path / "log", tmp_path)
+    request["paths"].append("b")
+    assert dict(job.request) == {"paths": ["a"]}
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        Call(jobs_that_fail.hangs, {"path": tmp_path}, 30, GIB, tmp_path / "log", tmp_path)
+
+
 PARENT = """
 import sys
 from pathlib import Path
 from mosaic_deploy.workers.call import Call, call_all
+from tests.workers.jobs_that_fail import hangs
 root = Path(sys.argv[1])
 jobs = [
-    Call("tests.workers.jobs_that_fail:hangs", {"pids": str(file)}, 60, 1 << 30, root / "log", root / "cwd")
+    Call(hangs, {"pids": str(file)}, 60, 1 << 30, root / "log", root / "cwd")
     for file in (root / "pids0", root / "pids1")
 ]
 try:

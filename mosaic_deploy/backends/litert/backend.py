@@ -20,8 +20,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
-from mosaic_deploy.backends.litert import run
-from mosaic_deploy.backends.litert.child_calls import MODEL, THREADS, record, step, words, work
+from mosaic_deploy.backends.litert import quantize, run
+from mosaic_deploy.backends.litert.child_calls import (
+    CONVERT_S,
+    MODEL,
+    QUANTIZE_S,
+    THREADS,
+    WRITE_S,
+    record,
+    step,
+    words,
+    work,
+)
+from mosaic_deploy.backends.litert.convert import convert
 from mosaic_deploy.backends.litert.edgetpu import compile as compiler
 from mosaic_deploy.backends.litert.gpu import accelerator as gpu
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Run, Timing, TimingConfig, WorkDir
@@ -103,7 +114,7 @@ class TfliteBackend:
             "fold": isinstance(job.recipe.activations, IntegerFormat),
             "image": str(job.calibration[0].resolve()) if job.calibration else None,
         }
-        made = call(work(job.space, "convert:convert", request), on_progress=on_progress)
+        made = call(work(job.space, convert, request, timeout_s=CONVERT_S), on_progress=on_progress)
         facts: dict[str, object] = {
             "input": {**made.result["input"], "pixels": made.result["pixels"]},
             "output": made.result["output"],
@@ -207,8 +218,8 @@ def _writing(job: BuildJob, source: CompiledModel, out: Path) -> Call:
         "key": METADATA_KEY,
     }
     if not isinstance(job.recipe.activations, IntegerFormat):
-        function = "halves" if job.recipe.weights == "float16" else "copy"
-        return work(job.space, f"quantize:{function}", request)
+        function = quantize.halves if job.recipe.weights == "float16" else quantize.copy
+        return work(job.space, function, request, timeout_s=WRITE_S)
     request |= {
         "calibration": [str(path.resolve()) for path in job.calibration],
         "recipe": job.recipe.model_dump(mode="json", by_alias=True),
@@ -217,7 +228,7 @@ def _writing(job: BuildJob, source: CompiledModel, out: Path) -> Call:
         "convolve_pools": bool(job.target.options.get("convolve_pools", False)),
         "threads": THREADS,
     }
-    return work(job.space, "quantize:integers", request)
+    return work(job.space, quantize.integers, request, timeout_s=QUANTIZE_S)
 
 
 def _pixels(contract: Contract) -> list[float] | None:

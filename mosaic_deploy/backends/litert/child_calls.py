@@ -8,34 +8,27 @@ from typing import Any
 
 from mosaic_deploy.backends.protocol import Step, WorkDir
 from mosaic_deploy.workers.call import GIB, Call, Outcome
-from mosaic_deploy.workers.worker import JsonObject
+from mosaic_deploy.workers.worker import JsonObject, Work
 
 MEMORY = 8 * GIB
-LIMITS_S = {
-    "float16:predict": 3600,
-    "convert:convert": 1800,
-    "edgetpu.operators:check": 300,
-    "gpu.accelerator:predict": 3600,
-    "gpu.accelerator:time": 1200,
-    "quantize:copy": 600,
-    "quantize:halves": 600,
-    "quantize:integers": 3600,
-    "xnnpack:predict": 3600,
-    "xnnpack:time": 1200,
-}
-"""Every function that runs in a child, and how long it may take."""
+CONVERT_S, QUANTIZE_S, WRITE_S, CHECK_S = 1800.0, 3600.0, 600.0, 300.0
+PREDICT_S, TIME_S = 3600.0, 1200.0
 THREADS = 2
 MODEL = "model.tflite"
 """What the file is called, in every folder."""
 
 
-def work(space: WorkDir, function: str, request: JsonObject, *, cwd: Path | None = None) -> Call:
-    """Ask for a function of ``LIMITS_S``; its log's name is its own."""
-    word = f"litert-{function.replace(':', '-').replace('.', '-')}"
+def work(
+    space: WorkDir, function: Work, request: JsonObject, *, timeout_s: float, cwd: Path | None = None
+) -> Call:
+    """Ask for a function of this room in a child; its log is named after the function's module and name."""
+    room = __name__.rpartition(".")[0]
+    module = function.__module__.removeprefix(f"{room}.").replace(".", "-")
+    word = f"litert-{module}-{function.__name__}".replace("_", "-")
     return Call(
-        f"mosaic_deploy.backends.litert.{function}",
+        function,
         request,
-        timeout_s=LIMITS_S[function],
+        timeout_s=timeout_s,
         memory_bytes=MEMORY,
         log=space.logs.resolve() / f"{word}.log",
         cwd=cwd or space.scratch.resolve() / word,

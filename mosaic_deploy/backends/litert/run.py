@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mosaic_deploy.backends.litert.child_calls import MODEL, THREADS, step, version, words, work
+from mosaic_deploy.backends.litert import float16, xnnpack
+from mosaic_deploy.backends.litert.child_calls import (
+    MODEL,
+    PREDICT_S,
+    THREADS,
+    TIME_S,
+    step,
+    version,
+    words,
+    work,
+)
 from mosaic_deploy.backends.litert.gpu import accelerator
 from mosaic_deploy.backends.protocol import CompiledModel, Run, Timing, TimingConfig, WorkDir
 from mosaic_deploy.errors import RefusedError
@@ -29,7 +39,9 @@ def on_xnnpack(
     """
     folder = Path(tempfile.mkdtemp(prefix="xnnpack-", dir=space.scratch)).resolve()
     request, outputs = _request(built, inputs, folder)
-    made = call(work(space, "xnnpack:predict", request, cwd=folder), on_progress=on_progress)
+    made = call(
+        work(space, xnnpack.predict, request, timeout_s=PREDICT_S, cwd=folder), on_progress=on_progress
+    )
     _require_whole(built, made.result)
     facts = {"ran_on": _cpu(), **{key: made.result[key] for key in ("precision", "nodes", "outside")}}
     return Run(outputs, (step("run", "ai-edge-litert", made),), facts, "xnnpack")
@@ -54,7 +66,7 @@ def on_gpu(
     folder = Path(tempfile.mkdtemp(prefix="gpu-", dir=space.scratch)).resolve()
     request, outputs = _request(built, inputs, folder)
     request["precision"] = _gpu_precision(built)
-    job = _with_driver(work(space, "gpu.accelerator:predict", request, cwd=folder), folder)
+    job = _with_driver(work(space, accelerator.predict, request, timeout_s=PREDICT_S, cwd=folder), folder)
     made = call(job, on_progress=lambda s, text: on_progress(0.1 + 0.7 * s, text))
     rounded = folder / "float16"
     emulated = tuple(rounded / path.name for path in outputs)
@@ -64,7 +76,7 @@ def on_gpu(
         "inputs": request["inputs"],
         "outputs": [str(path) for path in emulated],
     }
-    job = work(space, "float16:predict", request, cwd=rounded)
+    job = work(space, float16.predict, request, timeout_s=PREDICT_S, cwd=rounded)
     sixteen = call(job, on_progress=lambda s, text: on_progress(0.8 + 0.2 * s, text))
     steps = (
         step("run gpu", "ai-edge-litert", made),
@@ -89,10 +101,12 @@ def time(built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing
     }
     if built.facts["accelerator"] == "gpu":
         request["precision"] = _gpu_precision(built)
-        made = call(_with_driver(work(space, "gpu.accelerator:time", request, cwd=folder), folder))
+        made = call(
+            _with_driver(work(space, accelerator.time, request, timeout_s=TIME_S, cwd=folder), folder)
+        )
         facts = {"ran_on": _gpu(made), "software": made.result["software"]}
     else:
-        made = call(work(space, "xnnpack:time", request, cwd=folder))
+        made = call(work(space, xnnpack.time, request, timeout_s=TIME_S, cwd=folder))
         facts = {"ran_on": _cpu(), "outside": made.result["outside"]}
     facts |= {"threads": trial.threads, "precision": made.result["precision"]}
     return Timing(tuple(made.result["seconds"]), made.peak_bytes, facts)

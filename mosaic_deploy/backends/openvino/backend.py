@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
+from mosaic_deploy.backends.openvino import ir, quantize, run
 from mosaic_deploy.backends.protocol import (
     BuildJob,
     CompiledModel,
@@ -33,7 +34,7 @@ from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
 from mosaic_deploy.workers.progress import OnProgress
-from mosaic_deploy.workers.worker import JsonObject
+from mosaic_deploy.workers.worker import JsonObject, Work
 
 _TOOL = "openvino"
 _PACKAGES = ("openvino", "nncf")
@@ -114,7 +115,7 @@ class OpenVinoBackend:
             facts |= {"arithmetic": "int8", "pixel_grid": made.result["pixel_grid"]}
         else:
             request["half"] = job.recipe.weights == "float16"
-            made = call(_call(job.space, "ir:compress", request, _CONVERT_S), on_progress=on_progress)
+            made = call(_call(job.space, ir.compress, request, _CONVERT_S), on_progress=on_progress)
             step = _step("write", _TOOL, made)
             facts |= {"arithmetic": "float32"}
         facts |= {**_ports(made), "weights": _weights(job.recipe), "accelerators": True}
@@ -167,7 +168,7 @@ class OpenVinoBackend:
             "runs": trial.runs,
             "threads": trial.threads,
         }
-        outcome = call(_call(space, "run:time_here", request, _TIME_S))
+        outcome = call(_call(space, run.time_here, request, _TIME_S))
         facts: dict[str, object] = {
             "ran_on": f"OpenVINO {outcome.result['version']}, {device}",
             "threads": trial.threads,
@@ -184,7 +185,7 @@ def _convert(job: BuildJob, on_progress: OnProgress) -> CompiledModel:
         "layout": job.layout,
         "wanted": job.contract.layout,
     }
-    made = call(_call(job.space, "ir:convert", request, _CONVERT_S), on_progress=on_progress)
+    made = call(_call(job.space, ir.convert, request, _CONVERT_S), on_progress=on_progress)
     facts = {**_ports(made), "arithmetic": "float32", _DEVICES: ["CPU"], "accelerators": False}
     return CompiledModel(folder, _PARTS, (_step("convert", _TOOL, made),), facts)
 
@@ -198,7 +199,7 @@ def _quantize(job: BuildJob, request: JsonObject, on_progress: OnProgress) -> Ou
         "recipe": job.recipe.model_dump(mode="json", by_alias=True),
         "pixels": _pixels(job.contract),
     }
-    return call(_call(job.space, "quantize:quantise", asked, _QUANTISE_S), on_progress=on_progress)
+    return call(_call(job.space, quantize.quantize, asked, _QUANTISE_S), on_progress=on_progress)
 
 
 def _accelerators(built: CompiledModel, found: Sequence[str]) -> tuple[str, ...]:
@@ -223,7 +224,7 @@ def _predicting(
         "inputs": [str(path.resolve()) for path in inputs],
         "outputs": [str(path) for path in outputs],
     }
-    return _call(space, "run:predict", request, _RUN_S), outputs
+    return _call(space, run.predict, request, _RUN_S), outputs
 
 
 def _within(on_progress: OnProgress, start: float, size: float) -> OnProgress:
@@ -236,13 +237,12 @@ def _hint(device: str) -> str | None:
     return None if device.startswith(_ACCELERATORS) else _HINT
 
 
-def _call(space: WorkDir, function: str, request: JsonObject, timeout_s: float) -> Call:
-    name = f"openvino {function.partition(':')[2].removesuffix('_here')}"
+def _call(space: WorkDir, function: Work, request: JsonObject, timeout_s: float) -> Call:
+    name = f"openvino {function.__name__.removesuffix('_here')}"
     word = name.replace(" ", "-")
     cwd = Path(tempfile.mkdtemp(prefix=f"{word}-", dir=space.scratch)).resolve()
-    module = f"mosaic_deploy.backends.openvino.{function}"
     log = space.logs.resolve() / f"{word}.log"
-    return Call(module, request, timeout_s, _MEMORY, log, cwd, name=name)
+    return Call(function, request, timeout_s, _MEMORY, log, cwd, name=name)
 
 
 def _check_recipe(recipe: QuantRecipe) -> None:

@@ -21,6 +21,7 @@ from threading import Event
 from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import Compiler, load_compiler, module_of
+from mosaic_deploy.backends.oracle.serve import serve
 from mosaic_deploy.errors import ToolError
 from mosaic_deploy.workers.call import GIB, Call, call, stoppable
 
@@ -171,7 +172,7 @@ def _try_some(
         "cases": [{"stem": str(i), "name": case.name, "precision": case.precision} for i, case in cases],
     }
     job = Call(
-        "mosaic_deploy.backends.oracle.serve:serve",
+        serve,
         request,
         _BEGIN_S + setting.seconds * len(cases),
         setting.compiler.MEMORY_BYTES,

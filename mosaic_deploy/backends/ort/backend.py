@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
+from mosaic_deploy.backends.ort import convert, quantize, run
 from mosaic_deploy.backends.protocol import (
     BuildJob,
     CompiledModel,
@@ -35,7 +36,7 @@ from mosaic_deploy.specs.recipe import IntegerFormat
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
 from mosaic_deploy.workers.progress import OnProgress
-from mosaic_deploy.workers.worker import JsonObject
+from mosaic_deploy.workers.worker import JsonObject, Work
 
 _TOOL = "onnxruntime"
 _QUANTISE_S = 3600.0
@@ -132,7 +133,7 @@ class OrtBackend:
             "output": built.facts["output"],
             "threads": _THREADS,
         }
-        job = _call("run:predict", request, space, _SESSION_S + _IMAGE_S * len(inputs), "ort-run")
+        job = _call(run.predict, request, space, _SESSION_S + _IMAGE_S * len(inputs), "ort-run")
         outcome = call(job, on_progress=on_progress)
         result = outcome.result
         precision = str(built.facts["precision"])
@@ -157,7 +158,7 @@ class OrtBackend:
             "threads": trial.threads,
         }
         limit = _SESSION_S + _IMAGE_S * (trial.warm_up + trial.runs)
-        outcome = call(_call("run:time_here", request, space, limit, "ort-time"))
+        outcome = call(_call(run.time_here, request, space, limit, "ort-time"))
         facts: dict[str, object] = {
             "ran_on": f"ONNX Runtime {outcome.result['version']}, CPU",
             "threads": trial.threads,
@@ -169,7 +170,7 @@ class OrtBackend:
 def _float(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledModel:
     """Convert the float graph into a folder."""
     request = {**_ends(job), "onnx": str(job.onnx.resolve()), **_places(out)}
-    converting = _call("convert:convert_float", request, job.space, _CONVERT_S, "ort-convert")
+    converting = _call(convert.convert_float, request, job.space, _CONVERT_S, "ort-convert")
     outcome = call(converting, on_progress=on_progress)
     result = outcome.result
     on_progress(1.0, "converted")
@@ -195,10 +196,10 @@ def _quantized(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledMod
         "pixels": raw_pixels(job.contract),
         "threads": len(os.sched_getaffinity(0)),
     }
-    quantizing = _call("quantize:quantise", request, job.space, _QUANTISE_S, "ort-quantise")
+    quantizing = _call(quantize.quantize, request, job.space, _QUANTISE_S, "ort-quantise")
     first = call(quantizing, on_progress=lambda share, text: on_progress(0.9 * share, text))
     request = {"onnx": str(qdq), **_places(out), "integers": True}
-    second = call(_call("convert:to_ort", request, job.space, _CONVERT_S, "ort-convert"))
+    second = call(_call(convert.to_ort, request, job.space, _CONVERT_S, "ort-convert"))
     on_progress(1.0, "converted")
     facts = {
         "input": first.result["input"],
@@ -238,9 +239,9 @@ def _folder(space: WorkDir, prefix: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=prefix, dir=space.scratch.resolve()))
 
 
-def _call(function: str, request: JsonObject, space: WorkDir, timeout_s: float, name: str) -> Call:
+def _call(function: Work, request: JsonObject, space: WorkDir, timeout_s: float, name: str) -> Call:
     log, cwd = space.logs.resolve() / f"{name}.log", _folder(space, f"{name}-")
-    return Call(f"mosaic_deploy.backends.ort.{function}", request, timeout_s, _MEMORY, log, cwd, name=name)
+    return Call(function, request, timeout_s, _MEMORY, log, cwd, name=name)
 
 
 def _precision(job: BuildJob) -> str:

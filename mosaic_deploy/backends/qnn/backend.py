@@ -28,6 +28,9 @@ from mosaic_deploy.backends.protocol import (
     TimingConfig,
     WorkDir,
 )
+from mosaic_deploy.backends.qnn.compile import compile_context, write_dlc
+from mosaic_deploy.backends.qnn.profile import profile
+from mosaic_deploy.backends.qnn.quantize import quantize
 from mosaic_deploy.backends.qnn.simulator_fleet import Fleet, simulate_all
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.quantize.boundary import raw_pixels
@@ -38,7 +41,7 @@ from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.call import GIB, Call, call, call_all, free_bytes
 from mosaic_deploy.workers.progress import OnProgress
-from mosaic_deploy.workers.worker import JsonObject
+from mosaic_deploy.workers.worker import JsonObject, Work
 
 _TOOL = "onnxruntime-qnn"
 _QUANTISE_S = 3600
@@ -197,13 +200,10 @@ class QnnBackend:
             "input": built.facts["input"],
             "runs": _PROFILE_RUNS,
         }
-        function, log = (
-            "mosaic_deploy.backends.qnn.profile:profile",
-            space.logs.resolve() / "qnn-profile.log",
-        )
+        log = space.logs.resolve() / "qnn-profile.log"
         folder = Path(tempfile.mkdtemp(prefix="qnn-profile-", dir=space.scratch.resolve()))
         environment = {"OMP_NUM_THREADS": "1"}
-        outcome = call(Call(function, request, _PROFILE_S, _MEMORY, log, folder, environment, "profile"))
+        outcome = call(Call(profile, request, _PROFILE_S, _MEMORY, log, folder, environment, "profile"))
         counts = outcome.result["counts"]
         total = max(sum(count for _, count in counts), 1)
         facts: dict[str, object] = {
@@ -224,23 +224,20 @@ def _quantizing(job: BuildJob, qdq: Path, host: _Host) -> Call:
         "threads": host.cores,
         "description": dict(job.description),
     }
-    function = "mosaic_deploy.backends.qnn.quantize:quantise"
-    return _call(job, function, request, timeout_s=_QUANTISE_S, name="quantise")
+    return _call(job, quantize, request, timeout_s=_QUANTISE_S, name="quantise")
 
 
 def _compiling(job: BuildJob, qdq: Path, out: Path, arch: int) -> Call:
     request = {"qdq": str(qdq), "arch": arch, "out": str(out / f"v{arch}")}
-    function = "mosaic_deploy.backends.qnn.compile:compile_context"
-    return _call(job, function, request, timeout_s=_COMPILE_S, name=f"compile v{arch}")
+    return _call(job, compile_context, request, timeout_s=_COMPILE_S, name=f"compile v{arch}")
 
 
 def _dlc(job: BuildJob, qdq: Path, out: Path) -> Call:
     request = {"qdq": str(qdq), "out": str(out / "model.dlc")}
-    function = "mosaic_deploy.backends.qnn.compile:write_dlc"
-    return _call(job, function, request, timeout_s=_COMPILE_S, name="dlc")
+    return _call(job, write_dlc, request, timeout_s=_COMPILE_S, name="dlc")
 
 
-def _call(job: BuildJob, function: str, request: JsonObject, *, timeout_s: float, name: str) -> Call:
+def _call(job: BuildJob, function: Work, request: JsonObject, *, timeout_s: float, name: str) -> Call:
     word = f"qnn-{name.replace(' ', '-')}"
     log, cwd = job.space.logs.resolve() / f"{word}.log", job.space.scratch.resolve() / word
     return Call(function, request, timeout_s, _MEMORY, log, cwd, {"OMP_NUM_THREADS": "1"}, name)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mosaic_deploy.backends.qnn.simulator import simulate
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call_all
 from mosaic_deploy.workers.progress import OnProgress
@@ -90,7 +91,7 @@ def _job(fleet: Fleet, arch: int, inputs: Sequence[Path], images: range) -> Call
     word = f"v{arch}-{images.start}"
     _place(fleet, arch, Path()).mkdir(parents=True, exist_ok=True)
     return Call(
-        "mosaic_deploy.backends.qnn.simulator:simulate",
+        simulate,
         request,
         timeout_s=_SESSION_S + _IMAGE_S * len(chosen),
         memory_bytes=_MEMORY,

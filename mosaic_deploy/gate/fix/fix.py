@@ -18,6 +18,7 @@ from mosaic_deploy.gate.fix.pass_search import Goal, Taken, search
 from mosaic_deploy.gate.op_support.judge import check
 from mosaic_deploy.gate.op_support.tables import OpTable
 from mosaic_deploy.graph.passes import PASSES, Pass
+from mosaic_deploy.graph.passes.recheck import compare
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.workers.call import GIB, Call, call
 
@@ -31,7 +32,6 @@ NODE_TOLERANCE = 1e-5
 OUTPUT_TOLERANCE = 1e-4
 """The same for tensors behind others that it made, up to the outputs, where rounding has added up."""
 
-COMPARE = "mosaic_deploy.graph.passes.recheck:compare"
 TIMEOUT_S = 600.0
 MEMORY_BYTES = 8 * GIB
 _TENSORS = 64  # compared per pass, beside the outputs
@@ -157,7 +157,7 @@ def _errors(
     }
     outcome = call(
         Call(
-            COMPARE,
+            compare,
             request,
             timeout_s=TIMEOUT_S,
             memory_bytes=MEMORY_BYTES,

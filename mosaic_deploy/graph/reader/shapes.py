@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError, ToolError
-from mosaic_deploy.graph.reader import wire
+from mosaic_deploy.graph.reader import native, wire
 from mosaic_deploy.graph.reader.names import graphs
 from mosaic_deploy.workers.call import Call, call
 
@@ -66,7 +66,7 @@ def _natively(sketch: onnx.ModelProto, scratch: Path) -> bytes:
         "cpu_s": _CPU_S,
     }
     job = Call(
-        "mosaic_deploy.graph.reader.native:infer",
+        native.infer,
         request,
         timeout_s=_TIMEOUT_S,
         memory_bytes=_MEMORY,

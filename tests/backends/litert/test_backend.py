@@ -18,6 +18,7 @@ from onnx import helper
 
 from mosaic_deploy.backends import reference
 from mosaic_deploy.backends.litert import child_calls, flatbuffer, rewrites
+from mosaic_deploy.backends.litert import run as running
 from mosaic_deploy.backends.litert.gpu import accelerator
 from mosaic_deploy.backends.litert.xnnpack import feed
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, Run, TimingConfig, WorkDir
@@ -28,7 +29,6 @@ from mosaic_deploy.specs.metadata import METADATA_KEY
 from mosaic_deploy.specs.recipe import Calibration, QuantRecipe
 from mosaic_deploy.specs.registry import load_spec
 from mosaic_deploy.specs.target import TargetSpec
-from mosaic_deploy.workers import call as calls
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -397,7 +397,7 @@ def test_a_damaged_tflite_is_one_line(
     with pytest.raises((ModelError, ToolError)) as error:
         run(replace(made, folder=tmp_path), job)
     assert "\n" not in str(error.value)
-    assert "model.tflite" in str(error.value) or "tflite-run" in str(error.value)
+    assert "model.tflite" in str(error.value) or "litert-xnnpack" in str(error.value)
 
 
 def suicide(request: JsonObject, on_progress: OnProgress) -> JsonObject:
@@ -413,12 +413,10 @@ def test_a_crash_is_one_line(
     plain = call
 
     def crashing(what: Call, *, on_progress: OnProgress | None = None) -> Outcome:
-        return plain(
-            replace(what, function="tests.backends.litert.test_backend:suicide"), on_progress=on_progress
-        )
+        return plain(replace(what, function=suicide), on_progress=on_progress)
 
-    monkeypatch.setattr(calls, "call", crashing)
-    with pytest.raises(ToolError, match=r"^tflite-run-predict: killed by SIGSEGV[^\n]*log: [^\n]*$"):
+    monkeypatch.setattr(running, "call", crashing)
+    with pytest.raises(ToolError, match=r"^litert-xnnpack-predict: killed by SIGSEGV[^\n]*log: [^\n]*$"):
         run(made, job)
 
 
@@ -426,8 +424,8 @@ def test_a_hang_is_one_line(
     built: tuple[BuildJob, CompiledModel, CompiledModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, _, made = built
-    monkeypatch.setitem(child_calls.LIMITS_S, "xnnpack:predict", 0.01)
-    with pytest.raises(ToolError, match=r"^tflite-run-predict: ran longer than 0.01 s[^\n]*$"):
+    monkeypatch.setattr(running, "PREDICT_S", 0.01)
+    with pytest.raises(ToolError, match=r"^litert-xnnpack-predict: ran longer than 0.01 s[^\n]*$"):
         run(made, job)
 
 
@@ -436,7 +434,7 @@ def test_too_much_memory_is_one_line(
 ) -> None:
     job, converted, _ = built
     monkeypatch.setattr(child_calls, "MEMORY", GIB // 64)
-    with pytest.raises(ToolError, match=r"^tflite-quantise-integers: needed more than 0.0 GiB[^\n]*$"):
+    with pytest.raises(ToolError, match=r"^litert-quantize-integers: needed more than 0.0 GiB[^\n]*$"):
         TFLITE.build(job, converted, tmp_path, on_progress=quiet)
 
 
@@ -494,24 +492,3 @@ def test_an_nchw_target_is_refused(built: tuple[BuildJob, CompiledModel, Compile
     contract = job.contract.model_copy(update={"layout": "NCHW"})
     with pytest.raises(SpecError, match="TFLite's input is NHWC"):
         TFLITE.convert(replace(job, contract=contract), on_progress=quiet)
-
-
-def test_a_child_can_be_called_by_name(
-    built: tuple[BuildJob, CompiledModel, CompiledModel], tmp_path: Path
-) -> None:
-    """The names in the table of time limits are functions."""
-    import importlib
-
-    for name in child_calls.LIMITS_S:
-        module, _, function = name.partition(":")
-        assert callable(getattr(importlib.import_module(f"mosaic_deploy.backends.litert.{module}"), function))
-    assert (
-        call(
-            Call("tests.backends.litert.test_backend:nothing", {}, 30, GIB, tmp_path / "log", tmp_path)
-        ).result
-        == {}
-    )
-
-
-def nothing(request: JsonObject, on_progress: OnProgress) -> JsonObject:
-    return {}

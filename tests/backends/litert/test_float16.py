@@ -16,7 +16,6 @@ from mosaic_deploy.errors import ModelError, RefusedError, ToolError
 from mosaic_deploy.workers.call import GIB, Call, call
 from tests.backends.qnn.test_backend import CLASSES, HEIGHT, WIDTH, network, pictures
 
-PREDICT = "mosaic_deploy.backends.litert.float16:predict"
 FINE = 2.0**-12
 """1 + FINE is a float32, and 1 the nearest float16."""
 
@@ -218,4 +217,4 @@ def test_limits_end_the_child(tmp_path: Path, limit: Any, says: str) -> None:
         "layout": "NCHW",
     }
     with pytest.raises(ToolError, match=f"^{says}[^\n]*; log: "):
-        call(Call(PREDICT, request, log=tmp_path / "log", cwd=tmp_path / "scratch", **limit))
+        call(Call(float16.predict, request, log=tmp_path / "log", cwd=tmp_path / "scratch", **limit))

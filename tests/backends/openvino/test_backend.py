@@ -177,7 +177,7 @@ def test_the_first_levels_are_the_pixels(
 ) -> None:
     _, _, made = built
     assert made.facts["pixel_grid"] is True
-    function = "tests.backends.openvino.test_backend:first_range"
+    function = first_range
     asked = Call(function, {"xml": str(made.folder / "model.xml")}, 60, 4 * GIB, tmp_path / "log", tmp_path)
     assert call(asked).result == {"range": [-1.0, 127 / 128, -1.0, 127 / 128], "levels": 256}
 
@@ -409,7 +409,7 @@ def test_limits_end_a_build(
     says: str,
 ) -> None:
     monkeypatch.setattr(backend, limit, value)
-    with pytest.raises(ToolError, match=rf"^openvino quantise: {says}[^\n]*openvino-quantise.log$"):
+    with pytest.raises(ToolError, match=rf"^openvino quantize: {says}[^\n]*openvino-quantize.log$"):
         OPENVINO.build(built[0], built[1], tmp_path, on_progress=quiet)
 
 
@@ -421,14 +421,14 @@ def test_a_crash_ends_a_build(built: tuple[BuildJob, CompiledModel, CompiledMode
             for pid in children.read_text().split():
                 os.kill(int(pid), signal.SIGSEGV)
 
-    with pytest.raises(ToolError, match=r"^openvino quantise: killed by SIGSEGV[^\n]*$"):
+    with pytest.raises(ToolError, match=r"^openvino quantize: killed by SIGSEGV[^\n]*$"):
         OPENVINO.build(built[0], built[1], tmp_path, on_progress=strike)
 
 
 def test_nothing_reports_to_its_makers(
     built: tuple[BuildJob, CompiledModel, CompiledModel], tmp_path: Path
 ) -> None:
-    function = "tests.backends.openvino.test_backend:loaded"
+    function = loaded
     found = call(Call(function, {}, 60, 4 * GIB, tmp_path / "log", tmp_path)).result["modules"]
     assert "openvino" in found
     assert "nncf" in found

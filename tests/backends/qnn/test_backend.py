@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, Run, TimingConfig, WorkDir
 from mosaic_deploy.backends.qnn import backend
+from mosaic_deploy.backends.qnn.compile import compile_context
+from mosaic_deploy.backends.qnn.quantize import quantize
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import ModelError, RefusedError, SpecError, ToolError
 from mosaic_deploy.quantize.boundary import to_floats, to_integers
@@ -225,7 +227,7 @@ def test_a_mean_between_two_pixels_loses_none(make_job: Callable[..., BuildJob])
         "pixels": [127.5, 127.5],
         "threads": 1,
     }
-    function = "mosaic_deploy.backends.qnn.quantize:quantise"
+    function = quantize
     outcome = call(Call(function, request, 60, 4 * GIB, job.space.logs / "log", job.space.scratch))
     source = outcome.result["input"]
     assert (source["zero_point"], source["pixel_factor"], source["pixel_shift"]) == (128, 1, 0.5)
@@ -386,7 +388,7 @@ def test_the_compiler_knows_what_the_target_says(
     assert known | {68, 75} == set(load_spec(TargetSpec, "dsp").options["known_archs"])  # type: ignore[arg-type]
     jobs = [
         Call(
-            "mosaic_deploy.backends.qnn.compile:compile_context",
+            compile_context,
             {"qdq": str(built[1].folder / "model.qdq.onnx"), "arch": arch, "out": str(tmp_path / str(arch))},
             timeout_s=120,
             memory_bytes=4 * GIB,

@@ -21,6 +21,7 @@ from mosaic_deploy.graph.passes import PASSES, Pass, Site, ordered
 from mosaic_deploy.specs.precision import Precision
 from tests.graph.awkward_graphs import se_block, unique, vit_block
 from tests.graph.passes.agreement import image
+from tests.workers.jobs_that_fail import segfault
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ def test_a_model_that_cannot_run_is_said(htp: OpTable) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        pytest.param("COMPARE", "tests.workers.jobs_that_fail:segfault", "re-check of pass erf", id="crash"),
+        pytest.param("compare", segfault, "re-check of pass erf", id="crash"),
         pytest.param("TIMEOUT_S", 0.05, "re-check of pass erf", id="time"),
         pytest.param("MEMORY_BYTES", 1 << 20, "re-check of pass erf", id="memory"),
     ],

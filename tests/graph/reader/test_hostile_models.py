@@ -25,6 +25,7 @@ from tests.graph.reader.fuzz_bytes import build
 from tests.graph.reader.fuzz_judge import Judge
 from tests.graph.reader.fuzz_models import KINDS, Mutant, mutant, write
 from tests.graph.reader.fuzz_seeds import Seed, seeds
+from tests.workers.jobs_that_fail import hangs
 
 SEEDS = seeds()
 EACH = 10
@@ -293,9 +294,7 @@ def test_inference_out_of_memory_is_the_models_fault(tmp_path: Path, monkeypatch
 def test_no_time_for_the_child_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def sleeping(job: Call) -> Outcome:
         request = {"pids": str(tmp_path / "pids")}
-        return real(
-            replace(job, function="tests.workers.jobs_that_fail:hangs", request=request, timeout_s=1.0)
-        )
+        return real(replace(job, function=hangs, request=request, timeout_s=1.0))
 
     real = calls.call
     monkeypatch.setattr(calls, "call", sleeping)

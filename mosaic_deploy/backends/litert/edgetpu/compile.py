@@ -10,7 +10,8 @@ from pathlib import Path
 
 from mosaic_deploy._version import __version__
 from mosaic_deploy.backends.litert import child_calls
-from mosaic_deploy.backends.litert.child_calls import work
+from mosaic_deploy.backends.litert.child_calls import CHECK_S, work
+from mosaic_deploy.backends.litert.edgetpu import operators
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Step
 from mosaic_deploy.errors import RefusedError, SpecError, ToolError
 from mosaic_deploy.specs.root import spec_root
@@ -46,7 +47,7 @@ def compile_further(job: BuildJob, built: CompiledModel, *, on_progress: OnProgr
     """
     model = built.folder / built.files[0].path
     request = {"model": str(model), "table": str(table_path(job.target))}
-    checking = work(job.space, "edgetpu.operators:check", request)
+    checking = work(job.space, operators.check, request, timeout_s=CHECK_S)
     checked = call(checking, on_progress=lambda s, text: on_progress(0.2 * s, text))
     step = Step("check operators", "mosaic-deploy", __version__, checked.seconds, checked.peak_bytes)
     facts = {**built.facts, "operators": checked.result["operators"], "may_stay": checked.result["may_stay"]}

@@ -14,26 +14,25 @@ import pytest
 from numpy.typing import NDArray
 
 from mosaic_deploy.backends.litert import flatbuffer, float16
+from mosaic_deploy.backends.litert.convert import convert
 from mosaic_deploy.backends.litert.gpu import accelerator, c_api, vulkan
+from mosaic_deploy.backends.litert.quantize import halves
 from mosaic_deploy.errors import ModelError, RefusedError, ToolError
 from mosaic_deploy.specs.registry import load_spec
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
+from mosaic_deploy.workers.worker import Work
 from tests.backends.litert.gpu.test_vulkan import a_driver
 from tests.backends.qnn.test_backend import HEIGHT, WIDTH, network, pictures
 
 needs_gpu = pytest.mark.skipif(accelerator.missing() is not None, reason=str(accelerator.missing()))
-CONVERT = "mosaic_deploy.backends.litert.convert:convert"
-HALVES = "mosaic_deploy.backends.litert.quantize:halves"
-PREDICT = "mosaic_deploy.backends.litert.gpu.accelerator:predict"
-TIME = "mosaic_deploy.backends.litert.gpu.accelerator:time"
 
 
-def job(folder: Path, function: str, request: dict[str, Any]) -> Call:
+def job(folder: Path, function: Work, request: dict[str, Any]) -> Call:
     return Call(function, request, 60, 4 * GIB, folder / "log", folder / "scratch", {}, "gpu")
 
 
-def on_gpu(folder: Path, request: dict[str, Any], function: str = PREDICT) -> Outcome:
+def on_gpu(folder: Path, request: dict[str, Any], function: Work = accelerator.predict) -> Outcome:
     return call(replace(job(folder, function, request), environment=accelerator.environment(folder)))
 
 
@@ -53,14 +52,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "fold": False,
             "image": str(place / "image0.npy"),
         }
-        call(job(place, CONVERT, request))
+        call(job(place, convert, request))
         halved = {
             "model": request["out"],
             "out": str(place / f"{head}16.tflite"),
             "key": "k",
             "description": {},
         }
-        call(job(place, HALVES, halved))
+        call(job(place, halves, halved))
     return place
 
 
@@ -99,7 +98,7 @@ def test_the_whole_graph_runs_on_the_gpu(folder: Path, tmp_path: Path, name: str
     request = a_request(folder, name, tmp_path)
     heard: list[float] = []
     made = call(
-        replace(job(tmp_path, PREDICT, request), environment=accelerator.environment(tmp_path)),
+        replace(job(tmp_path, accelerator.predict, request), environment=accelerator.environment(tmp_path)),
         on_progress=lambda share, text: heard.append(share),
     )
     operators = flatbuffer.load(folder / f"{name}.tflite").subgraphs[0].operators
@@ -159,8 +158,14 @@ def test_class_maps_are_made_on_the_gpu(folder: Path, tmp_path: Path) -> None:
 
 
 @needs_gpu
-@pytest.mark.parametrize("function", [PREDICT, f"{__name__}:falls_back"], ids=["by-litert", "by-us"])
-def test_a_graph_that_is_taken_in_part_is_refused(folder: Path, tmp_path: Path, function: str) -> None:
+def falls_back(request: dict[str, Any], on_progress: Any) -> dict[str, Any]:
+    """Be the real child, but let LiteRT use the CPU too, so that it compiles whatever it is given."""
+    c_api.ACCELERATORS |= 1
+    return accelerator.predict(request, on_progress)
+
+
+@pytest.mark.parametrize("function", [accelerator.predict, falls_back], ids=["by-litert", "by-us"])
+def test_a_graph_that_is_taken_in_part_is_refused(folder: Path, tmp_path: Path, function: Work) -> None:
     """The same class map with 64-bit ids, as ONNX has them: all runs on the GPU but the last operator."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -179,12 +184,6 @@ def test_a_graph_that_is_taken_in_part_is_refused(folder: Path, tmp_path: Path, 
         on_gpu(tmp_path, request, function)
 
 
-def falls_back(request: dict[str, Any], on_progress: Any) -> dict[str, Any]:
-    """Be the real child, but let LiteRT use the CPU too, so that it compiles whatever it is given."""
-    c_api.ACCELERATORS |= 1
-    return accelerator.predict(request, on_progress)
-
-
 @needs_gpu
 def test_timing_counts_the_runs(folder: Path, tmp_path: Path) -> None:
     request = {
@@ -193,7 +192,7 @@ def test_timing_counts_the_runs(folder: Path, tmp_path: Path) -> None:
         "warm_up": 1,
         "runs": 3,
     }
-    made = on_gpu(tmp_path, request, TIME)
+    made = on_gpu(tmp_path, request, accelerator.time)
     assert len(made.result["seconds"]) == 3
     assert min(made.result["seconds"]) > 0
     assert made.result["outside"] == []
@@ -208,7 +207,7 @@ def test_without_a_driver_it_is_one_line(folder: Path, tmp_path: Path) -> None:
         "VK_DRIVER_FILES": str(manifest),
         "VK_ICD_FILENAMES": str(manifest),
     }
-    work = job(tmp_path, PREDICT, a_request(folder, "logits", tmp_path))
+    work = job(tmp_path, accelerator.predict, a_request(folder, "logits", tmp_path))
     with pytest.raises(ToolError, match=r"^LiteRT's GPU accelerator cannot be had: [^\n]+; [^\n]+$"):
         call(replace(work, environment=environment))
 
@@ -233,7 +232,7 @@ def test_what_does_not_fit_is_one_line(folder: Path, tmp_path: Path, changes: An
 
 @needs_gpu
 def test_a_crash_is_one_line(folder: Path, tmp_path: Path) -> None:
-    work = job(tmp_path, f"{__name__}:crashes", a_request(folder, "logits", tmp_path))
+    work = job(tmp_path, crashes, a_request(folder, "logits", tmp_path))
     with pytest.raises(ToolError, match=r"^gpu: killed by SIGSEGV[^\n]*; log: "):
         call(replace(work, environment=accelerator.environment(tmp_path)))
 
@@ -247,10 +246,10 @@ def crashes(request: dict[str, Any], on_progress: Any) -> dict[str, Any]:
 def test_a_gpu_that_is_busy_for_long_is_waited_for(folder: Path, tmp_path: Path) -> None:
     """LiteRT gives up reading after 20 seconds, which here is at once."""
     request = a_request(folder, "logits", tmp_path)
-    on_gpu(tmp_path, {**request, "patience": 0}, f"{__name__}:is_busy")
+    on_gpu(tmp_path, {**request, "patience": 0}, is_busy)
     assert np.abs(found(request) - expected(folder)).max() < 1e-4
     with pytest.raises(ToolError, match=r"^LiteRT's GPU accelerator fails while it runs: given up$"):
-        on_gpu(tmp_path, {**request, "patience": 5}, f"{__name__}:is_busy")
+        on_gpu(tmp_path, {**request, "patience": 5}, is_busy)
 
 
 def is_busy(request: dict[str, Any], on_progress: Any) -> dict[str, Any]:
@@ -283,7 +282,9 @@ def test_limits_end_the_child(folder: Path, tmp_path: Path, limit: Any, says: st
         "warm_up": 1,
         "runs": 100_000,
     }
-    work = replace(job(tmp_path, TIME, request), environment=accelerator.environment(tmp_path), **limit)
+    work = replace(
+        job(tmp_path, accelerator.time, request), environment=accelerator.environment(tmp_path), **limit
+    )
     with pytest.raises(ToolError, match=f"^{says}[^\n]*; log: "):
         call(work)
 
