@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.accuracy.metrics import confusion, overlaps
-from mosaic_deploy.datasets.samples import Pixels
 from mosaic_deploy.errors import DataError, UsageError
-from mosaic_deploy.specs.labels import LabelSpace
+from mosaic_deploy.specs.labels import LabelSpace, Pixels
 
 Maps = tuple[Pixels | None, Pixels, Pixels]
 """Of one image, all (H, W) ids: the truth (255 = not scored) or None, the reference's, the candidate's."""

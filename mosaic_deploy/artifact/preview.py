@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mosaic_deploy.datasets.samples import Pixels
-from mosaic_deploy.specs.labels import LabelSpace
+from mosaic_deploy.specs.labels import LabelSpace, Pixels
 
 _OVERLAY = 0.6
 _PANEL_WIDTH = 400

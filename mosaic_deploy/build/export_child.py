@@ -45,8 +45,6 @@ def _copy(path: Path, out: Path) -> dict[str, object]:
 
 def _export(card: ModelCard, root: Path, out: Path, on_progress: OnProgress) -> dict[str, object]:
     on_progress(0.05, "loading PyTorch")
-    import torch
-
     from mosaic_deploy.zoo import build_network
     from mosaic_deploy.zoo import export as exporting
     from mosaic_deploy.zoo.weights import load_weights
@@ -61,4 +59,4 @@ def _export(card: ModelCard, root: Path, out: Path, on_progress: OnProgress) -> 
         load_weights(net, root / source.weights)
     on_progress(0.3, "exporting and comparing with PyTorch")
     exporting.export(net, out, height=contract.height, width=contract.width)
-    return {"tool": "torch", "version": torch.__version__}
+    return {"tool": "torch", "version": importlib.metadata.version("torch")}

@@ -81,12 +81,10 @@ def write_float_graph(model: Model, folder: Path, logs: Path, *, on_progress: On
             timeout_s=_EXPORT_TIMEOUT_S,
             memory_bytes=_EXPORT_MEMORY,
             log=logs / "export.log",
-            cwd=folder / "write_float_graph",
+            cwd=folder / "export",
         ),
         on_progress=on_progress,
     )
     made = outcome.result
-    step = Step(
-        "write_float_graph", str(made["tool"]), str(made["version"]), outcome.seconds, outcome.peak_bytes
-    )
+    step = Step("export", str(made["tool"]), str(made["version"]), outcome.seconds, outcome.peak_bytes)
     return Graph(out, read_model(out), model.card.contract, step)

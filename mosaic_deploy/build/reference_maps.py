@@ -11,9 +11,10 @@ import numpy as np
 from mosaic_deploy.backends import reference
 from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.build.float_graph import Graph
-from mosaic_deploy.datasets.samples import FileDataset, Pixels
+from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
+from mosaic_deploy.specs.labels import Pixels
 from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
 

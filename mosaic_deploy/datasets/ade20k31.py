@@ -26,9 +26,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mosaic_deploy.datasets.samples import FileDataset, Home, Item, Pixels, ids_by_table, pair_files
+from mosaic_deploy.datasets.samples import FileDataset, Home, Item, ids_by_table, pair_files
 from mosaic_deploy.errors import DataError
-from mosaic_deploy.specs.labels import IGNORE, LabelSpace
+from mosaic_deploy.specs.labels import IGNORE, LabelSpace, Pixels
 from mosaic_deploy.specs.resample import letterbox_image, letterbox_label
 
 _CLASSES = (

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mosaic_deploy.datasets.samples import FileDataset, Home, Item, Pixels, ids_by_table, ids_up_to
+from mosaic_deploy.datasets.samples import FileDataset, Home, Item, ids_by_table, ids_up_to
 from mosaic_deploy.errors import DataError
-from mosaic_deploy.specs.labels import IGNORE, LabelSpace
+from mosaic_deploy.specs.labels import IGNORE, LabelSpace, Pixels
 
 _ROWS = (
     (7, "road", (128, 64, 128)),

@@ -215,7 +215,6 @@ __all__ = [
     "Fit",
     "Home",
     "Item",
-    "Pixels",
     "Sample",
     "ids_by_table",
     "ids_up_to",

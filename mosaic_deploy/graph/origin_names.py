@@ -41,10 +41,11 @@ type Origins = Mapping[str, Origin]
 """Output name of a node -> its origin."""
 
 
-def origins(traced: onnx.ModelProto) -> Origins:
+def origins(traced: onnx.ModelProto, *, library: Path) -> Origins:
     """Read the origins that torch's exporter noted.
 
-    A node that one of its rewrites made has none: it gets what the readers of its outputs share.
+    A node that one of its rewrites made has none: it gets what the readers of its outputs share. Source lines
+    inside ``library``, the folder of torch itself, say nothing of a network and are left out.
     """
     found: dict[str, Origin] = {}
     unknown = []
@@ -55,7 +56,7 @@ def origins(traced: onnx.ModelProto) -> Origins:
             unknown.append(node)
         else:
             *modules, _ = ast.literal_eval(scopes)
-            calls = _calls(notes.get("pkg.torch.onnx.stack_trace", ""))
+            calls = _calls(notes.get("pkg.torch.onnx.stack_trace", ""), library)
             found[node.output[0]] = Origin(modules[-1] if modules else "", calls)
     for node in reversed(unknown):
         readers = [r for r in traced.graph.node if not set(r.input).isdisjoint(node.output)]
@@ -74,11 +75,8 @@ def _shared(texts: Sequence[str], separator: str) -> str:
     return separator.join(column[0] for column in same)
 
 
-def _calls(trace: str) -> str:
-    import torch
-
-    torch_home = str(Path(torch.__file__).parent)
-    frames = [(f, line) for f, line in _FRAME.findall(trace) if not f.startswith(torch_home)]
+def _calls(trace: str, library: Path) -> str:
+    frames = [(f, line) for f, line in _FRAME.findall(trace) if not f.startswith(str(library))]
     return _CALL.join(f"{_relative(Path(file))}:{line}" for file, line in frames)
 
 

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from mosaic_deploy.datasets.samples import Pixels
 from mosaic_deploy.errors import DataError, ModelError
-from mosaic_deploy.specs.labels import IGNORE, LabelSpace
+from mosaic_deploy.specs.labels import IGNORE, LabelSpace, Pixels
 from mosaic_deploy.specs.resample import (
     Floats,
     Size,

@@ -60,7 +60,7 @@ def export(net: Network, path: Path, *, height: int, width: int, opset: int = 18
         expected = net(image)
     with _quiet():
         traced = _trace(_folded(net), image, opset)
-        facts = origins(traced)
+        facts = origins(traced, library=Path(torch.__file__).parent)
         model = _simplify(traced)
     _tidy(model, facts)
     _compare(net, model, image, expected)

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mosaic_deploy.datasets.samples import Pixels
-from mosaic_deploy.specs.labels import IGNORE
+from mosaic_deploy.specs.labels import IGNORE, Pixels
 
 
 @dataclass(frozen=True, slots=True)

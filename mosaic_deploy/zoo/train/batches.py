@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mosaic_deploy.datasets.samples import Dataset, Pixels
+from mosaic_deploy.datasets.samples import Dataset
 from mosaic_deploy.errors import DataError
 from mosaic_deploy.specs.contract import Contract
-from mosaic_deploy.specs.labels import IGNORE
+from mosaic_deploy.specs.labels import IGNORE, Pixels
 from mosaic_deploy.zoo.train.augment import View, jitter_colour, paste_classes, random_view
 from mosaic_deploy.zoo.train.config import TrainConfig
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from mosaic_deploy.datasets.samples import Pixels
-from mosaic_deploy.specs.labels import IGNORE
+from mosaic_deploy.specs.labels import IGNORE, Pixels
 from mosaic_deploy.zoo.train.augment import View, jitter_colour, paste_classes, random_view
 
 
