@@ -19,10 +19,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mosaic_deploy._version import __version__
-from mosaic_deploy.artifact.store import Entry, sha256_of, shipped_bytes
+from mosaic_deploy.artifact.store import Entry, shipped_bytes
 from mosaic_deploy.backends.protocol import Backend, CompiledModel, File, WorkDir
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import ModelError, SpecError, ToolError
+from mosaic_deploy.files import sha256_of
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Name
 

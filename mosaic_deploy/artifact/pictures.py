@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mosaic_deploy.artifact.predict import Prediction
 from mosaic_deploy.artifact.preview import overlay
-from mosaic_deploy.errors import ToolError, UsageError
+from mosaic_deploy.errors import UsageError
+from mosaic_deploy.files import disk_trouble, moved_in, require_free_file
 from mosaic_deploy.specs.labels import Pixels
 from mosaic_deploy.specs.toml import nearest
 
@@ -44,31 +43,16 @@ class Pictures:
         if len({place.resolve() for place in (image, *places)}) <= len(places):
             raise UsageError(f"{', '.join(map(str, (image, *places)))}: must be different files")
         for place in places:
-            if not place.parent.is_dir():
-                raise UsageError(f"{place}: {place.parent} is no folder: make it first")
-            if place.exists() and not (self.force and place.is_file()):
-                raise UsageError(
-                    f"{place}: exists already: add --force to replace it, or choose another name"
-                )
+            require_free_file(place, force=self.force)
 
     def write(self, prediction: Prediction) -> None:
         """Write both beside their places and move them in; raises ``ToolError`` where they cannot be."""
         pictures = [(self.overlay, draw(prediction))]
         if self.ids is not None:
             pictures.append((self.ids, prediction.ids))
-        beside = [place.with_name(f".{place.name}.part") for place, _ in pictures]
-        try:
-            for part, (place, pixels) in zip(beside, pictures, strict=True):
+        with disk_trouble(self.overlay), moved_in(*(place for place, _ in pictures)) as parts:
+            for part, (place, pixels) in zip(parts, pictures, strict=True):
                 Image.fromarray(pixels).save(part, format=_FORMATS[place.suffix.lower()], quality=90)
-            for part, (place, _) in zip(beside, pictures, strict=True):
-                os.replace(part, place)
-        except OSError as err:
-            full = err.errno in (errno.ENOSPC, errno.EDQUOT)
-            why = "the disk is full" if full else f"cannot be written ({err.strerror or err})"
-            raise ToolError(f"{self.overlay}: {why}") from err
-        finally:
-            for part in beside:
-                part.unlink(missing_ok=True)
 
 
 def draw(prediction: Prediction) -> Pixels:

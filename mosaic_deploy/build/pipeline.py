@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from mosaic_deploy.artifact.store import disk_trouble, existing, require_free
 from mosaic_deploy.build.float_graph import Graph, write_float_graph
 from mosaic_deploy.build.inputs import prepare_inputs
 from mosaic_deploy.build.plan import Plan, Request, Unplanned, plan
@@ -21,6 +20,7 @@ from mosaic_deploy.build.reference_maps import reference_maps
 from mosaic_deploy.build.report import BuildReport, Failure, Result
 from mosaic_deploy.build.target_build import Common, TargetBuild, build
 from mosaic_deploy.errors import MosaicError
+from mosaic_deploy.files import disk_trouble, existing, require_free
 from mosaic_deploy.gate.op_support.judge import check
 from mosaic_deploy.workers.call import GIB, free_bytes, stoppable
 from mosaic_deploy.workers.progress import StageProgress

@@ -17,7 +17,7 @@ import numpy as np
 from mosaic_deploy._version import __version__
 from mosaic_deploy.accuracy.parity import ParityReport, measure
 from mosaic_deploy.artifact.preview import Row, draw
-from mosaic_deploy.artifact.store import entries, staged, write_json
+from mosaic_deploy.artifact.store import entries, write_json
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, Run, Step, WorkDir
 from mosaic_deploy.build.float_graph import Graph
 from mosaic_deploy.build.inputs import reorder_axes
@@ -25,6 +25,7 @@ from mosaic_deploy.build.plan import Plan
 from mosaic_deploy.build.reference_maps import Maps, Reference, class_maps, pairs
 from mosaic_deploy.build.report import BuildReport, Conversion
 from mosaic_deploy.datasets.samples import FileDataset
+from mosaic_deploy.files import moved_in_folder
 from mosaic_deploy.gate.op_support.judge import CheckReport
 from mosaic_deploy.specs.contract import Contract
 
@@ -78,7 +79,7 @@ def build(order: TargetBuild, common: Common, *, force: bool, progress: StagePro
     """
     begun = time.monotonic()
     item = order.plan
-    with staged(item.place, force=force) as folder:
+    with moved_in_folder(item.place, force=force) as folder:
         space = WorkDir(folder / "scratch", folder / "logs")
         space.scratch.mkdir()
         space.logs.mkdir()

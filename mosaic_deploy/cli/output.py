@@ -41,15 +41,13 @@ def bars(*, quiet: bool) -> Bars:
 def give(text: str, output: Path | None) -> None:
     """Print, or write beside the file and move into its place."""
     from mosaic_deploy.errors import UsageError
+    from mosaic_deploy.files import write_whole
 
     if output is None:
         if text:
             print(text)
         return
-    beside = output.with_name(f".{output.name}.new")
     try:
-        beside.write_text(f"{text}\n" if text else "", encoding="utf-8")
-        beside.replace(output)
+        write_whole(output, f"{text}\n" if text else "")
     except OSError as err:
-        beside.unlink(missing_ok=True)
         raise UsageError(f"--output {output}: cannot be written ({err.strerror})") from err

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +17,8 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from mosaic_deploy.errors import DataError, UsageError
+from mosaic_deploy.errors import DataError
+from mosaic_deploy.files import moved_in_folder, write_whole
 from mosaic_deploy.street_scenes import scene
 
 Pixels = NDArray[np.uint8]
@@ -63,15 +62,12 @@ def write(
 
     Pictures are lossy WebP (about 40 kB each at 480x360), labels 8-bit grey PNG of class ids 0 to 11.
     ``on_progress`` hears the fraction done. Moved into place when complete; stopped early, nothing is left.
-    Raises ``UsageError`` if the split's folder is already there.
+    Raises ``UsageError`` if the split's folder is already there, ``ToolError`` where it cannot be written.
     """
-    place, beside = root / split, root / f"{split}.new"
-    if place.exists():
-        raise UsageError(f"{place}: already there; remove it or choose another folder")
-    images, labels = beside / "images", beside / "labels"
-    images.mkdir(parents=True, exist_ok=True)
-    labels.mkdir(exist_ok=True)
-    try:
+    with moved_in_folder(root / split, force=False) as part:
+        images, labels = part / "images", part / "labels"
+        images.mkdir()
+        labels.mkdir()
         for done, index in enumerate(indices, start=1):
             picture, label = render(index, seed=seed)
             name = f"{index:05d}"
@@ -80,9 +76,6 @@ def write(
             Image.fromarray(label).save(labels / f"{name}.png", "PNG", optimize=True)
             if on_progress is not None:
                 on_progress(done / len(indices))
-        os.replace(beside, place)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def embed(root: Path) -> None:
@@ -106,9 +99,7 @@ def embed(root: Path) -> None:
         "generator": generator,
         "splits": {split: _records(root, split) for split in EMBEDDED_SPLITS},
     }
-    beside = root / "manifest.json.new"
-    beside.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, root / "manifest.json")
+    write_whole(root / "manifest.json", json.dumps(manifest, indent=1) + "\n")
 
 
 def _records(root: Path, split: str) -> list[dict[str, str]]:

@@ -11,7 +11,6 @@ network and versions.
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.files import write_whole
 from mosaic_deploy.graph.origin_names import Origins, origins, rename
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ def export(net: Network, path: Path, *, height: int, width: int, opset: int = 18
         model = _simplify(traced)
     _tidy(model, facts)
     _compare(net, model, image, expected)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(model.SerializeToString(deterministic=True))
-    os.replace(beside, path)
+    write_whole(path, model.SerializeToString(deterministic=True))
 
 
 def _folded(net: Network) -> Network:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.files import moved_in
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,9 +43,8 @@ def save_weights(
             why = "too large for float16, or not finite" if half else "not finite"
             raise ModelError(f"{path}: {name} is {why}: nothing was written")
         tensors[name] = kept.contiguous().clone()
-    beside = path.with_name(f".{path.name}.part")
-    save_file(tensors, beside, metadata={_NOTES: json.dumps(dict(notes or {}), sort_keys=True)})
-    os.replace(beside, path)
+    with moved_in(path) as (part,):
+        save_file(tensors, part, metadata={_NOTES: json.dumps(dict(notes or {}), sort_keys=True)})
 
 
 def load_weights(net: nn.Module, path: Path) -> None:

@@ -7,11 +7,11 @@ from typing import cast
 
 import pytest
 
-from mosaic_deploy.artifact.store import sha256_of
 from mosaic_deploy.build.pipeline import deploy
 from mosaic_deploy.build.plan import Request
 from mosaic_deploy.build.report import BuildReport, Failure, exit_code, to_json
 from mosaic_deploy.errors import DataError, ModelError, SpecError, ToolError, UsageError
+from mosaic_deploy.files import sha256_of
 from mosaic_deploy.specs.fields import OutputKind
 from tests.conftest import Tiny
 

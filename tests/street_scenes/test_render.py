@@ -221,7 +221,7 @@ def test_write_lays_out_pairs_and_refuses_to_overwrite(tmp_path: Path) -> None:
     assert names == [f"train/{part}/0000{n}.{end}" for part, end in PARTS for n in (3, 4)]
     with Image.open(tmp_path / "train/labels/00003.png") as label:
         np.testing.assert_array_equal(np.asarray(label), render.render(3, seed=9)[1])
-    with pytest.raises(UsageError, match="already there"):
+    with pytest.raises(UsageError, match="exists already"):
         render.write(tmp_path, split="train", indices=range(1), seed=9)
 
 

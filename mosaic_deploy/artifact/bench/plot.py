@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mosaic_deploy.artifact.bench.report import BenchReport, Timed
-from mosaic_deploy.errors import ToolError, UsageError
+from mosaic_deploy.errors import UsageError
+from mosaic_deploy.files import disk_trouble, moved_in, require_free_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,10 +25,7 @@ def require_free(path: Path, *, force: bool) -> None:
     """Raise ``UsageError`` for a place that the plot cannot go to, before anything is timed."""
     if path.suffix.lower() not in _SUFFIXES:
         raise UsageError(f"{path}: plots are written as {' or '.join(_SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: {path.parent} is no folder: make it first")
-    if path.exists() and not (force and path.is_file()):
-        raise UsageError(f"{path}: exists already: add --force to replace it, or choose another name")
+    require_free_file(path, force=force)
 
 
 def plot(report: BenchReport, path: Path) -> None:
@@ -73,16 +70,8 @@ def _draw(axes: Axes, place: int, timed: Timed) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        figure.savefig(beside, format=path.suffix.lower().removeprefix("."), dpi=110)
-        beside.replace(path)
-    except OSError as err:
-        full = err.errno in (errno.ENOSPC, errno.EDQUOT)
-        why = "the disk is full" if full else f"cannot be written ({err.strerror or err})"
-        raise ToolError(f"{path}: {why}") from err
-    finally:
-        beside.unlink(missing_ok=True)
+    with disk_trouble(path), moved_in(path) as (part,):
+        figure.savefig(part, format=path.suffix.lower().removeprefix("."), dpi=110)
 
 
 __all__ = ["plot", "require_free"]

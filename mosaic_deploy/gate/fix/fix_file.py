@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.errors import ModelError, UsageError
+from mosaic_deploy.files import moved_in
 from mosaic_deploy.gate.fix.fix import Recheck, fix
 from mosaic_deploy.gate.report import Fixed
 from mosaic_deploy.gate.verdict import GateTarget, decisive
@@ -112,16 +113,13 @@ def _scenes(image: Tensor, folder: Path) -> list[Path]:
 
 def _write(model: onnx.ModelProto, out: Path) -> None:
     """Write beside, read it as anyone else's file would be, and move it into its place."""
-    beside = out.with_name(f".{out.stem}.new.onnx")
     if model.ByteSize() > FILE_BYTES:
         raise ModelError(
             f"--fix {out}: the fixed model has {model.ByteSize() >> 20} MiB, more than is read back"
         )
     try:
-        beside.write_bytes(model.SerializeToString())
-        read_model(beside)
-        beside.replace(out)
+        with moved_in(out) as (part,):
+            part.write_bytes(model.SerializeToString())
+            read_model(part)
     except OSError as err:
         raise UsageError(f"--fix {out}: cannot be written ({err.strerror})") from err
-    finally:
-        beside.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ dilation, activation, concatenation order and resize must be the network's, or n
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, final
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, cast, final
 import numpy as np
 
 from mosaic_deploy.errors import ModelError, UsageError
+from mosaic_deploy.files import write_whole
 from mosaic_deploy.zoo.mlperf.card import LICENCE, card_text
 from mosaic_deploy.zoo.mlperf.tflite_graph import MAX_BYTES, Graph, Op, Tensor, parse
 
@@ -64,11 +64,7 @@ def import_mlperf(tflite: Path, out: Path, *, force: bool = False) -> Path:
     digest = hashlib.sha256(data).hexdigest()
     notes = {"source_sha256": digest, "licence": LICENCE, "mean": mean, "scale": scale}
     save_weights(net, out, half=False, notes={**notes, "factory": "mosaic", "switches": SWITCHES})
-    beside = card.with_name(f".{card.name}.part")
-    beside.write_text(
-        card_text(out.name, digest, normalisation=(mean, scale), switches=SWITCHES), encoding="utf-8"
-    )
-    os.replace(beside, card)
+    write_whole(card, card_text(out.name, digest, normalisation=(mean, scale), switches=SWITCHES))
     return card
 
 

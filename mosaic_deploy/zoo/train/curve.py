@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mosaic_deploy.files import moved_in
+
 
 def plot(history: list[dict[str, float]], path: Path) -> None:
     """Draw the loss and every data set's mIoU (in percent) against minutes of training, as PNG."""
@@ -21,6 +23,5 @@ def plot(history: list[dict[str, float]], path: Path) -> None:
         right.plot(*zip(*known, strict=True), label=f"mIoU {name.removeprefix('miou_')}")
     right.set_ylabel("mIoU (%)")
     right.legend(loc="center right")
-    beside = path.with_name(f".{path.name}")
-    figure.savefig(beside, format="png", dpi=110)
-    beside.replace(path)
+    with moved_in(path) as (part,):
+        figure.savefig(part, format="png", dpi=110)

@@ -20,6 +20,7 @@ from torch.nn.functional import interpolate
 from mosaic_deploy.accuracy.metrics import confusion, iou, mean_iou
 from mosaic_deploy.datasets.samples import Dataset
 from mosaic_deploy.errors import DataError, UsageError
+from mosaic_deploy.files import write_whole
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.zoo.train import state
@@ -115,7 +116,7 @@ def _claim(folder: Path, config: TrainConfig) -> None:
                 f"{folder}: its run has other settings ({', '.join(changed)}): "
                 "repeat them to go on with it, or choose another --out"
             )
-    state.write_atomically(path, json.dumps(settings, indent=2) + "\n")
+    write_whole(path, json.dumps(settings, indent=2) + "\n")
 
 
 def _resume(
@@ -232,7 +233,7 @@ def write_history(folder: Path, history: list[dict[str, float]]) -> None:
     columns = list(dict.fromkeys(key for row in history for key in row))
     lines = [",".join(columns)]
     lines += [",".join(f"{row.get(c, math.nan):.6g}" for c in columns) for row in history]
-    state.write_atomically(folder / "log.csv", "\n".join(lines) + "\n")
+    write_whole(folder / "log.csv", "\n".join(lines) + "\n")
     if len(history) > 1:
         from mosaic_deploy.zoo.train.curve import plot
 

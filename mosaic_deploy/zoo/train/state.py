@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn, optim
 
 from mosaic_deploy.errors import DataError
+from mosaic_deploy.files import moved_in
 from mosaic_deploy.zoo.train.config import TrainConfig
 
 
@@ -36,23 +36,15 @@ def make_optimiser(net: nn.Module, config: TrainConfig) -> optim.Optimizer:
     return optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
-def write_atomically(path: Path, data: str) -> None:
-    """Replace a text file as a whole."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(data, encoding="utf-8")
-    os.replace(beside, path)
-
-
 def save(folder: Path, parts: Mapping[str, Mapping[str, Tensor]], progress: Progress) -> None:
     """Checkpoint: ``checkpoint.safetensors`` with every part's tensors and the progress inside.
 
     The progress travels in the header of the same file, so the two can never disagree.
     """
     flat = {f"{part}/{k}": v.contiguous().clone() for part, ts in parts.items() for k, v in ts.items()}
-    beside = folder / ".checkpoint.part"
     record = {"step": progress.step, "seconds": progress.seconds, "history": progress.history}
-    save_file(flat, beside, metadata={"progress": json.dumps(record)})
-    os.replace(beside, folder / "checkpoint.safetensors")
+    with moved_in(folder / "checkpoint.safetensors") as (part,):
+        save_file(flat, part, metadata={"progress": json.dumps(record)})
 
 
 def restore(folder: Path) -> tuple[dict[str, dict[str, Tensor]], Progress] | None:

@@ -1,0 +1,168 @@
+"""Files and folders that appear whole or not at all: written beside their place, then moved in.
+
+What ends a block early, an error or Ctrl-C, removes what was written; what lay at the place stays as it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mosaic_deploy.errors import ToolError, UsageError
+
+_NEARLY_NOTHING = 1 << 20
+"""Below this many free bytes a short write, which NumPy reports without a code, means a full disk."""
+
+
+@contextmanager
+def moved_in(*places: Path) -> Iterator[tuple[Path, ...]]:
+    """Give a path beside each place, with its suffix; move all of them in if the block ends well.
+
+    Raises ``OSError`` as the block or the move does; ``disk_trouble`` puts it into words.
+    """
+    parts = tuple(place.with_name(f".{place.stem}.part{place.suffix}") for place in places)
+    try:
+        yield parts
+        for part, place in zip(parts, places, strict=True):
+            os.replace(part, place)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+def write_whole(place: Path, data: str | bytes) -> None:
+    """Write a file, text as UTF-8; raises ``OSError`` where that is impossible, and changes nothing then."""
+    with moved_in(place) as (part,):
+        part.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def moved_in_folder(place: Path, *, force: bool) -> Iterator[Path]:
+    """Give a folder to write into, and move it to ``place`` if the block ends well.
+
+    The folder is ``.NAME.part`` beside the place, locked while in use. Whatever ends the block early
+    removes it; one that a killed process left behind is taken over.
+
+    Raises:
+        UsageError: ``place`` exists and not ``force``; or another process is writing the same.
+        ToolError: the folder cannot be written, the disk is full.
+    """
+    require_free(place, force=force)
+    part = place.with_name(f".{place.name}.part")
+    made = _make_parents(place.parent)
+    try:
+        part.mkdir(exist_ok=True)
+        lock = _lock(part, place)
+    except OSError as err:
+        _remove_empty(made)
+        raise _as_tool_error(err, place) from err
+    try:
+        _empty(part)
+        yield part
+        _move_in(part, place)
+    except OSError as err:
+        raise _as_tool_error(err, place) from err
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        os.close(lock)
+        _remove_empty(made)
+
+
+def require_free(place: Path, *, force: bool) -> None:
+    """Raise ``UsageError`` for a place that is taken."""
+    if place.exists() and not force:
+        raise UsageError(f"{place}: exists already: add --force to replace it, or choose another --out")
+
+
+def require_free_file(place: Path, *, force: bool) -> None:
+    """Raise ``UsageError`` for a place where no file can be put, before anything is computed for it."""
+    if not place.parent.is_dir():
+        raise UsageError(f"{place}: {place.parent} is no folder: make it first")
+    if place.exists() and not (force and place.is_file()):
+        raise UsageError(f"{place}: exists already: add --force to replace it, or choose another name")
+
+
+@contextmanager
+def disk_trouble(place: Path) -> Iterator[None]:
+    """Say in one line of a ``ToolError`` what the disk refused; ``place`` is what was being made."""
+    try:
+        yield
+    except OSError as err:
+        raise _as_tool_error(err, place) from err
+
+
+def existing(place: Path) -> Path:
+    """The innermost folder around a place that is there."""
+    return next(folder for folder in (place, *place.absolute().parents) if folder.is_dir())
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    """Create the folder and return those that were missing, innermost first."""
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, FileExistsError) as err:
+        raise UsageError(f"{folder}: cannot be made ({err.strerror}): choose another --out") from err
+    return missing
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
+def _lock(part: Path, place: Path) -> int:
+    handle = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as err:
+        os.close(handle)
+        raise UsageError(
+            f"{place}: another process is writing it right now: wait for it, or choose another --out"
+        ) from err
+    return handle
+
+
+def _empty(part: Path) -> None:
+    for child in part.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        else:
+            child.unlink()
+
+
+def _move_in(part: Path, place: Path) -> None:
+    if not place.exists():
+        os.rename(part, place)
+        return
+    old = place.with_name(f".{place.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    os.rename(place, old)
+    try:
+        os.rename(part, place)
+    except OSError:
+        os.rename(old, place)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _as_tool_error(err: OSError, place: Path) -> ToolError:
+    short = err.errno is None and shutil.disk_usage(existing(place)).free < _NEARLY_NOTHING
+    if short or err.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ToolError(f"{place}: the disk is full: free some space, or choose another --out")
+    return ToolError(f"{place}: cannot be written ({err.strerror or err})")
