@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mosaic_deploy.backends.protocol import Timing, TimingConfig, WorkDir
-from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.execute import Session
 from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
 
@@ -26,26 +26,16 @@ def predict(request: dict[str, object], on_progress: OnProgress) -> dict[str, ob
     Raises:
         ModelError: ONNX Runtime cannot load or run the graph.
     """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = _THREADS
     inputs, outputs = request["inputs"], request["outputs"]
     if not isinstance(inputs, list) or not isinstance(outputs, list):
         raise TypeError("inputs and outputs are lists of paths")
-    try:
-        session = ort.InferenceSession(str(request["onnx"]), options, ["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        for index, (source, place) in enumerate(zip(inputs, outputs, strict=True)):
-            result = session.run(None, {name: np.load(source, allow_pickle=False)})[0]
-            np.save(place, result, allow_pickle=False)
-            on_progress((index + 1) / len(inputs), "")
-    except Exception as err:
-        if type(err).__module__.startswith("onnxruntime"):
-            reason = str(err).splitlines()[0][:300]
-            raise ModelError(f"ONNX Runtime does not run the float graph: {reason}") from err
-        raise
-    return {"version": ort.__version__}
+    session = Session(Path(str(request["onnx"])), threads=_THREADS, optimize=True)
+    name = session.inputs[0].name
+    for index, (source, place) in enumerate(zip(inputs, outputs, strict=True)):
+        result = session.run({name: np.load(source, allow_pickle=False)})[0]
+        np.save(place, result, allow_pickle=False)
+        on_progress((index + 1) / len(inputs), "")
+    return {"version": session.version}
 
 
 def time(onnx: Path, trial: TimingConfig, *, space: WorkDir) -> Timing:
@@ -77,15 +67,11 @@ def time(onnx: Path, trial: TimingConfig, *, space: WorkDir) -> Timing:
 
 def time_here(request: dict[str, object], _on_progress: OnProgress) -> dict[str, object]:
     """Do as ``time`` says, in the child; returns ``seconds`` of each run and ``version``."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = int(str(request["threads"]))
-    session = ort.InferenceSession(str(request["onnx"]), options, ["CPUExecutionProvider"])
-    feed = {session.get_inputs()[0].name: np.load(str(request["input"]), allow_pickle=False)}
+    session = Session(Path(str(request["onnx"])), threads=int(str(request["threads"])), optimize=True)
+    feed = {session.inputs[0].name: np.load(str(request["input"]), allow_pickle=False)}
     seconds = []
     for _ in range(int(str(request["warm_up"])) + int(str(request["runs"]))):
         begun = clock.perf_counter()
-        session.run(None, feed)
+        session.run(feed)
         seconds.append(clock.perf_counter() - begun)
-    return {"seconds": seconds[int(str(request["warm_up"])) :], "version": ort.__version__}
+    return {"seconds": seconds[int(str(request["warm_up"])) :], "version": session.version}

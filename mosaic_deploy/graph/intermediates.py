@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.execute import Session, expose
 from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -36,21 +36,14 @@ def activations(model: onnx.ModelProto, feeds: Arrays, names: Collection[str], f
         ModelError: ONNX Runtime does not run it.
         ToolError: it crashed, or took too long or too much memory.
     """
-    import onnx
-
-    revealing = onnx.ModelProto()
-    revealing.CopyFrom(model)
-    known = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
-    del revealing.graph.output[:]
-    revealing.graph.output.extend(known[name] for name in names)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.onnx").write_bytes(revealing.SerializeToString())
+    (folder / "model.onnx").write_bytes(expose(model, names).SerializeToString())
     given: dict[str, Any] = dict(feeds)
     np.savez(folder / "feeds.npz", allow_pickle=False, **given)
     call(
         Call(
             compute,
-            {"folder": str(folder.resolve())},
+            {"folder": str(folder.resolve()), "names": list(names)},
             timeout_s=_TIMEOUT_S,
             memory_bytes=_MEMORY_BYTES,
             log=folder / "log",
@@ -64,19 +57,10 @@ def activations(model: onnx.ModelProto, feeds: Arrays, names: Collection[str], f
 
 def compute(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     """The child's part: ``model.onnx`` and ``feeds.npz`` of a folder -> ``values.npz``, numbered."""
-    import onnxruntime as ort
-
     folder = Path(request["folder"])
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        session = ort.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
-        with np.load(folder / "feeds.npz", allow_pickle=False) as feeds:
-            values = session.run(None, {name: feeds[name] for name in feeds.files})
-    except Exception as err:
-        if type(err).__module__.startswith("onnxruntime"):
-            raise ModelError(f"ONNX Runtime does not run it: {str(err).splitlines()[0][:300]}") from err
-        raise
+    session = Session(folder / "model.onnx")
+    with np.load(folder / "feeds.npz", allow_pickle=False) as feeds:
+        values = session.run({name: feeds[name] for name in feeds.files}, request["names"])
     numbered: dict[str, Any] = {str(i): value for i, value in enumerate(values)}
     np.savez(folder / "values.npz", allow_pickle=False, **numbered)
     return {}

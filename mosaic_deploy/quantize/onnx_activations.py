@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from mosaic_deploy.graph.execute import Session, expose
 from mosaic_deploy.quantize.calibrate import Calibrator, Floats, Ranges, collect
 from mosaic_deploy.workers.progress import OnProgress
 
@@ -52,30 +53,19 @@ class _Runner:
 
     def __init__(self, model: onnx.ModelProto, threads: int) -> None:
         import onnx
-        import onnxruntime as ort
 
-        shown = onnx.ModelProto()
-        shown.CopyFrom(model)
-        inferred = onnx.shape_inference.infer_shapes(shown, strict_mode=False)
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=False)
         known = {v.name: v for v in (*inferred.graph.value_info, *inferred.graph.output)}
-        outputs = {v.name for v in shown.graph.output}
-        made = [name for node in shown.graph.node for name in node.output if name]
-        shown.graph.output.extend(onnx.ValueInfoProto(name=n) for n in made if n not in outputs)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = ort.InferenceSession(shown.SerializeToString(), options, ["CPUExecutionProvider"])
-        self._session = session
-        self._input: str = session.get_inputs()[0].name
-        floats = [o.name for o in session.get_outputs() if o.type == "tensor(float)"]
+        self._session = Session(expose(model), threads=threads)
+        self._input = self._session.inputs[0].name
+        floats = [port.name for port in self._session.outputs if port.type == "tensor(float)"]
         self._groups = tuple(_groups(floats, {name: _bytes(known.get(name)) for name in floats}))
 
     def activations(self, image: Floats) -> Iterator[tuple[str, Floats]]:
         """Yield the input and every non-empty float tensor of a run, by name."""
         yield self._input, image
         for group in self._groups:
-            for name, values in zip(group, self._session.run(group, {self._input: image}), strict=True):
+            for name, values in zip(group, self._session.run({self._input: image}, group), strict=True):
                 if values.size:
                     yield name, values
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer, rewrites
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.execute import Session
 from mosaic_deploy.quantize.boundary import drop_cast, takes_bytes
 from mosaic_deploy.quantize.normalisation import drop_normalisation
 from mosaic_deploy.workers.progress import OnProgress
@@ -218,11 +219,9 @@ def _image(request: JsonObject, *, bytes_in: bool) -> Any:
 
 
 def _on_onnxruntime(path: Path, image: Any, *, layout: str) -> Any:
-    import onnxruntime as ort
-
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = Session(path, optimize=True)
     feed = image if layout == "NHWC" else np.ascontiguousarray(image.transpose(0, 3, 1, 2))
-    return session.run(None, {session.get_inputs()[0].name: feed})[0]
+    return session.run({session.inputs[0].name: feed})[0]
 
 
 def _on_litert(path: Path, image: Any) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.errors import ModelError, RefusedError
+from mosaic_deploy.graph.execute import Session
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -53,18 +54,17 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         RefusedError: a number is too large for float16; the first tensor that holds one is named.
     """
     import onnx
-    import onnxruntime as ort
 
     path = Path(request["onnx"])
     try:
         model = onnx.load(path)
         watched = round_to_float16(model)
-        session = _session(model)
+        session = Session(model, threads=_THREADS)
         shape = tuple(int(dim.dim_value) for dim in model.graph.input[0].type.tensor_type.shape.dim)
         pairs = list(zip(request["inputs"], request["outputs"], strict=True))
         for index, (image, place) in enumerate(pairs):
             values = turned(np.load(image, allow_pickle=False), request["layout"], shape)
-            found, *watch = session.run(None, {session.get_inputs()[0].name: values})
+            found, *watch = session.run({session.inputs[0].name: values})
             _require_finite(watched, watch, path)
             np.save(place, found, allow_pickle=False)
             on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
@@ -74,7 +74,7 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         reason = (str(err).strip().splitlines() or [type(err).__name__])[0][:300]
         raise ModelError(f"{path.name}: cannot be run in float16: {reason}") from err
     precision = "float16 with float32 sums, emulated"
-    return {"rounded": len(watched), "precision": precision, "version": ort.__version__}
+    return {"rounded": len(watched), "precision": precision, "version": session.version}
 
 
 def round_to_float16(model: onnx.ModelProto) -> tuple[str, ...]:
@@ -208,16 +208,6 @@ def _floats(model: onnx.ModelProto) -> set[str]:
     if unknown:
         raise ModelError(f"the type of '{unknown[0]}' cannot be inferred, so it cannot be rounded to float16")
     return {name for name, kind in kinds.items() if kind == onnx.TensorProto.FLOAT}
-
-
-def _session(model: onnx.ModelProto) -> Any:
-    """A session in which nothing takes the two casts for a way to and fro."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = _THREADS
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
 
 def _require_finite(watched: tuple[str, ...], watch: list[NDArray[Any]], path: Path) -> None:

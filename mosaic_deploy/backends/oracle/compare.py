@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.execute import Session
+
 Arrays = tuple[NDArray[Any], ...]
 
 _WORST = 1e9
@@ -61,19 +64,10 @@ def reference(model: bytes, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
 
     Raises ``NoReferenceError`` where ONNX Runtime refuses or fails.
     """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return tuple(np.asarray(values) for values in session.run(None, dict(feeds)))
-    except Exception as err:
-        if not from_tool(err):
-            raise
-        raise NoReferenceError(said(err)) from err
+        return tuple(np.asarray(values) for values in Session(model, quiet=True).run(feeds))
+    except ModelError as err:
+        raise NoReferenceError(said(err.__cause__)) from err
 
 
 def for_chain(allowed: Tolerance, model: bytes) -> Tolerance:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.backends.oracle.compare import from_tool, said
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.execute import Session, expose
 from mosaic_deploy.quantize.ort_tools import tool
 from mosaic_deploy.quantize.qdq import Insertion
 from mosaic_deploy.specs.precision import Precision
@@ -151,22 +152,10 @@ def _insertion(graph: onnx.ModelProto, ranges: Ranges, recipe: JsonObject) -> In
 
 def _ranges(graph: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]]) -> Ranges:
     """Smallest and largest value of each float tensor."""
-    import onnx
-    import onnxruntime as ort
-
-    shown = onnx.ModelProto()
-    shown.CopyFrom(graph)
-    outputs = {value.name for value in shown.graph.output}
-    made = [name for node in shown.graph.node for name in node.output if name]
-    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made if name not in outputs)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    known = {value.name for value in session.get_inputs()}
+    session = Session(expose(graph), quiet=True)
+    known = {port.name for port in session.inputs}
     given = {name: values for name, values in feeds.items() if name in known}
-    values = dict(zip([o.name for o in session.get_outputs()], session.run(None, given), strict=True))
+    values = dict(zip([port.name for port in session.outputs], session.run(given), strict=True))
     return {
         name: (np.float32(array.min()), np.float32(array.max()))
         for name, array in (*given.items(), *values.items())

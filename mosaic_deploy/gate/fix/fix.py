@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from mosaic_deploy.gate.fix.pass_search import Goal, Taken, search
 from mosaic_deploy.gate.op_support.judge import check
 from mosaic_deploy.gate.op_support.tables import OpTable
+from mosaic_deploy.graph.execute import expose
 from mosaic_deploy.graph.passes import PASSES, Pass
 from mosaic_deploy.graph.passes.recheck import compare
 from mosaic_deploy.specs.precision import Precision
@@ -147,7 +148,7 @@ def _errors(
 ) -> dict[str, float]:
     paths = {"before": folder / "before.onnx", "after": folder / "after.onnx"}
     for key, model in (("before", before), ("after", one.model)):
-        paths[key].write_bytes(_revealing(model, tensors).SerializeToString())
+        paths[key].write_bytes(expose(model, tensors).SerializeToString())
     request = {
         **{key: str(path) for key, path in paths.items()},
         "tensors": list(tensors),
@@ -167,18 +168,3 @@ def _errors(
         )
     )
     return {str(name): float(error) for name, error in outcome.result["errors"].items()}
-
-
-def _revealing(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
-    """Copy a model and make tensors in its middle outputs too."""
-    import onnx
-
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    outputs = {value.name for value in model.graph.output}
-    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in outputs)
-    known = {value.name: value for value in model.graph.value_info}
-    for value in copy.graph.output:
-        if not value.HasField("type") and value.name in known:
-            value.CopyFrom(known[value.name])
-    return copy

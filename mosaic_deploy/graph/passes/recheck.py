@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.execute import Port, Session
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -29,11 +29,11 @@ def compare(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         ModelError: ONNX Runtime cannot load or run one of them.
     """
     names = [str(name) for name in request["tensors"]]
-    before, after = (_session(Path(request[key])) for key in ("before", "after"))
+    before, after = (Session(Path(request[key])) for key in ("before", "after"))
     errors = dict.fromkeys(names, 0.0)
-    feeds = list(_feeds(before.get_inputs()[0], request))
+    feeds = list(random_and_given(before.inputs[0], request))
     for index, feed in enumerate(feeds):
-        pairs = zip(_run(before, names, feed), _run(after, names, feed), strict=True)
+        pairs = zip(before.run(feed, names), after.run(feed, names), strict=True)
         for name, (old, new) in zip(names, pairs, strict=True):
             errors[name] = max(errors[name], difference(old, new))
         on_progress((index + 1) / len(feeds), "")
@@ -60,34 +60,8 @@ def difference(old: NDArray[Any], new: NDArray[Any]) -> float:
     return float(np.abs(a - b).max()) / spread
 
 
-def _session(path: Path) -> Any:  # ONNX Runtime has no types
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    # Unoptimised, both graphs run node by node, and tensors in the middle can be read.
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        return ort.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-    except Exception as err:
-        raise _translated(err) from err
-
-
-def _run(session: Any, names: list[str], feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-    try:
-        found: list[NDArray[Any]] = session.run(names, feed)
-    except Exception as err:
-        raise _translated(err) from err
-    return found
-
-
-def _translated(err: Exception) -> Exception:
-    if not type(err).__module__.startswith("onnxruntime"):
-        return err
-    return ModelError(f"ONNX Runtime does not run the graph: {str(err).splitlines()[0][:300]}")
-
-
-def _feeds(image: Any, request: JsonObject) -> Iterator[dict[str, NDArray[Any]]]:
+def random_and_given(image: Port, request: JsonObject) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield feeds of random numbers, as many as ``random`` says from ``seed`` on, then the ``inputs``."""
     rng = np.random.default_rng(int(request["seed"]))
     dtype = _TYPES[image.type]
     for _ in range(int(request["random"])):

@@ -12,8 +12,9 @@ import onnx.parser
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from mosaic_deploy.graph.execute import Session
 from mosaic_deploy.graph.passes import Applied, Pass, apply
-from mosaic_deploy.graph.passes.recheck import _feeds, _run, _session, difference
+from mosaic_deploy.graph.passes.recheck import difference, random_and_given
 from mosaic_deploy.graph.reader.read import read_model
 
 Arrays = dict[str, NDArray[Any]]
@@ -56,10 +57,10 @@ def run(model: onnx.ModelProto, *, inputs: tuple[Path, ...] = ()) -> list[list[N
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model.SerializeToString())
-        session = _session(path)
+        session = Session(path)
         request = {"seed": 0, "random": 2, "inputs": inputs}
         names = [value.name for value in model.graph.output]
-        return [_run(session, names, feed) for feed in _feeds(session.get_inputs()[0], request)]
+        return [session.run(feed, names) for feed in random_and_given(session.inputs[0], request)]
 
 
 def error(before: onnx.ModelProto, after: onnx.ModelProto) -> float:
