@@ -1,9 +1,13 @@
-"""An ONNX graph as a pass asks about it: who makes a tensor, who reads it, its shape, type and value."""
+"""An ONNX graph as others ask about it: who makes a tensor, who reads it, its shape, type and value.
+
+``GraphIndex`` answers many questions about a graph that stays as it is. The functions are for graphs that
+are being changed, where an index would be out of date.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -138,3 +142,60 @@ def _protected(graph: onnx.GraphProto) -> Iterator[str]:
                 yield from node.input
             for value in body.output:
                 yield value.name
+
+
+def reads(node: onnx.NodeProto) -> Iterator[str]:
+    """Names of the tensors that a node reads, those that its bodies take from outside included."""
+    yield from filter(None, node.input)
+    for attribute in node.attribute:
+        for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+            for inner in body.node:
+                yield from (name for name in reads(inner) if name not in own)
+                own |= set(inner.output)
+            yield from (value.name for value in body.output if value.name not in own)
+
+
+def producer_of(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
+    """Return the node that makes a tensor now."""
+    return next((node for node in graph.node if name in node.output), None)
+
+
+def consumers_of(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
+    """Return the nodes that read a tensor now, directly or in their bodies."""
+    return [node for node in graph.node if name in reads(node)]
+
+
+def replace_name(names: MutableSequence[str], old: str, new: str) -> None:
+    """Rename a tensor in a node's list of inputs or outputs."""
+    for index, name in enumerate(names):
+        if name == old:
+            names[index] = new
+
+
+def free_name(graph: onnx.GraphProto, name: str) -> str:
+    """Return the name, lengthened until neither a node nor a tensor has it."""
+    taken = {n for node in graph.node for n in (node.name, *node.input, *node.output)}
+    taken |= {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+    while name in taken:
+        name += "_"
+    return name
+
+
+def prune(graph: onnx.GraphProto) -> None:
+    """Drop the nodes, weights and notes of shapes that do not lead to an output."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(reads(node))
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
+    made = {name for node in graph.node for name in node.output}
+    notes = [value for value in graph.value_info if value.name in made]
+    del graph.value_info[:]
+    graph.value_info.extend(notes)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.index import free_name, producer_of, prune
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
 
@@ -49,7 +50,7 @@ def with_output(model: onnx.ModelProto, contract: Contract, *, want: OutputKind)
         _add_resize(changed, contract, axis)
     if want == "classmap":
         _add_argmax(changed.graph, contract, axis)
-    _prune(changed.graph)
+    prune(changed.graph)
     return changed
 
 
@@ -70,9 +71,9 @@ def _without_argmax(graph: onnx.GraphProto) -> int:
     """Leave off ArgMax, and what casts or squeezes after it; return the axis it searched."""
     import onnx
 
-    node = _maker(graph, graph.output[0].name)
+    node = producer_of(graph, graph.output[0].name)
     while node is not None and node.op_type in ("Cast", "Squeeze", "Identity", "Reshape"):
-        node = _maker(graph, node.input[0])
+        node = producer_of(graph, node.input[0])
     if node is None or node.op_type != "ArgMax":
         raise ModelError(_cannot("scores", "an ArgMax", graph))
     axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
@@ -82,11 +83,11 @@ def _without_argmax(graph: onnx.GraphProto) -> int:
 
 
 def _without_resize(graph: onnx.GraphProto) -> None:
-    node = _maker(graph, graph.output[0].name)
+    node = producer_of(graph, graph.output[0].name)
     while node is not None and node.op_type in ("Identity", "Transpose"):
         if node.op_type == "Transpose":
             raise ModelError(_cannot("lowres", "a Resize but in a Transpose", graph))
-        node = _maker(graph, node.input[0])
+        node = producer_of(graph, node.input[0])
     if node is None or node.op_type not in ("Resize", "Upsample"):
         raise ModelError(_cannot("lowres", "a Resize", graph))
     _end_at(graph, node.input[0], _FLOAT)
@@ -102,12 +103,12 @@ def _add_resize(model: onnx.ModelProto, contract: Contract, axis: int) -> None:
         raise ModelError(f"opset {opset} has no half-pixel Resize: export with opset 11 or later")
     shape = [1, contract.height, contract.width]
     shape.insert(axis, len(contract.classes))
-    scores, result = graph.output[0].name, _free(graph, "logits")
-    size = _free(graph, "logits_size")
+    scores, result = graph.output[0].name, free_name(graph, "logits")
+    size = free_name(graph, "logits_size")
     graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), size))
     graph.node.append(
         helper.make_node(
-            "Resize", [scores, "", "", size], [result], name=_free(graph, "resize_to_image"),
+            "Resize", [scores, "", "", size], [result], name=free_name(graph, "resize_to_image"),
             mode="linear", coordinate_transformation_mode="half_pixel",
         )
     )  # fmt: skip
@@ -117,12 +118,12 @@ def _add_resize(model: onnx.ModelProto, contract: Contract, axis: int) -> None:
 def _add_argmax(graph: onnx.GraphProto, contract: Contract, axis: int) -> None:
     from onnx import helper
 
-    ids, result = _free(graph, "ids"), _free(graph, "classmap")
+    ids, result = free_name(graph, "ids"), free_name(graph, "classmap")
     scores = graph.output[0].name
     graph.node.extend(
         (
-            helper.make_node("ArgMax", [scores], [ids], name=_free(graph, "best"), axis=axis, keepdims=0),
-            helper.make_node("Cast", [ids], [result], name=_free(graph, "as_int32"), to=_INT32),
+            helper.make_node("ArgMax", [scores], [ids], name=free_name(graph, "best"), axis=axis, keepdims=0),
+            helper.make_node("Cast", [ids], [result], name=free_name(graph, "as_int32"), to=_INT32),
         )
     )
     _set_output(graph, result, _INT32, [1, contract.height, contract.width])
@@ -142,48 +143,6 @@ def _set_output(graph: onnx.GraphProto, name: str, element: int, shape: list[int
     graph.output.append(helper.make_tensor_value_info(name, element, shape))
     del graph.value_info[:]
     graph.value_info.extend(kept)
-
-
-def _prune(graph: onnx.GraphProto) -> None:
-    """Drop the nodes and weights that no longer lead to the output."""
-    needed = {graph.output[0].name}
-    kept = []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed.update(node.input, *(_captured(node)))
-    del graph.node[:]
-    graph.node.extend(reversed(kept))
-    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.initializer[:]
-    graph.initializer.extend(weights)
-    made = {name for node in graph.node for name in node.output}
-    notes = [value for value in graph.value_info if value.name in made]
-    del graph.value_info[:]
-    graph.value_info.extend(notes)
-
-
-def _captured(node: onnx.NodeProto) -> list[set[str]]:
-    """Names that the bodies of an If or a Loop may take from outside."""
-    bodies = [a.g for a in node.attribute if a.HasField("g")]
-    return [
-        {name for inner in body.node for name in inner.input}
-        | {value.name for value in body.output}
-        | {name for inner in body.node for names in _captured(inner) for name in names}
-        for body in bodies
-    ]
-
-
-def _maker(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
-    return next((node for node in graph.node if name in node.output), None)
-
-
-def _free(graph: onnx.GraphProto, name: str) -> str:
-    taken = {n for node in graph.node for n in (node.name, *node.input, *node.output)}
-    taken |= {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:

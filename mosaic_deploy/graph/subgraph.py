@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.facts import nodes
+from mosaic_deploy.graph.index import reads
 
 if TYPE_CHECKING:
     import onnx
@@ -31,10 +32,10 @@ def cut(model: onnx.ModelProto, places: Collection[int]) -> onnx.ModelProto:
     kept = _with_constants(model, places)
     stored = {tensor.name: tensor for tensor in graph.initializer}
     made = {name for i in kept for name in graph.node[i].output if name}
-    read = {name for i in kept for name in _reads(graph.node[i])}
-    elsewhere = {name for i, node in enumerate(graph.node) if i not in kept for name in _reads(node)}
+    read = {name for i in kept for name in reads(graph.node[i])}
+    elsewhere = {name for i, node in enumerate(graph.node) if i not in kept for name in reads(node)}
     elsewhere |= {value.name for value in graph.output}
-    given = [name for i in sorted(kept) for name in _reads(graph.node[i]) if name not in made | stored.keys()]
+    given = [name for i in sorted(kept) for name in reads(graph.node[i]) if name not in made | stored.keys()]
     ends = [name for i in sorted(kept) for name in graph.node[i].output if name]
     outputs = [name for name in ends if name in elsewhere] or [name for name in ends if name not in read]
     known = {value.name: value for value in (*graph.input, *graph.value_info, *graph.output)}
@@ -53,7 +54,7 @@ def around(model: onnx.ModelProto, place: int, *, hops: int, most: int) -> froze
     makers = {name: i for i, node in enumerate(model.graph.node) for name in node.output if name}
     readers: dict[str, list[int]] = defaultdict(list)
     for i, node in enumerate(model.graph.node):
-        for name in _reads(node):
+        for name in reads(node):
             readers[name].append(i)
     found, waiting = {place}, deque([(place, 0)])
     while waiting and len(found) < most:
@@ -61,7 +62,7 @@ def around(model: onnx.ModelProto, place: int, *, hops: int, most: int) -> froze
         if far == hops:
             continue
         node = model.graph.node[at]
-        near = [makers[name] for name in _reads(node) if name in makers]
+        near = [makers[name] for name in reads(node) if name in makers]
         near += [i for name in node.output for i in readers[name]]
         for i in near:
             if i not in found and len(found) < most:
@@ -75,24 +76,12 @@ def _with_constants(model: onnx.ModelProto, places: Collection[int]) -> set[int]
     makers = {name: i for i, node in enumerate(model.graph.node) for name in node.output if name}
     kept, waiting = set(places), list(places)
     while waiting:
-        for name in _reads(model.graph.node[waiting.pop()]):
+        for name in reads(model.graph.node[waiting.pop()]):
             maker = makers.get(name)
             if maker is not None and maker not in kept and folded[maker]:
                 kept.add(maker)
                 waiting.append(maker)
     return kept
-
-
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Names of the tensors that a node reads, those that its bodies take from outside included."""
-    yield from filter(None, node.input)
-    for attribute in node.attribute:
-        for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-            own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
-            for inner in body.node:
-                yield from (name for name in _reads(inner) if name not in own)
-                own |= set(inner.output)
-            yield from (value.name for value in body.output if value.name not in own)
 
 
 def _typed(name: str, known: dict[str, onnx.ValueInfoProto]) -> onnx.ValueInfoProto:

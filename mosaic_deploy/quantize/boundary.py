@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.index import consumers_of, producer_of, replace_name
 from mosaic_deploy.quantize.normalisation import drop_normalisation
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.metadata import METADATA_KEY
@@ -71,13 +72,13 @@ def drop_cast(model: onnx.ModelProto) -> None:
 
     graph = model.graph
     image = graph.input[0]
-    users = [node for node in graph.node if image.name in node.input]
+    users = consumers_of(graph, image.name)
     for cast in users:
         to = [a.i for a in cast.attribute if a.name == "to"]
         if cast.op_type != "Cast" or to != [onnx.TensorProto.FLOAT]:
             raise ModelError(f"the uint8 input '{image.name}' goes into {cast.op_type}, not a Cast to float")
         for node in graph.node:
-            _rename(node.input, cast.output[0], image.name)
+            replace_name(node.input, cast.output[0], image.name)
         graph.node.remove(cast)
     image.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
 
@@ -137,13 +138,13 @@ def cut_input(model: onnx.ModelProto) -> JsonObject:
     """Turn image -> Q -> q  into  q, under the image's name."""
     graph = model.graph
     image = graph.input[0]
-    users = [node for node in graph.node if image.name in node.input]
+    users = consumers_of(graph, image.name)
     if [node.op_type for node in users] != ["QuantizeLinear"]:
         found = ", ".join(sorted({node.op_type for node in users})) or "nothing"
         raise ModelError(f"the input '{image.name}' cannot be quantised: it goes into {found}")
     quantizer = users[0]
     for node in graph.node:
-        _rename(node.input, quantizer.output[0], image.name)
+        replace_name(node.input, quantizer.output[0], image.name)
     graph.node.remove(quantizer)
     return describe(model, image, quantizer)
 
@@ -152,14 +153,13 @@ def cut_output(model: onnx.ModelProto) -> JsonObject:
     """Turn q -> DQ -> scores  into  q, under the scores' name; integer outputs stay as they are."""
     graph = model.graph
     scores = graph.output[0]
-    makers = [node for node in graph.node if scores.name in node.output]
-    if [node.op_type for node in makers] != ["DequantizeLinear"]:
+    dequantizer = producer_of(graph, scores.name)
+    if dequantizer is None or dequantizer.op_type != "DequantizeLinear":
         return describe(model, scores, None)
-    dequantizer = makers[0]
     graph.node.remove(dequantizer)
     for node in graph.node:
-        _rename(node.input, dequantizer.input[0], scores.name)
-        _rename(node.output, dequantizer.input[0], scores.name)
+        replace_name(node.input, dequantizer.input[0], scores.name)
+        replace_name(node.output, dequantizer.input[0], scores.name)
     return describe(model, scores, dequantizer)
 
 
@@ -222,15 +222,15 @@ def _turn(model: onnx.ModelProto, inwards: tuple[int, ...]) -> None:
     outwards = _TO_LAST if inwards == _TO_FIRST else _TO_FIRST
     inner = f"{image.name}/inner"
     for node in graph.node:
-        _rename(node.input, image.name, inner)
+        replace_name(node.input, image.name, inner)
     graph.node.insert(0, helper.make_node("Transpose", [image.name], [inner], inner, perm=inwards))
     _permute(image, outwards)
     if len(scores.type.tensor_type.shape.dim) != len(outwards):
         return
     inner = f"{scores.name}/inner"
     for node in graph.node:
-        _rename(node.input, scores.name, inner)
-        _rename(node.output, scores.name, inner)
+        replace_name(node.input, scores.name, inner)
+        replace_name(node.output, scores.name, inner)
     graph.node.append(helper.make_node("Transpose", [inner], [scores.name], inner, perm=outwards))
     _permute(scores, outwards)
 
@@ -240,9 +240,3 @@ def _permute(value: onnx.ValueInfoProto, order: tuple[int, ...]) -> None:
     sizes = [int(dim.dim_value) for dim in dims]
     for dim, axis in zip(dims, order, strict=True):
         dim.dim_value = sizes[axis]
-
-
-def _rename(names: Any, old: str, new: str) -> None:
-    for index, name in enumerate(names):
-        if name == old:
-            names[index] = new

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mosaic_deploy.graph.index import consumers_of, replace_name
+
 if TYPE_CHECKING:
     import onnx
 
@@ -26,16 +28,14 @@ def drop_normalisation(model: onnx.ModelProto) -> tuple[float, float] | None:
     if mean is None or not factor:
         return None
     for node in model.graph.node:
-        for index, name in enumerate(node.input):
-            if name == second.output[0]:
-                node.input[index] = image
+        replace_name(node.input, second.output[0], image)
     model.graph.node.remove(first)
     model.graph.node.remove(second)
     return mean, 1 / factor if second.op_type == "Mul" else factor
 
 
 def _only_user(model: onnx.ModelProto, name: str, kinds: tuple[str, ...]) -> onnx.NodeProto | None:
-    users = [node for node in model.graph.node if name in node.input]
+    users = consumers_of(model.graph, name)
     given = {value.name for value in model.graph.output}
     if len(users) != 1 or users[0].op_type not in kinds or name in given:
         return None

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from mosaic_deploy.backends.oracle.compare import from_tool, said
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.execute import Session, expose
+from mosaic_deploy.graph.index import consumers_of, producer_of
 from mosaic_deploy.quantize.ort_tools import tool
 from mosaic_deploy.quantize.qdq import Insertion
 from mosaic_deploy.specs.precision import Precision
@@ -193,7 +194,7 @@ def _cut_input(model: onnx.ModelProto, value: onnx.ValueInfoProto, led: Sequence
         return _plain(value)
     add = next(node for node in graph.node if node.name == f"{name}/lead")
     quantizer = next(node for node in graph.node if add.output[0] in node.input)
-    pairs = [node for node in graph.node if value.name in node.input]
+    pairs = consumers_of(graph, value.name)
     pairs += [node for node in graph.node if node.output[0] in add.input]
     end = _grid(model, value, quantizer, name)
     _rename(graph, name, f"{name}/floats")
@@ -207,7 +208,7 @@ def _cut_input(model: onnx.ModelProto, value: onnx.ValueInfoProto, led: Sequence
 def _cut_output(model: onnx.ModelProto, value: onnx.ValueInfoProto) -> Ends:
     """Turn  q -> DQ -> out  into  q, under the output's name, where a node makes q."""
     graph = model.graph
-    maker = next((node for node in graph.node if value.name in node.output), None)
+    maker = producer_of(graph, value.name)
     if maker is None or maker.op_type != "DequantizeLinear":
         return _plain(value)
     made = {name for node in graph.node for name in node.output}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.graph.facts import title
-from mosaic_deploy.graph.index import GraphIndex
+from mosaic_deploy.graph.index import GraphIndex, reads
 from mosaic_deploy.graph.passes._pass import Pass
 from mosaic_deploy.graph.passes._site import Site
 
@@ -158,20 +158,13 @@ def _rewire(nodes: Iterable[onnx.NodeProto], rewired: Mapping[str, str]) -> None
             node.input[index] = name
 
 
-def _reads(graph: onnx.GraphProto) -> set[str]:
-    from mosaic_deploy.graph.reader.names import graphs
-
-    read = {value.name for value in graph.output}
-    for body, depth in graphs(graph):
-        read.update(name for node in body.node for name in node.input)
-        if depth:
-            read.update(value.name for value in body.output)
-    return read
+def _read_anywhere(graph: onnx.GraphProto) -> set[str]:
+    return {name for node in graph.node for name in reads(node)} | {value.name for value in graph.output}
 
 
 def _dead(graph: onnx.GraphProto) -> set[str]:
     """Outputs and constants that nothing reads even before the pass: none of its business."""
-    read = _reads(graph)
+    read = _read_anywhere(graph)
     names = {name for node in graph.node for name in node.output} | {t.name for t in graph.initializer}
     return names - read
 
@@ -179,7 +172,7 @@ def _dead(graph: onnx.GraphProto) -> set[str]:
 def _sweep(graph: onnx.GraphProto, dead_before: set[str]) -> None:
     """Remove nodes, constants and notes of shapes that nothing reads any more."""
     while True:
-        read = _reads(graph)
+        read = _read_anywhere(graph)
         alive = [n for n in graph.node if any(o in read or o in dead_before for o in n.output if o)]
         if len(alive) == len(graph.node):
             break
