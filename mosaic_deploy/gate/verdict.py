@@ -19,7 +19,7 @@ from mosaic_deploy.errors import UsageError
 from mosaic_deploy.gate.config import Waiver
 from mosaic_deploy.gate.op_support.judge import FAILING, CheckReport, Violation, check
 from mosaic_deploy.gate.op_support.tables import OpTable, load_table
-from mosaic_deploy.graph.facts import Node, nodes
+from mosaic_deploy.graph.facts import Node, nodes_with_bodies
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.specs.recipe import QuantRecipe
 from mosaic_deploy.specs.registry import load_spec
@@ -181,7 +181,7 @@ def judge_model(
         path: the model's, from the config's folder, which waivers may name.
         terms: what the gate puts up with.
     """
-    described = nodes(model)
+    described = nodes_with_bodies(model)
     return tuple(_judge(model, described, subject, path, terms) for subject in subjects)
 
 

@@ -25,7 +25,7 @@ from mosaic_deploy.backends.oracle.registry import COMPILERS, load_compiler
 from mosaic_deploy.errors import ModelError, ToolError, UsageError
 from mosaic_deploy.gate.report import Reproducer, Verified
 from mosaic_deploy.gate.verdict import GateTarget, decisive
-from mosaic_deploy.graph.facts import Node, inputs_of, nodes
+from mosaic_deploy.graph.facts import Node, inputs_of, nodes, nodes_with_bodies
 from mosaic_deploy.graph.intermediates import activations
 from mosaic_deploy.graph.subgraph import cut
 from mosaic_deploy.specs.precision import Precision
@@ -68,7 +68,7 @@ def verify(
     compiler = load_compiler(name)
     if missing := compiler.missing():
         raise ToolError(f"{subject.name}: its compiler is missing: {missing}")
-    precision = decisive(nodes(model), subject)
+    precision = decisive(nodes_with_bodies(model), subject)
     with tempfile.TemporaryDirectory(prefix="mosaic-verify-") as scratch:
 
         def try_some(cases: Sequence[Case]) -> Iterator[tuple[Case, tuple[CaseOutcome, ...]]]:

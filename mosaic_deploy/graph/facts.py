@@ -6,29 +6,18 @@ Everything the op check asks is answered here once, so that rules and constraint
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaic_deploy.graph.attributes import Attribute, implied, meant, read_attribute, schema_of
+
 if TYPE_CHECKING:
     import onnx
 
-Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
-"""A node's attribute; tensors, graphs and whatever else there is appear as ``"?"``."""
-
-_WINDOWS: Mapping[str, tuple[str, ...]] = {
-    "Conv": ("dilations", "pads", "strides"),
-    "ConvTranspose": ("dilations", "output_padding", "pads", "strides"),
-    "DeformConv": ("dilations", "pads", "strides"),
-    "AveragePool": ("dilations", "pads", "strides"),
-    "LpPool": ("dilations", "pads", "strides"),
-    "MaxPool": ("dilations", "pads", "strides"),
-}
-"""Operators that slide windows over images, and their attributes that may be left out."""
 _SMALL = 4096  # elements up to which a constant's values are kept
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
@@ -100,15 +89,44 @@ class Node:
 
 def nodes(model: onnx.ModelProto) -> tuple[Node, ...]:
     """Describe the nodes of the main graph, in order; the model is one that ``read_model`` returned."""
-    opsets = {o.domain if o.domain != "ai.onnx" else "": o.version for o in model.opset_import}
-    known = _stated(model.graph)
-    grids = _grids(model.graph, known)
-    found = []
-    for proto in model.graph.node:
+    return tuple(node for _, node in _walk(model.graph, {}, _opsets(model)))
+
+
+def nodes_with_bodies(model: onnx.ModelProto) -> tuple[Node, ...]:
+    """Describe the nodes of the main graph, each followed by those of its bodies, as a runtime runs them.
+
+    A node in a body of an If, Loop or Scan is called ``NODE/BODY/OWN NAME``, as in ``if_1/then_branch/conv``.
+    """
+    return tuple(_with_bodies(model.graph, {}, _opsets(model), ""))
+
+
+def _with_bodies(
+    graph: onnx.GraphProto, outside: Mapping[str, Tensor], opsets: Mapping[str, int], prefix: str
+) -> Iterator[Node]:
+    known = dict(outside)
+    for proto, node in _walk(graph, known, opsets):
+        name = f"{prefix}{node.name}"
+        yield replace(node, name=name) if prefix else node
+        for attribute in proto.attribute:
+            bodies = [attribute.g] if attribute.HasField("g") else []
+            for body in (*bodies, *attribute.graphs):
+                yield from _with_bodies(body, known, opsets, f"{name}/{attribute.name}/")
+
+
+def _walk(
+    graph: onnx.GraphProto, known: MutableMapping[str, Tensor], opsets: Mapping[str, int]
+) -> Iterator[tuple[onnx.NodeProto, Node]]:
+    """Describe a graph's nodes in order; ``known`` holds the tensors around it, and gets its own."""
+    known.update(_stated(graph))
+    grids = _grids(graph, known)
+    for proto in graph.node:
         node = _describe(proto, known, grids, opsets)
         known.update((tensor.name, tensor) for tensor in node.outputs)
-        found.append(node)
-    return tuple(found)
+        yield proto, node
+
+
+def _opsets(model: onnx.ModelProto) -> dict[str, int]:
+    return {o.domain if o.domain != "ai.onnx" else "": o.version for o in model.opset_import}
 
 
 def inputs_of(model: onnx.ModelProto) -> tuple[Tensor, ...]:
@@ -186,7 +204,7 @@ def _describe(
 ) -> Node:
     domain = "" if proto.domain == "ai.onnx" else proto.domain
     opset = opsets.get(domain, 1)
-    version, defaults = _schema(proto.op_type, domain, opset)
+    version, defaults = schema_of(proto.op_type, domain, opset)
     inputs = tuple(known.get(name, _unknown(name)) if name else None for name in proto.input)
     folded = _is_folded(proto, inputs)
     value = _constant(proto)
@@ -194,14 +212,14 @@ def _describe(
     for name in filter(None, proto.output):
         stated = known.get(name, _unknown(name))
         outputs.append(replace(stated, constant=folded, value=value, grid=grids.get(name)))
-    defaults = defaults | _implied(proto.op_type, inputs)
-    given = {a.name: _attribute(a) for a in proto.attribute}
+    defaults = defaults | implied(proto.op_type, _image_rank(inputs))
+    given = {a.name: read_attribute(a) for a in proto.attribute}
     return Node(
         name=title(proto),
         op=proto.op_type,
         domain=domain,
         version=version,
-        attributes=_meant(proto.op_type, defaults, defaults | given),
+        attributes=meant(proto.op_type, defaults, defaults | given),
         defaults=defaults,
         inputs=inputs,
         outputs=tuple(outputs),
@@ -211,71 +229,13 @@ def _describe(
     )
 
 
-def _implied(op: str, inputs: Sequence[Tensor | None]) -> dict[str, Attribute]:
-    """Defaults of windows, which ONNX's schemas leave to prose: no padding, and steps of one."""
-    names = _WINDOWS.get(op, ())
+def _image_rank(inputs: tuple[Tensor | None, ...]) -> int:
     image = inputs[0] if inputs else None
-    if not names or image is None or image.shape is None or image.rank < 3:
-        return {}
-    sides = image.rank - 2
-    none: dict[str, Attribute] = {"pads": (0,) * (2 * sides), "output_padding": (0,) * sides}
-    return {name: none.get(name, (1,) * sides) for name in names}
-
-
-def _meant(op: str, defaults: Mapping[str, Attribute], stated: dict[str, Attribute]) -> dict[str, Attribute]:
-    """Attributes, with the default for those that change nothing where they are stated."""
-    idle: tuple[str, ...] = ()
-    if op == "AveragePool":
-        pads = stated.get("pads")
-        padded = (isinstance(pads, tuple) and any(pads)) or stated.get("auto_pad") not in ("NOTSET", "VALID")
-        idle = () if padded or stated.get("ceil_mode") else ("count_include_pad",)
-    elif op == "Resize":
-        mode, frame = stated.get("mode"), stated.get("coordinate_transformation_mode")
-        idle = (
-            *(("nearest_mode",) if mode != "nearest" else ()),
-            *(("cubic_coeff_a", "exclude_outside") if mode != "cubic" else ()),
-            *(("extrapolation_value",) if frame != "tf_crop_and_resize" else ()),
-        )
-    return stated | {name: defaults[name] for name in idle if name in stated and name in defaults}
+    return 0 if image is None else image.rank
 
 
 def _unknown(name: str) -> Tensor:
     return Tensor(name, "", None, constant=False)
-
-
-@cache
-def _schema(op: str, domain: str, opset: int) -> tuple[int, dict[str, Attribute]]:
-    """Return the operator's since-version and its attributes' defaults; the opset itself if unknown."""
-    import onnx
-
-    try:
-        schema = onnx.defs.get_schema(op, opset, domain)
-    except onnx.defs.SchemaError:
-        return opset, {}
-    defaults = {n: _attribute(a.default_value) for n, a in schema.attributes.items() if a.default_value.type}
-    return schema.since_version, defaults
-
-
-def _attribute(proto: onnx.AttributeProto) -> Attribute:
-    kind = proto.type
-    if kind == 1:
-        return float(proto.f)
-    if kind == 2:
-        return int(proto.i)
-    if kind == 3:
-        return _text(proto.s)
-    if kind == 6:
-        return tuple(proto.floats)
-    if kind == 7:
-        return tuple(proto.ints)
-    if kind == 8:
-        return tuple(_text(s) for s in proto.strings)
-    return "?"
-
-
-def _text(raw: bytes) -> str:
-    text = raw.decode("utf-8", "replace")
-    return text if text.isprintable() else ascii(text)
 
 
 def _is_folded(proto: onnx.NodeProto, inputs: tuple[Tensor | None, ...]) -> bool:
@@ -296,7 +256,7 @@ def _constant(proto: onnx.NodeProto) -> NDArray[Any] | None:
     if attribute.name == "value" and np.prod(attribute.t.dims, dtype=float) <= _SMALL:
         return onnx.numpy_helper.to_array(attribute.t)
     if attribute.name.startswith("value_") and attribute.type in (1, 2, 6, 7):
-        return np.asarray(_attribute(attribute))
+        return np.asarray(read_attribute(attribute))
     return None
 
 

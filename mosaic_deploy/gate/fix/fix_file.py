@@ -15,7 +15,7 @@ from mosaic_deploy.files import moved_in
 from mosaic_deploy.gate.fix.fix import Recheck, fix
 from mosaic_deploy.gate.report import Fixed
 from mosaic_deploy.gate.verdict import GateTarget, decisive
-from mosaic_deploy.graph.facts import Tensor, inputs_of, nodes
+from mosaic_deploy.graph.facts import Tensor, inputs_of, nodes_with_bodies
 from mosaic_deploy.graph.reader.read import FILE_BYTES, read_model
 from mosaic_deploy.workers.progress import StageProgress
 
@@ -63,7 +63,7 @@ def fix_file(
             model, report = fix(
                 model,
                 table=subject.table,
-                precision=decisive(nodes(model), subject),
+                precision=decisive(nodes_with_bodies(model), subject),
                 devices=subject.devices,
                 recheck=Recheck(inputs=tuple(real)),
             )

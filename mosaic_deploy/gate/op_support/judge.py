@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.gate.op_support.rules import Finding, judge, kind
 from mosaic_deploy.gate.op_support.tables import OpRule, OpTable, Outcome
-from mosaic_deploy.graph.facts import Node, nodes
+from mosaic_deploy.graph.facts import Node, nodes_with_bodies
+from mosaic_deploy.graph.index import reads
 from mosaic_deploy.graph.macs import macs
 from mosaic_deploy.specs.precision import Precision
 
@@ -115,14 +116,14 @@ def check(
         precision: ``float`` judges the graph as it is, quantised or not; ``w8a8`` and ``w8a16`` as a recipe
             of 8-bit weights and 8- or 16-bit activations will leave it.
         devices: the table's devices that are compiled for; none named means all.
-        described: what ``nodes`` made of the model, for a caller that judges it more than once.
+        described: what ``nodes_with_bodies`` made of the model, for a caller that judges it more than once.
     """
     by_op: dict[tuple[str, str], list[OpRule]] = defaultdict(list)
     for rule in table.rules:
         by_op[rule.domain, rule.op].append(rule)
     everywhere = by_op.pop(("", "*"), [])
     wanted = tuple(devices) or table.devices
-    described = nodes(model) if described is None else described
+    described = nodes_with_bodies(model) if described is None else described
     when = table.folds_input_cast
     pixels = when == "always" or (when == "quantised" and precision != "float")
     fused = _fused(described, model, table, precision)
@@ -160,7 +161,7 @@ def _fused(
     """Names of the nodes that the compiler computes within the node before them."""
     if not any(node.op == fusion.op for node in described for fusion in table.fuses):
         return frozenset()
-    read = Counter(name for node in model.graph.node for name in node.input)
+    read = Counter(name for node in model.graph.node for name in reads(node))
     read.update(value.name for value in model.graph.output)
     makers = {tensor.name: node for node in described for tensor in node.outputs if read[tensor.name] == 1}
     integers = table.made_of(precision)

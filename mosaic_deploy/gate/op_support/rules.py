@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS, Breach
 from mosaic_deploy.gate.op_support.tables import Limit, OpRule, Range, allows
-from mosaic_deploy.graph.facts import Attribute, Node, Tensor
+from mosaic_deploy.graph.attributes import Attribute
+from mosaic_deploy.graph.facts import Node, Tensor
 
 _FLOATS = ("float32", "float16", "bfloat16", "float64")
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
-from mosaic_deploy.graph.facts import Attribute
+from mosaic_deploy.graph.attributes import Attribute
 from mosaic_deploy.specs.fields import Spec
 from mosaic_deploy.specs.precision import DType, Integers, Precision
 from mosaic_deploy.specs.toml import nearest, read_toml

@@ -11,7 +11,8 @@ import pytest
 from mosaic_deploy.gate.op_support import constraints
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS, Breach
 from mosaic_deploy.gate.op_support.constraints._constraint import constraint
-from mosaic_deploy.graph.facts import Attribute, Node, QuantParams, Tensor
+from mosaic_deploy.graph.attributes import Attribute
+from mosaic_deploy.graph.facts import Node, QuantParams, Tensor
 from tests.gate.op_support.constraints.judging import node
 
 TESTS = Path(__file__).parent
