@@ -6,6 +6,7 @@ images -> inputs in each layout
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,16 @@ _EXPORT_MEMORY = 8 * GIB
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class GraphFile:
+    """The float network with one kind of output."""
+
+    path: Path
+    model: onnx.ModelProto
+    """As read back from the file, its shapes inferred."""
+
+
+@dataclass(frozen=True, slots=True)
+class FloatGraph:
     """The float network as the card states it."""
 
     path: Path
@@ -51,19 +61,20 @@ class Graph:
             return self.contract.output
         return asked or default
 
-    def write(self, kind: OutputKind, path: Path) -> onnx.ModelProto:
-        """Write the network with that output; return it as read back, its shapes inferred."""
+    def write_kinds(self, kinds: Iterable[OutputKind]) -> Mapping[OutputKind, GraphFile]:
+        """Write the network with each output once, beside its own file, the card's kind first."""
         import onnx
 
-        changed = with_output(self.model, self.contract, want=kind)
-        if changed is self.model:
-            path.write_bytes(self.path.read_bytes())
-            return self.model
-        onnx.save_model(changed, path)
-        return read_model(path)
+        found = {self.contract.output: GraphFile(self.path, self.model)}
+        for kind in kinds:
+            if kind not in found:
+                path = self.path.with_name(f"{self.path.stem}-{kind}.onnx")
+                onnx.save_model(with_output(self.model, self.contract, want=kind), path)
+                found[kind] = GraphFile(path, read_model(path))
+        return found
 
 
-def write_float_graph(model: Model, folder: Path, logs: Path, *, on_progress: OnProgress) -> Graph:
+def write_float_graph(model: Model, folder: Path, logs: Path, *, on_progress: OnProgress) -> FloatGraph:
     """Make ``folder / model.onnx`` in a child process.
 
     Raises ``MosaicError`` where weights or graph cannot be used.
@@ -87,4 +98,4 @@ def write_float_graph(model: Model, folder: Path, logs: Path, *, on_progress: On
     )
     made = outcome.result
     step = Step("export", str(made["tool"]), str(made["version"]), outcome.seconds, outcome.peak_bytes)
-    return Graph(out, read_model(out), model.card.contract, step)
+    return FloatGraph(out, read_model(out), model.card.contract, step)

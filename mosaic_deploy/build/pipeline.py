@@ -1,19 +1,19 @@
 """deploy(): the stages in order, the same for every target; what targets share is made once.
 
-card -> float ONNX -> op checks -> images -> float reference -> a build per target, side by side
+images -> card -> float ONNX -> op checks -> float reference -> a build per target, side by side
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from mosaic_deploy.build.float_graph import Graph, write_float_graph
+from mosaic_deploy.build.float_graph import FloatGraph, GraphFile, write_float_graph
 from mosaic_deploy.build.inputs import prepare_inputs
 from mosaic_deploy.build.plan import Plan, Request, Unplanned, plan
 from mosaic_deploy.build.reference_maps import reference_maps
@@ -22,8 +22,9 @@ from mosaic_deploy.build.target_build import Common, TargetBuild, build
 from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.files import disk_trouble, existing, require_free
 from mosaic_deploy.gate.op_support.judge import check
+from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.workers.call import GIB, free_bytes, stoppable
-from mosaic_deploy.workers.progress import StageProgress
+from mosaic_deploy.workers.progress import OnProgress, StageProgress
 
 _BUILD_BYTES = 3 * GIB
 """What a build is expected to take at its height, with a margin."""
@@ -80,47 +81,40 @@ def _prepare(
     ready: Sequence[Plan], folder: Path, progress: StageProgress
 ) -> tuple[list[TargetBuild], Common]:
     """Everything that the builds share, and each one's op check."""
-    model, data = ready[0].model, ready[0].validation
-    graph = write_float_graph(
-        model, folder, folder / "logs", on_progress=lambda s, n: progress("export", s, n)
-    )
-    progress("export", 1.0, "")
-    orders = _check_all(ready, graph, progress)
-    if not any(order.checked is None or order.checked.passed for order in orders):
-        return orders, Common(graph, {}, (), {})
-    contract = graph.contract
-    calibrations = {
-        size: prepare_inputs(
-            contract,
-            taken,
-            folder / f"calibration-{size}",
-            on_progress=lambda s, n: progress("calibrate", s, n),
-        )
-        for size, taken in {len(item.calibration): item.calibration for item in ready}.items()
-    }
+
+    def stage(name: str) -> OnProgress:
+        return lambda fraction, note: progress(name, fraction, note)
+
+    model, validation = ready[0].model, ready[0].validation
+    calibrations = list({len(item.calibration): item.calibration for item in ready}.values())
     inputs = prepare_inputs(
-        contract, data, folder / "inputs", on_progress=lambda s, n: progress("prepare", s, n)
+        model.card.contract, calibrations, validation, folder / "inputs", on_progress=stage("decode")
     )
-    kinds = [contract.output, *(order.kind for order in orders)]
-    references = reference_maps(
-        graph, kinds, inputs, data, on_progress=lambda s, n: progress("reference", s, n)
-    )
+    graph = write_float_graph(model, folder, folder / "logs", on_progress=stage("export"))
+    progress("export", 1.0, "")
+    builds, kinds = _check_all(ready, graph, progress)
+    if not any(build.checked is None or build.checked.passed for build in builds):
+        return builds, Common(graph, kinds, inputs, {})
+    references = reference_maps(graph, kinds, inputs, on_progress=stage("reference"))
     progress("reference", 1.0, "")
-    return orders, Common(graph, calibrations, inputs, references)
+    return builds, Common(graph, kinds, inputs, references)
 
 
-def _check_all(ready: Sequence[Plan], graph: Graph, progress: StageProgress) -> list[TargetBuild]:
-    orders = []
-    for index, item in enumerate(ready):
+def _check_all(
+    ready: Sequence[Plan], graph: FloatGraph, progress: StageProgress
+) -> tuple[list[TargetBuild], Mapping[OutputKind, GraphFile]]:
+    chosen = [graph.kind(item.output, item.target.output) for item in ready]
+    kinds = graph.write_kinds(chosen)
+    builds = []
+    for index, (item, kind) in enumerate(zip(ready, chosen, strict=True)):
         progress("check", index / len(ready), item.target.name)
-        kind = graph.kind(item.output, item.target.output)
         checked = None
         if item.table is not None:
-            model = graph.write(kind, graph.path.with_name("checked.onnx"))
+            model = kinds[kind].model
             checked = check(model, table=item.table, precision=item.recipe.precision, devices=item.devices)
-        orders.append(TargetBuild(item, kind, checked))
+        builds.append(TargetBuild(item, kind, checked))
     progress("check", 1.0, "")
-    return orders
+    return builds, kinds
 
 
 def _build_all(

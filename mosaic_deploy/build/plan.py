@@ -1,4 +1,8 @@
-"""From what a person asked to builds that can start: every name resolved, everything seen to be there."""
+"""From what a person asked to builds that can start, in two steps.
+
+``resolve`` looks up every name: nothing but TOML is read. ``open_inputs`` then finds the model and opens the
+data, once for all targets.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import get_args
 from mosaic_deploy.backends.protocol import Backend
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.build.model_source import InputOptions, Model, find_model
-from mosaic_deploy.datasets import disjoint, open_data
+from mosaic_deploy.datasets import open_data
 from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.errors import SpecError, ToolError, UsageError
 from mosaic_deploy.gate.op_support.tables import OpTable, load_table
@@ -47,6 +51,21 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolvedTarget:
+    """A target with every name around it looked up; no model and no data yet."""
+
+    target: TargetSpec
+    """With the command line's options merged in."""
+    recipe: QuantRecipe
+    table: OpTable | None
+    devices: tuple[str, ...]
+    backend: Backend
+    tolerance: float
+    missing: ToolError | None
+    """What this machine lacks to build for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One build with every name in it resolved and every input seen to be there."""
 
@@ -80,10 +99,51 @@ def plan(request: Request) -> tuple[Plan | Unplanned, ...]:
     """Resolve the request, in the order of its targets; ``all`` names every one that the project knows.
 
     A missing tool leaves out that target alone. Raises ``UsageError`` (or a child of it) for what is wrong
-    with the request itself.
+    with the request itself; for a wrong name before any data is opened.
     """
+    return open_inputs(request, resolve(request))
+
+
+def resolve(request: Request) -> tuple[ResolvedTarget, ...]:
+    """Look up targets, recipes, op tables and options.
+
+    Raises ``UsageError`` (or a child of it) for a name or a value that makes no sense.
+    """
+    _require_sound(request)
+    wanted = spec_names(TargetSpec) if ALL in request.targets else request.targets
+    targets = [load_spec(TargetSpec, name) for name in dict.fromkeys(wanted)]
+    _require_takers(request.options, targets)
+    return tuple(_resolve_target(request, target) for target in targets)
+
+
+def open_inputs(request: Request, targets: Sequence[ResolvedTarget]) -> tuple[Plan | Unplanned, ...]:
+    """Find the model and open the data, once for all targets.
+
+    Raises ``UsageError`` (or a child of it) for a model or data that cannot be used.
+    """
+    asked = open_data(request.data, split="val") if request.data else None
+    model = find_model(request.model, options=request.input, labels=asked.labels if asked else None)
+    name = request.data or model.card.data
+    if name is None:
+        raise UsageError(
+            f"{model.card.name}: its card names no data set: say --data NAME[:DIR], "
+            "labelled or not, to measure parity on"
+        )
+    validation = (asked or open_data(name, split="val")).take(request.images)
+    calibration = open_data(request.calibration or name, split="calib")
+    model.card.contract.require(validation.labels, dataset=validation.name)
+    return tuple(
+        _plan_one(request, found, model, calibration, validation)
+        if found.missing is None
+        else Unplanned(model.card.name, found.target.name, found.recipe.name, found.missing)
+        for found in targets
+    )
+
+
+def _require_sound(request: Request) -> None:
     if not request.targets:
-        raise UsageError(f"name a target; known: {', '.join(spec_names(TargetSpec))}, or all of them: {ALL}")
+        known = ", ".join(spec_names(TargetSpec))
+        raise UsageError(f"name a target; known: {known}, or all of them: {ALL}")
     if request.tolerance is not None and not 0 <= request.tolerance <= 1:
         raise UsageError(f"tolerance {request.tolerance} is not a share between 0 and 1")
     if request.output is not None and request.output not in get_args(OutputKind):
@@ -91,13 +151,6 @@ def plan(request: Request) -> tuple[Plan | Unplanned, ...]:
             f"no output '{request.output}'{nearest(request.output, get_args(OutputKind))}; "
             f"known: {', '.join(get_args(OutputKind))}"
         )
-    wanted = spec_names(TargetSpec) if ALL in request.targets else request.targets
-    targets = [load_spec(TargetSpec, name) for name in dict.fromkeys(wanted)]
-    _require_takers(request.options, targets)
-    asked = open_data(request.data, split="val") if request.data else None
-    model = find_model(request.model, options=request.input, labels=asked.labels if asked else None)
-    validation, calibration = _data(request, model, asked)
-    return tuple(_try(request, target, model, (calibration, validation)) for target in targets)
 
 
 def _require_takers(options: Mapping[str, str], targets: Sequence[TargetSpec]) -> None:
@@ -110,54 +163,46 @@ def _require_takers(options: Mapping[str, str], targets: Sequence[TargetSpec]) -
             )
 
 
-def _try(
-    request: Request, target: TargetSpec, model: Model, data: tuple[FileDataset, FileDataset]
-) -> Plan | Unplanned:
-    try:
-        return _one(request, target, model, data)
-    except ToolError as err:
-        return Unplanned(model.card.name, target.name, request.recipe or target.recipes[0], err)
-
-
-def _data(request: Request, model: Model, asked: FileDataset | None) -> tuple[FileDataset, FileDataset]:
-    name = request.data or model.card.data
-    if name is None:
-        raise UsageError(
-            f"{model.card.name}: its card names no data set: say --data NAME[:DIR], "
-            "labelled or not, to measure parity on"
-        )
-    validation = asked or open_data(name, split="val")
-    calibration = open_data(request.calibration or name, split="calib")
-    model.card.contract.require(validation.labels, dataset=validation.name)
-    return validation.take(request.images), calibration
-
-
-def _one(request: Request, target: TargetSpec, model: Model, data: tuple[FileDataset, FileDataset]) -> Plan:
-    recipe_name = request.recipe or target.recipes[0]
-    recipe = load_spec(QuantRecipe, recipe_name)
+def _resolve_target(request: Request, target: TargetSpec) -> ResolvedTarget:
+    recipe = load_spec(QuantRecipe, request.recipe or target.recipes[0])
     if recipe.name not in target.recipes:
         raise UsageError(
             f"recipe {recipe.name} is not for target {target.name}, which takes {', '.join(target.recipes)}"
         )
     backend = load_backend(target.backend)
-    missing = backend.missing()
-    if missing is not None:
-        raise ToolError(f"target {target.name}: {missing}")
     own = {name: value for name, value in request.options.items() if name in backend.flags}
     options = backend.check_options(target, own)
-    calibration = data[0].take(recipe.calibration.samples)
-    disjoint(calibration, data[1])
-    named = [model.card.name, target.name, recipe.name, *([request.output] if request.output else [])]
-    return Plan(
-        model=model,
+    missing = backend.missing()
+    return ResolvedTarget(
         target=target.model_copy(update={"options": options}),
         recipe=recipe,
         table=None if target.ops is None else load_table(target.ops),
         devices=backend.devices(options),
         backend=backend,
-        calibration=calibration,
-        validation=data[1],
+        tolerance=next(t for t in (request.tolerance, recipe.tolerance, target.tolerance) if t is not None),
+        missing=None if missing is None else ToolError(f"target {target.name}: {missing}"),
+    )
+
+
+def _plan_one(
+    request: Request,
+    found: ResolvedTarget,
+    model: Model,
+    calibration: FileDataset,
+    validation: FileDataset,
+) -> Plan:
+    output = [request.output] if request.output else []
+    named = [model.card.name, found.target.name, found.recipe.name, *output]
+    return Plan(
+        model=model,
+        target=found.target,
+        recipe=found.recipe,
+        table=found.table,
+        devices=found.devices,
+        backend=found.backend,
+        calibration=calibration.take(found.recipe.calibration.samples),
+        validation=validation,
         place=request.out / "-".join(named),
         output=request.output,
-        tolerance=next(t for t in (request.tolerance, recipe.tolerance, target.tolerance) if t is not None),
+        tolerance=found.tolerance,
     )

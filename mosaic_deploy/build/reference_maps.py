@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from mosaic_deploy.backends import reference
 from mosaic_deploy.backends.protocol import Step
-from mosaic_deploy.build.float_graph import Graph
-from mosaic_deploy.datasets.samples import FileDataset
+from mosaic_deploy.build.float_graph import FloatGraph, GraphFile
+from mosaic_deploy.build.inputs import Inputs, ValidationImage
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.specs.labels import Pixels
@@ -67,50 +67,47 @@ def predict(
     return outputs, Step("reference", "onnxruntime", version, outcome.seconds, outcome.peak_bytes)
 
 
-def class_maps(contract: Contract, outputs: Sequence[Path], dataset: FileDataset, folder: Path) -> Maps:
+def class_maps(
+    contract: Contract, outputs: Sequence[Path], images: Sequence[ValidationImage], folder: Path
+) -> Maps:
     """Turn a network's outputs into class maps at each image's size, and remove the outputs.
 
     Scores of a hundred images take gigabytes, their class maps megabytes.
     """
     folder.mkdir(parents=True)
     paths = []
-    for index, output in enumerate(outputs):
-        height, width = dataset[index].image.shape[:2]
+    for output, image in zip(outputs, images, strict=True):
         path = folder / output.name
-        ids = contract.class_map(np.load(output, allow_pickle=False), (height, width))
+        ids = contract.class_map(np.load(output, allow_pickle=False), image.size)
         np.save(path, ids, allow_pickle=False)
         output.unlink()
         paths.append(path)
     return Maps(tuple(paths))
 
 
-def pairs(dataset: FileDataset, first: Maps, second: Maps) -> Iterator[tuple[Pixels | None, Pixels, Pixels]]:
+def pairs(
+    images: Sequence[ValidationImage], first: Maps, second: Maps
+) -> Iterator[tuple[Pixels | None, Pixels, Pixels]]:
     """Labels and both class maps of each image, as ``parity.measure`` takes them."""
-    for index in range(len(dataset)):
-        yield dataset[index].label, first[index], second[index]
+    for index, image in enumerate(images):
+        yield image.read_label(), first[index], second[index]
 
 
 def reference_maps(
-    graph: Graph,
-    kinds: Iterable[OutputKind],
-    inputs: Sequence[Path],
-    dataset: FileDataset,
-    *,
-    on_progress: OnProgress,
+    graph: FloatGraph, kinds: Mapping[OutputKind, GraphFile], inputs: Inputs, *, on_progress: OnProgress
 ) -> Mapping[OutputKind, Reference]:
     """Class maps of the float network for each output kind."""
     found: dict[OutputKind, Reference] = {}
     folder = graph.path.parent
     logs = folder / "logs"
-    wanted = list(dict.fromkeys(kinds))
-    for index, kind in enumerate(wanted):
-        path = folder / f"model-{kind}.onnx"
-        graph.write(kind, path)
+    for index, (kind, file) in enumerate(kinds.items()):
 
-        def hear(share: float, note: str, done: int = index) -> None:
-            on_progress((done + share) / len(wanted), note)
+        def hear(fraction: float, note: str, done: int = index) -> None:
+            on_progress((done + fraction) / len(kinds), note)
 
-        outputs, step = predict(path, inputs, folder / f"scores-{kind}", logs, on_progress=hear)
+        scores = folder / f"scores-{kind}"
+        outputs, step = predict(file.path, inputs.validation, scores, logs, on_progress=hear)
         contract = graph.contract.model_copy(update={"output": kind})
-        found[kind] = Reference(class_maps(contract, outputs, dataset, folder / f"maps-{kind}"), step)
+        maps = class_maps(contract, outputs, inputs.images, folder / f"maps-{kind}")
+        found[kind] = Reference(maps, step)
     return found

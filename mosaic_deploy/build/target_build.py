@@ -12,15 +12,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mosaic_deploy._version import __version__
 from mosaic_deploy.accuracy.parity import ParityReport, measure
 from mosaic_deploy.artifact.preview import Row, draw
 from mosaic_deploy.artifact.store import entries, write_json
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, Run, Step, WorkDir
-from mosaic_deploy.build.float_graph import Graph
-from mosaic_deploy.build.inputs import reorder_axes
+from mosaic_deploy.build.float_graph import FloatGraph, GraphFile
+from mosaic_deploy.build.inputs import Inputs, reorder_axes
 from mosaic_deploy.build.plan import Plan
 from mosaic_deploy.build.reference_maps import Maps, Reference, class_maps, pairs
 from mosaic_deploy.build.report import BuildReport, Conversion
@@ -33,18 +31,15 @@ if TYPE_CHECKING:
     from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.workers.progress import OnProgress, StageProgress
 
-_PREVIEWED = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Common:
     """What the builds of one model share."""
 
-    graph: Graph
-    calibrations: Mapping[int, tuple[Path, ...]]
-    """By the number of images; inputs in the layout of the graph."""
-    inputs: tuple[Path, ...]
-    """Of the validation images, in the layout of the graph."""
+    graph: FloatGraph
+    kinds: Mapping[OutputKind, GraphFile]
+    """The graph with every kind of output that is built."""
+    inputs: Inputs
     references: Mapping[OutputKind, Reference]
 
 
@@ -85,7 +80,7 @@ def build(order: TargetBuild, common: Common, *, force: bool, progress: StagePro
         space.logs.mkdir()
         for log in sorted((common.graph.path.parent / "logs").iterdir()):
             shutil.copyfile(log, space.logs / log.name)
-        common.graph.write(order.kind, folder / "model.onnx")
+        shutil.copyfile(common.kinds[order.kind].path, folder / "model.onnx")
         made = BuildState(files=(File("model.onnx", "float-onnx"),), steps=(common.graph.step,))
         if order.checked is None or order.checked.passed:
             made = TargetBuilder(order, common, folder, space, progress).prove(made)
@@ -106,7 +101,7 @@ class TargetBuilder:
     def prove(self, made: BuildState) -> BuildState:
         """Convert, compile, run and compare."""
         job = self._job()
-        inputs = self._turned(self.common.inputs, "inputs", job)
+        inputs = self._turned(self.common.inputs.validation, "inputs", job)
         reference = self.common.references[self.order.kind]
         made = replace(
             made,
@@ -144,7 +139,7 @@ class TargetBuilder:
             description=_description(item, contract),
             space=self.space,
         )
-        calibration = self.common.calibrations[len(item.calibration)]
+        calibration = self.common.inputs.calibrations[len(item.calibration)]
         return replace(job, calibration=self._turned(calibration, "calibration", job))
 
     def _turned(self, paths: Sequence[Path], name: str, job: BuildJob) -> tuple[Path, ...]:
@@ -177,7 +172,7 @@ class TargetBuilder:
         ran = {**run.others, run.name: run.outputs}
         place = self.space.scratch / f"maps-{stage.replace(' ', '-')}"
         maps = {
-            name: class_maps(job.contract, paths, item.validation, place / name)
+            name: class_maps(job.contract, paths, self.common.inputs.images, place / name)
             for name, paths in ran.items()
         }
         return run, maps
@@ -202,20 +197,18 @@ class TargetBuilder:
     def _measure(self, first: Maps, second: Maps) -> ParityReport:
         dataset = self.order.plan.validation
         return measure(
-            pairs(dataset, first, second),
+            pairs(self.common.inputs.images, first, second),
             labels=self.common.graph.contract.labels,
             dataset=dataset.name,
             tolerance=self.order.plan.tolerance,
         )
 
     def _draw(self, candidate: Maps) -> None:
-        item = self.order.plan
         first = self.common.references[self.common.graph.contract.output].maps
-        count = len(item.validation)
-        shown = sorted(set(np.linspace(0, count - 1, _PREVIEWED).round().astype(int).tolist()))
-        rows = [Row(item.validation[i].image, first[i], candidate[i]) for i in shown]
+        shown = ((i, image.read_pixels()) for i, image in enumerate(self.common.inputs.images))
+        rows = [Row(pixels, first[i], candidate[i]) for i, pixels in shown if pixels is not None]
         labels = self.common.graph.contract.labels
-        draw(rows, labels, self.folder / "preview.webp", candidate=item.target.name)
+        draw(rows, labels, self.folder / "preview.webp", candidate=self.order.plan.target.name)
 
     def _on_progress(self, stage: str) -> OnProgress:
         return lambda share, note: self.progress(stage, min(share, 0.999), note)

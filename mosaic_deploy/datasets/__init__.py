@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
-from mosaic_deploy.datasets.leak import disjoint
 from mosaic_deploy.datasets.samples import FileDataset, Home
 from mosaic_deploy.errors import DataError
 from mosaic_deploy.specs.toml import nearest
@@ -81,4 +80,4 @@ def _expand(folder: str) -> Path:
         raise DataError(f"{folder}: {err}") from err
 
 
-__all__ = ["DATASETS", "Reader", "Split", "disjoint", "open_data"]
+__all__ = ["DATASETS", "Reader", "Split", "open_data"]

@@ -98,8 +98,15 @@ class FileDataset:
         return len(self.items)
 
     def __getitem__(self, index: int) -> Sample:
+        return self.sample(index, self.pixels(index))
+
+    def pixels(self, index: int) -> Pixels:
+        """Decode one image as its file holds it: (H, W, 3) RGB; raises ``DataError`` where it cannot be."""
+        return read_image(self.items[index].image, upright=self.upright)
+
+    def sample(self, index: int, image: Pixels) -> Sample:
+        """Put a decoded image together with its label, both at the size that the protocol evaluates at."""
         item = self.items[index]
-        image = read_image(item.image, upright=self.upright)
         label = None if item.label is None else self._read_label(item, item.label, image)
         if self.fit is not None:
             image, label = self.fit(image, label)

@@ -37,7 +37,7 @@ def test_one_build_from_card_to_verdict(tiny: Tiny, tmp_path: Path) -> None:
     assert (report.parity.dataset, report.parity.images) == ("folder", 3)
     assert report.parity.reference > 0.95
     assert report.parity.agreement == 1.0
-    assert stages.keys() >= {"export", "check", "calibrate", "prepare", "build", "reference", "run", "parity"}
+    assert stages.keys() >= {"decode", "export", "check", "build", "reference", "run", "parity"}
     assert set(stages.values()) == {1.0}
     folder = tmp_path / "out" / "tiny-echo-w8a8"
     assert left_in(tmp_path / "out") == ["tiny-echo-w8a8"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mosaic_deploy.datasets import disjoint
+from mosaic_deploy.datasets.leak import fingerprint, require_disjoint
 from mosaic_deploy.datasets.samples import FileDataset, ids_up_to, pair_files
 from mosaic_deploy.errors import DataError
 from mosaic_deploy.specs.labels import LabelSpace
@@ -18,6 +18,11 @@ Save = Callable[..., Path]
 
 def opened(folder: Path) -> FileDataset:
     return FileDataset(folder.name, LabelSpace((), ()), pair_files(folder, None), ids_up_to(0, ignore=()))
+
+
+def disjoint(calibration: FileDataset, validation: FileDataset) -> None:
+    prints = {s.items[i]: fingerprint(s.pixels(i)) for s in (calibration, validation) for i in range(len(s))}
+    require_disjoint(calibration, validation, prints)
 
 
 @pytest.fixture
