@@ -13,6 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from tests.childless_collection import pytest_collection as pytest_collection
+
 HEIGHT, WIDTH = 32, 48
 
 SLOW = (

@@ -42,12 +42,17 @@ def infer(model: onnx.ModelProto) -> None:
     """
     import onnx
 
-    sketch = _sketch(model)
+    sketch = sketch_of(model)
     try:
         with tempfile.TemporaryDirectory(prefix="mosaic-shapes-") as scratch:
             inferred = onnx.ModelProto.FromString(_natively(sketch, Path(scratch)))
     except OSError as err:
         raise ToolError(f"shape inference: cannot use the temporary folder ({err.strerror})") from err
+    note(model, sketch, inferred)
+
+
+def note(model: onnx.ModelProto, sketch: onnx.ModelProto, inferred: onnx.ModelProto) -> None:
+    """Write the shapes that inference found for a model's ``sketch`` into the model's ``value_info``."""
     stated = [value for value in sketch.graph.input if value.name in _folded(model.graph)]
     del model.graph.value_info[:], model.graph.output[:]
     model.graph.value_info.extend(inferred.graph.value_info)
@@ -119,7 +124,8 @@ def _numbers_of(node: onnx.NodeProto, sizes: list[float]) -> float:
     return max(sizes, default=0.0) if node.op_type in _PASSED_ON else 0.0
 
 
-def _sketch(model: onnx.ModelProto) -> onnx.ModelProto:
+def sketch_of(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy what shape inference needs of a model: no large constant, and only nodes that it can infer."""
     import onnx
 
     sketch = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)

@@ -9,27 +9,32 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.parser
+import onnx.shape_inference
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from mosaic_deploy.graph.execute import Session
 from mosaic_deploy.graph.passes import Applied, Pass, apply
 from mosaic_deploy.graph.passes.recheck import difference, random_and_given
-from mosaic_deploy.graph.reader.read import read_model
+from mosaic_deploy.graph.reader.shapes import note, sketch_of
 
 Arrays = dict[str, NDArray[Any]]
 
 
 def network(text: str, *, opset: int = 18, constants: Arrays | None = None) -> onnx.ModelProto:
-    """Read a graph of ONNX text, with further constants, as a file would be."""
+    """Parse a graph of ONNX text, with further constants, and note its shapes as ``read_model`` does.
+
+    Tests call this while they are collected, hundreds of times. So the shapes are inferred in this process:
+    these graphs are our own, and onnx's C++ is known to survive them.
+    """
     header = f'<ir_version: 8, opset_import: ["" : {opset}, "acme" : 1, "com.microsoft" : 1]>\n'
     model = onnx.parser.parse_model(header + text)
     for name, value in (constants or {}).items():
         model.graph.initializer.append(numpy_helper.from_array(value, name))
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(model.SerializeToString())
-        return read_model(path)
+    sketch = sketch_of(model)
+    inferred = onnx.shape_inference.infer_shapes(sketch, check_type=True, strict_mode=True, data_prop=True)
+    note(model, sketch, inferred)
+    return model
 
 
 def image(
