@@ -18,7 +18,27 @@ from tests.graph.passes.agreement import image, random
         pytest.param(se_block(), id="convolutions"),
         pytest.param(vit_block(), id="shapes-from-constants"),
         pytest.param(unique(), id="unknown-shapes"),
-        pytest.param(image("y = Conv(image, w)", w=random(8, 4, 6, 8)), id="a-large-constant"),
+        pytest.param(
+            image(
+                "s = Shape(image) n = Slice(s, i, j) c = Concat <axis = 0> (n, all) y = Reshape(image, c)",
+                i=[1],
+                j=[2],
+                all=[-1],
+            ),
+            id="computed-shape",
+        ),
+        pytest.param(image("y = Conv(image, w)", w=random(8, 4, 6, 8)), id="large-initializer"),
+        pytest.param(
+            image(
+                f"w = Constant <value = float[4, 6, 48] {{{', '.join('0' * 1152)}}}> () y = MatMul(image, w)",
+                shape="1,4,8,6",
+            ),
+            id="large-node",
+        ),
+        pytest.param(
+            image("g = GroupNormalization <num_groups = 2> (image, s, s) y = Relu(g)", s=random(2)),
+            id="not-inferred-by-onnx",
+        ),
     ],
 )
 def test_shapes_are_those_of_a_model_read_from_its_file(model: onnx.ModelProto, tmp_path: Path) -> None:
