@@ -43,18 +43,6 @@ def only(report: CheckReport) -> Violation:
     return report.violations[0]
 
 
-@pytest.fixture(scope="session")
-def mosaic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MOSAIC's graph at 256x256, exported in a process of its own so that PyTorch stays out of this one."""
-    path = tmp_path_factory.mktemp("mosaic") / "mosaic.onnx"
-    code = (
-        "import sys; from pathlib import Path; from mosaic_deploy import export, zoo;"
-        "export.export(zoo.build('mosaic', classes=11), Path(sys.argv[1]), height=256, width=256)"
-    )
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True, timeout=300)
-    return path
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float", "w8a8", "w8a16"])
 def test_mosaic_passes(mosaic: Path, htp: OpTable, precision: Precision) -> None:

@@ -19,8 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mosaic_deploy.errors import ModelError, ToolError
 from mosaic_deploy.graph.reader import shapes, wire
 from mosaic_deploy.graph.reader.read import read_model
-from mosaic_deploy.workers import call as calls
-from mosaic_deploy.workers.call import Call, Outcome
+from mosaic_deploy.workers.call import Call, Outcome, call
 from tests.graph.reader.fuzz_bytes import build
 from tests.graph.reader.fuzz_judge import Judge
 from tests.graph.reader.fuzz_models import KINDS, Mutant, mutant, write
@@ -294,10 +293,9 @@ def test_inference_out_of_memory_is_the_models_fault(tmp_path: Path, monkeypatch
 def test_no_time_for_the_child_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def sleeping(job: Call) -> Outcome:
         request = {"pids": str(tmp_path / "pids")}
-        return real(replace(job, function=hangs, request=request, timeout_s=1.0))
+        return call(replace(job, function=hangs, request=request, timeout_s=1.0))
 
-    real = calls.call
-    monkeypatch.setattr(calls, "call", sleeping)
+    monkeypatch.setattr(shapes, "call", sleeping)
     with pytest.raises(ToolError, match=r"^shape inference: ran longer than 1 s[^\n]*$"):
         read_model(small(tmp_path))
 
