@@ -20,8 +20,8 @@ HEIGHT, WIDTH = 32, 48
 SLOW = (
     "artifact/bench/test_run.py", "backends/litert/gpu/", "backends/litert/edgetpu/", "backends/litert/test_",
     "backends/openvino/", "backends/ort/", "backends/qnn/test_backend.py", "backends/qnn/test_profile.py",
-    "build/test_pipeline.py", "cli/test_app.py", "gate/test_integrations.py",
-    "graph/reader/test_hostile_models.py", "quantize/", "zoo/mlperf/",
+    "cli/test_app.py", "gate/test_integrations.py", "graph/reader/test_hostile_models.py", "quantize/",
+    "zoo/mlperf/",
 )  # fmt: skip
 """Tests under ``tests/`` of whole builds and of thousands of files: five minutes of the seven."""
 

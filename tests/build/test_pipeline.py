@@ -77,6 +77,7 @@ def test_a_wrong_network_is_a_verdict_not_an_error(tiny: Tiny, tmp_path: Path) -
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "says"), [("crash", "SIGSEGV"), ("full", "disk is full|no space")], ids=["crash", "full-disk"]
 )
@@ -145,6 +146,7 @@ def test_classes_of_model_and_data_must_fit(tiny: Tiny, tmp_path: Path) -> None:
         deploy(request(tiny, tmp_path / "out"), progress=silent)
 
 
+@pytest.mark.slow
 def test_a_class_map_is_made_in_the_graph(tiny: Tiny, tmp_path: Path) -> None:
     asked = replace(request(tiny, tmp_path / "out"), output="classmap")
     (report,) = deploy(asked, progress=silent)
@@ -159,6 +161,7 @@ def test_a_class_map_is_made_in_the_graph(tiny: Tiny, tmp_path: Path) -> None:
     assert manifest["facts"]["output"]["dtype"] == "int32"
 
 
+@pytest.mark.slow
 def test_several_targets_go_on_without_the_one_that_fails(tiny: Tiny, tmp_path: Path) -> None:
     names = ("good", "wrong", "crash")
     targets = tuple(str(tiny.target_with(fault)) for fault in names[1:])
@@ -180,6 +183,7 @@ def test_several_targets_go_on_without_the_one_that_fails(tiny: Tiny, tmp_path: 
     assert left_in(tmp_path / "out") == ["tiny-echo-w8a8", "tiny-wrong-w8a8"]
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_all_builds_and_leaves_nothing(tiny: Tiny, tmp_path: Path) -> None:
     hanging = tuple(str(tiny.target_with(fault)) for fault in ("hang", "none"))
 
