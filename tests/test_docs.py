@@ -27,7 +27,7 @@ from mosaic_deploy.datasets import DATASETS
 from mosaic_deploy.datasets.folder import _Classes
 from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.gate.op_support.judge import CheckReport, Violation
-from mosaic_deploy.gate.op_support.tables import OpTable
+from mosaic_deploy.gate.op_support.table_file import TableFile
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.labels import LabelSpace
 from mosaic_deploy.specs.model_card import ModelCard
@@ -215,7 +215,7 @@ def test_the_command_line_page_would_notice_a_new_option(monkeypatch: pytest.Mon
         pytest.param("model-card", ModelCard, id="model-card"),
         pytest.param("model-card", Contract, id="contract"),
         pytest.param("target", TargetSpec, id="target"),
-        pytest.param("target", OpTable, id="op-table"),
+        pytest.param("target", TableFile, id="op-table"),
         pytest.param("recipe", QuantRecipe, id="recipe"),
         pytest.param("datasets", _Classes, id="folder-classes"),
     ],

@@ -17,7 +17,8 @@ from mosaic_deploy.build.model_source import InputOptions, Model, find_model
 from mosaic_deploy.datasets import open_data
 from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.errors import SpecError, ToolError, UsageError
-from mosaic_deploy.gate.op_support.tables import OpTable, load_table
+from mosaic_deploy.gate.op_support.load import load_table
+from mosaic_deploy.gate.op_support.tables import OpTable
 from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.specs.recipe import QuantRecipe
 from mosaic_deploy.specs.registry import load_spec, nearest, spec_names

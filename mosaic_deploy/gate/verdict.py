@@ -18,7 +18,8 @@ from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.gate.config import Waiver
 from mosaic_deploy.gate.op_support.judge import FAILING, CheckReport, Violation, check
-from mosaic_deploy.gate.op_support.tables import OpTable, load_table
+from mosaic_deploy.gate.op_support.load import load_table
+from mosaic_deploy.gate.op_support.tables import OpTable
 from mosaic_deploy.graph.facts import Node, nodes_with_bodies
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.specs.recipe import QuantRecipe

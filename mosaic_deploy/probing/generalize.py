@@ -45,7 +45,7 @@ def shaped(region: Region, box: Box, op: str, verdict: Outcome, devices: tuple[s
             op=op,
             versions=versions,
             dtypes=tuple(t for t in get_args(DType) if (t, False) in final.kinds),
-            grids=tuple(t for t in get_args(Integers) if (t, True) in final.kinds),
+            quantized_dtypes=tuple(t for t in get_args(Integers) if (t, True) in final.kinds),
             ranks=tuple(sorted(final.ranks)),
             attributes={name: _plain(limit) for name, limit in sorted(final.limits.items())},
             constraints=tuple(name for name in CONSTRAINTS if name in final.holds),
@@ -330,7 +330,7 @@ def _join(a: OpRule, b: OpRule, devices: Sequence[str]) -> OpRule | None:
 
 
 def _sides(rule: OpRule, devices: Sequence[str]) -> dict[str, frozenset[Any]]:
-    kinds = {(t, False) for t in rule.dtypes} | {(t, True) for t in rule.grids}
+    kinds = {(t, False) for t in rule.dtypes} | {(t, True) for t in rule.quantized_dtypes}
     return {
         "kinds": frozenset(kinds),
         "ranks": frozenset(rule.ranks),
@@ -345,7 +345,9 @@ def _united(a: OpRule, b: OpRule, devices: Sequence[str]) -> OpRule:
     return a.model_copy(
         update={
             "dtypes": tuple(t for t in get_args(DType) if t in (*a.dtypes, *b.dtypes)),
-            "grids": tuple(t for t in get_args(Integers) if t in (*a.grids, *b.grids)),
+            "quantized_dtypes": tuple(
+                t for t in get_args(Integers) if t in (*a.quantized_dtypes, *b.quantized_dtypes)
+            ),
             "ranks": tuple(sorted({*a.ranks, *b.ranks})),
             "versions": tuple(sorted({*a.versions, *b.versions})) if a.versions and b.versions else (),
             "evidence": a.evidence.model_copy(update={"devices": named}),

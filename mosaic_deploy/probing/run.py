@@ -19,7 +19,8 @@ from mosaic_deploy.backends.oracle.fleet import Tried, try_all
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import Compiler, load_compiler
 from mosaic_deploy.errors import SpecError, ToolError, UsageError
-from mosaic_deploy.gate.op_support.tables import OpTable, load_table
+from mosaic_deploy.gate.op_support.load import load_table
+from mosaic_deploy.gate.op_support.tables import OpTable
 from mosaic_deploy.probing.agreement import WRONG, Agreement, classify
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import FORMS

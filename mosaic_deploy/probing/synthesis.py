@@ -13,7 +13,9 @@ from typing import get_args
 
 from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
+from mosaic_deploy.gate.op_support.advice import fix
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
+from mosaic_deploy.gate.op_support.rule_ids import rule_id
 from mosaic_deploy.gate.op_support.rules import judge, kind
 from mosaic_deploy.gate.op_support.tables import OpRule, OpTable, Outcome
 from mosaic_deploy.graph.facts import Node, nodes
@@ -21,7 +23,6 @@ from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import FORMS
 from mosaic_deploy.probing.generalize import merged, shaped
 from mosaic_deploy.probing.regions import Point, Region, Tried
-from mosaic_deploy.probing.rule_text import fix, identifier
 from mosaic_deploy.probing.table_text import in_order
 from mosaic_deploy.specs.precision import DType, Integers
 
@@ -119,7 +120,8 @@ class _Operator:
         named = []
         accepting = [*(rule for rule in kept if rule.accepts), *(rule for rule, _ in new if rule.accepts)]
         for rule, form in sorted(new, key=lambda pair: not pair[0].accepts):
-            name = identifier(rule, form, several=len(self.forms) > 1, used=used)
+            told = form if len(self.forms) > 1 and form != "plain" else ""
+            name = rule_id(self.op, told, rule.verdict, used=used)
             used.add(name)
             text = "" if rule.accepts else fix(rule, accepting)
             named.append(rule.model_copy(update={"id": name, "fix": text}))

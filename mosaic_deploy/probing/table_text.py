@@ -1,23 +1,28 @@
-"""An op table as the text of its file."""
+"""An op table as the text of its file: rules by operator, and what they share said once."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
+from mosaic_deploy.gate.op_support.advice import fix
+from mosaic_deploy.gate.op_support.rule_ids import form_of
+from mosaic_deploy.gate.op_support.table_file import OF_REFUSALS, OF_RUNS
 from mosaic_deploy.gate.op_support.tables import OpRule, OpTable
 
-_WIDTH = 110
-_INLINE = ("attributes", "evidence")
+_DEFAULTS: Mapping[str, object] = {**{key: [] for key in OF_RUNS}, **dict.fromkeys(OF_REFUSALS, "")}
+"""What a rule has of the keys that its operator may say for it, where nobody says it."""
 
 
 def table_text(table: OpTable, *, before: str) -> str:
-    """Write a table as TOML: rules in alphabetical order of operators, those for every operator first.
+    """Write a table as TOML: operators in alphabetical order, the rules for every operator first.
 
     Args:
-        table: what to write; fields with their default value are left out.
+        table: what to write; what has its default value, or follows from the rest, is left out.
         before: the file as it was, whose leading comment is kept; may be empty.
     """
     comment = []
@@ -25,14 +30,14 @@ def table_text(table: OpTable, *, before: str) -> str:
         if not line.startswith("#"):
             break
         comment.append(line)
-    fields = table.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    del fields["rule"]
+    fields = table.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"rules"})
     fusions = ["\n".join(["[[fusion]]", *_entries(fusion)]) for fusion in fields.pop("fusion", ())]
-    head = [*comment, *(f"{_key(name)} = {_value(value)}" for name, value in fields.items())]
-    rules = ["\n".join(["[[rule]]", *_lines(rule)]) for rule in in_order(table.rules)]
-    if not rules:
-        head.append("rule = []")
-    return "\n\n".join(["\n".join(head), *fusions, *rules]) + "\n"
+    head = [*comment, *_entries(fields)]
+    used: set[str] = set()
+    operators = [
+        _operator(title, tuple(rules), used) for title, rules in groupby(in_order(table.rules), key=_title)
+    ]
+    return "\n\n".join(["\n".join(head), *fusions, *operators]) + "\n"
 
 
 def in_order(rules: tuple[OpRule, ...]) -> tuple[OpRule, ...]:
@@ -40,22 +45,58 @@ def in_order(rules: tuple[OpRule, ...]) -> tuple[OpRule, ...]:
     return tuple(sorted(rules, key=lambda rule: (rule.op != "*", rule.op, rule.domain)))
 
 
-def _lines(rule: OpRule) -> list[str]:
-    fields = rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+def _title(rule: OpRule) -> str:
+    return f"{rule.domain}.{rule.op}" if rule.domain else rule.op
+
+
+def _operator(title: str, rules: Sequence[OpRule], used: set[str]) -> str:
+    """One operator's part of the file; the ids of its rules are added to ``used``."""
+    lines = [_line(rule, rules, used) for rule in rules]
+    shared = {
+        **_shared([line for line in lines if line["verdict"] == "runs"], OF_RUNS),
+        **_shared([line for line in lines if line["verdict"] != "runs"], OF_REFUSALS),
+    }
+    told = [_value({name: value for name, value in line.items() if value is not None}) for line in lines]
+    body = ["rules = [", *(f"  {line}," for line in told), "]"] if told[1:] else [f"rules = [{told[0]}]"]
+    return "\n".join([f"[ops.{_key(title)}]", *_entries(shared), *body])
+
+
+def _line(rule: OpRule, own: Sequence[OpRule], used: set[str]) -> dict[str, Any]:
+    """A rule's entries in the order of its line; those that its operator may say for it are all there."""
+    form = form_of(rule.id, op=rule.op, verdict=rule.verdict, used=used)
+    used.add(rule.id)
+    fields = rule.model_dump(mode="json", exclude_defaults=True, exclude={"id", "op", "domain"})
+    evidence = fields.pop("evidence")
+    advice = "" if rule.accepts else fix(rule, [other for other in own if other.accepts])
+    if advice == rule.fix:
+        fields.pop("fix", None)
     if "attributes" in fields:
         fields["attributes"] = {name: _limit(limit) for name, limit in fields["attributes"].items()}
-    return _entries(fields)
+    said = {**fields, **evidence}
+    name = {"id": rule.id} if form is None else {"form": form} if form else {}
+    line = {**name, "verdict": rule.verdict, "cases": rule.evidence.cases}
+    line.update((key, said.get(key, _DEFAULTS[key])) for key in (OF_RUNS if rule.accepts else OF_REFUSALS))
+    return {**line, **{key: value for key, value in said.items() if key not in line}}
 
 
-def _entries(fields: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for name, value in fields.items():
-        line = f"{_key(name)} = {_value(value)}"
-        if len(line) > _WIDTH and name in _INLINE:
-            lines += [f"{name}.{_key(key)} = {_value(inner)}" for key, inner in value.items()]
-        else:
-            lines.append(line)
-    return lines
+def _shared(lines: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """What most lines say of some keys, where it is several; it is taken out of them, as are defaults."""
+    found = {}
+    for name in names:
+        values = Counter(_value(line[name]) for line in lines)
+        most = max(values, key=lambda text: values[text], default="")
+        common = next((line[name] for line in lines if _value(line[name]) == most), _DEFAULTS[name])
+        if values[most] < 2:  # a line of its own is no shorter
+            common = _DEFAULTS[name]
+        for line in lines:
+            line[name] = None if line[name] == common else line[name]
+        if common != _DEFAULTS[name]:
+            found[name] = common
+    return found
+
+
+def _entries(fields: Mapping[str, Any]) -> Iterator[str]:
+    return (f"{_key(name)} = {_value(value)}" for name, value in fields.items())
 
 
 def _limit(limit: object) -> object:

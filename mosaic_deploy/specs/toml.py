@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,12 +19,27 @@ def read_toml[M: BaseModel](kind: type[M], path: Path) -> M:
     Raises ``SpecError``, one line that begins with the path, for a file that cannot be read or is not
     TOML, an unknown key (with the nearest known one), a missing key and a value outside its range.
     """
+    return checked(kind, parse_toml(read_text(path), path), path)
+
+
+def read_text(path: Path) -> str:
+    """Read a file of text; raises ``SpecError`` as ``read_toml`` does."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as err:
         raise SpecError(f"{path}: cannot be read ({err})") from err
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """Parse the text of the file at ``path``; raises ``SpecError`` as ``read_toml`` does."""
+    try:
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as err:
         raise SpecError(f"{path}: not valid TOML: {err}") from err
+
+
+def checked[M: BaseModel](kind: type[M], raw: Mapping[str, object], path: Path) -> M:
+    """Hold what the file at ``path`` says against its schema; raises ``SpecError`` as ``read_toml`` does."""
     try:
         return kind.model_validate(raw)
     except ValidationError as err:

@@ -14,8 +14,7 @@ import pytest
 from mosaic_deploy.backends.oracle import fleet
 from mosaic_deploy.backends.oracle import registry as oracles
 from mosaic_deploy.cli import app
-from mosaic_deploy.gate.op_support.tables import OpTable
-from mosaic_deploy.specs.toml import read_toml
+from mosaic_deploy.gate.op_support.table_file import read_table
 from mosaic_deploy.workers import call as calls
 from tests.backends.oracle import fake_compiler
 
@@ -30,16 +29,12 @@ fallback = false
 folds_constants = true
 """
 RULE = """
-[[rule]]
-id = "@id"
-op = "@op"
+[ops.@op]
 versions = [1, 6, 13, 14]
 dtypes = ["float32", "float16", "bfloat16", "float64", "int8", "int16", "int32", "int64", "uint8"]
-grids = ["uint8"]
+quantized_dtypes = ["uint8"]
 ranks = [0, 1, 2, 3, 4, 5, 6]
-verdict = "@verdict"
-evidence = { cases = 1 }
-fix = "leave it out"
+rules = [{ id = "@id", verdict = "@verdict", cases = 1, fix = "leave it out" }]
 """
 TARGET = """
 schema = 1
@@ -52,10 +47,7 @@ recipes = ["w8a8"]
 
 
 def rule(op: str, verdict: str) -> str:
-    text = RULE.replace("@id", op.lower()).replace("@op", op).replace("@verdict", verdict)
-    if verdict == "runs":
-        return text
-    return "\n".join(line for line in text.splitlines() if not line.startswith(("versions", "ranks")))
+    return RULE.replace("@id", op.lower()).replace("@op", op).replace("@verdict", verdict)
 
 
 TRUE = HEAD + rule("Relu", "runs") + rule("Sigmoid", "wrong")
@@ -82,7 +74,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, ops in (("chip", "fake"), ("paper", "documents")):
         text = TARGET.replace("@name", name).replace("@ops", ops)
         (tmp_path / "targets" / f"{name}.toml").write_text(text)
-    for place in ("specs.root", "specs.registry", "probing.run"):
+    for place in ("specs.root", "specs.registry", "gate.op_support.load", "probing.run"):
         monkeypatch.setattr(f"mosaic_deploy.{place}.spec_root", lambda: tmp_path)
     monkeypatch.setattr(oracles, "COMPILERS", {fake_compiler.TABLE: fake_compiler.FULL_NAME})
     monkeypatch.setattr(fleet, "_BATCH", 1000)  # one child is enough
@@ -158,27 +150,27 @@ def test_disagreeing_cases_are_saved(home: Path, probe: Probe) -> None:
 
 
 def test_a_table_is_made_that_holds(home: Path, probe: Probe) -> None:
-    done = probe(HEAD + "rule = []\n", "chip", "-o", "new.toml")
+    done = probe(HEAD, "chip", "-o", "new.toml")
     assert done.code == 0, done.err
     text = (home / "new.toml").read_text()
-    made = read_toml(OpTable, home / "new.toml")
+    made = read_table(home / "new.toml")
     assert {(r.op, r.verdict) for r in made.rules} >= {("Relu", "runs")}
     assert not [r for r in made.rules if r.op == "Sigmoid" and r.accepts]
     assert probe(text, "chip", "--verify").code == 0
 
 
 def test_a_table_goes_to_standard_output(probe: Probe) -> None:
-    done = probe(HEAD + "rule = []\n", "chip", ops=("Relu",))
+    done = probe(HEAD, "chip", ops=("Relu",))
     assert done.code == 0, done.err
-    assert 'op = "Relu"' in done.out
+    assert "[ops.Relu]" in done.out
     assert "against fake-tool" not in done.out
 
 
 def test_random_cases_help_to_make_a_table(probe: Probe) -> None:
-    done = probe(HEAD + "rule = []\n", "chip", "--random", "5", "--output", "t.toml", "--json", ops=("Relu",))
+    done = probe(HEAD, "chip", "--random", "5", "--output", "t.toml", "--json", ops=("Relu",))
     record = json.loads(done.out)
     assert (record["use"], record["seed"]) == ("make", 0)
-    alone = json.loads(probe(HEAD + "rule = []\n", "chip", "--json", ops=("Relu",)).out)
+    alone = json.loads(probe(HEAD, "chip", "--json", ops=("Relu",)).out)
     assert alone["seed"] is None
     assert record["agreement"]["cases"] == alone["agreement"]["cases"] + 5
 

@@ -39,7 +39,12 @@ def write(path: Path, body: str, *, opset: int = 18, names: tuple[str, ...] = ()
 
 def rule(op: str, verdict: str = "runs", **more: object) -> dict[str, object]:
     """A rule that takes, or refuses, any float and 8-bit image."""
-    accepts = {"versions": [1, 6, 9, 13, 14], "dtypes": ["float32"], "grids": ["uint8"], "ranks": [4]}
+    accepts = {
+        "versions": [1, 6, 9, 13, 14],
+        "dtypes": ["float32"],
+        "quantized_dtypes": ["uint8"],
+        "ranks": [4],
+    }
     return {
         "id": f"{op.lower()}-{verdict}",
         "op": op,

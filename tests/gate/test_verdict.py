@@ -76,7 +76,7 @@ def test_a_quantised_model_is_judged_as_it_is(tmp_path: Path) -> None:
         "q = QuantizeLinear (image, s, z) d = DequantizeLinear (q, s, z) e = Erf (d) y = Relu (e)"
     )
     rules = (rule("Relu"), rule("QuantizeLinear"), rule("DequantizeLinear"), rule("Erf"))
-    refuse_bytes = rule("Relu", "wrong", grids=["uint8"])
+    refuse_bytes = rule("Relu", "wrong", quantized_dtypes=["uint8"])
     path = write(tmp_path / "m.onnx", body)
     answer = judge(path, subject(*rules, refuse_bytes))
     assert answer.precision == "float"

@@ -128,7 +128,7 @@ def test_precision_counts() -> None:
     quantized = case("Relu", precision="w8a8")
     right = outcomes("runs", "runs")
     assert classify(quantized, right, table(RUNS)).kind == "unknown"
-    integers = rule("relu", "Relu", "runs", grids=["int8"])
+    integers = rule("relu", "Relu", "runs", quantized_dtypes=["int8"])
     assert classify(quantized, right, table(integers)).kind == "unknown"
     assert (
         classify(quantized, right, table(integers, integers={"w8a8": "int8", "w8a16": "int16"})).kind

@@ -159,12 +159,13 @@ def test_a_rank_is_refused() -> None:
     assert [rule.model_dump(exclude_defaults=True) for rule in found.table.rules] == [
         {
             "id": "relu", "op": "Relu", "versions": (6, 13, 14), "dtypes": ("float32",),
-            "grids": ("uint8", "uint16"), "ranks": (1, 2, 3, 4), "verdict": "runs", "evidence": {"cases": 18},
+            "quantized_dtypes": ("uint8", "uint16"), "ranks": (1, 2, 3, 4), "verdict": "runs",
+            "evidence": {"cases": 18},
         },
         {
-            "id": "relu-refused", "op": "Relu", "dtypes": ("float32",), "grids": ("uint8", "uint16"),
-            "ranks": (5,), "verdict": "falls-back", "evidence": {"cases": 3, "error": "no"},
-            "fix": "use ranks 1 to 4",
+            "id": "relu-refused", "op": "Relu", "dtypes": ("float32",),
+            "quantized_dtypes": ("uint8", "uint16"), "ranks": (5,), "verdict": "falls-back",
+            "evidence": {"cases": 3, "error": "no"}, "fix": "use ranks 1 to 4",
         },
     ]  # fmt: skip
 
@@ -198,8 +199,8 @@ def test_types_are_told_apart_as_the_table_quantises() -> None:
 
     before = table(integers={"w8a8": "int8", "w8a16": "int16"})
     runs, refused = made([RELU], behaves, before).table.rules
-    assert (runs.dtypes, runs.grids) == (("float32",), ("int16",))
-    assert (refused.dtypes, refused.grids) == ((), ("int8",))
+    assert (runs.dtypes, runs.quantized_dtypes) == (("float32",), ("int16",))
+    assert (refused.dtypes, refused.quantized_dtypes) == ((), ("int8",))
     assert refused.fix == "keep it in float32"
 
 
@@ -292,7 +293,7 @@ def test_devices_with_the_same_outcomes_share_a_rule() -> None:
         return "fails-to-compile" if device == "old" and precision == "float" else "runs"
 
     found = made([RELU], behaves, table(devices=("old", "new", "newest"))).table
-    assert [(r.dtypes, r.grids, r.verdict, r.evidence.devices) for r in found.rules] == [
+    assert [(r.dtypes, r.quantized_dtypes, r.verdict, r.evidence.devices) for r in found.rules] == [
         ((), ("uint8", "uint16"), "runs", ()),
         (("float32",), (), "runs", ("new", "newest")),
         (("float32",), (), "fails-to-compile", ("old",)),

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
+from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.rules import describe
-from mosaic_deploy.gate.op_support.tables import OpRule, OpTable, load_table
+from mosaic_deploy.gate.op_support.tables import OpRule, OpTable
 from mosaic_deploy.specs.registry import load_spec, spec_names
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.specs.target import TargetSpec
@@ -119,7 +120,7 @@ def _facts(table: OpTable) -> Iterator[str]:
         yield f"- a Cast from uint8 pixels at the input disappears{when}"
     for fusion in table.fuses:
         yield (
-            f"- quantised {' or '.join(fusion.grids)}, {fusion.op} is computed within "
+            f"- quantised {' or '.join(fusion.quantized_dtypes)}, {fusion.op} is computed within "
             f"{', '.join(fusion.after)} before it, if nothing else reads those"
             + "".join(f", where {name}" for name in fusion.constraints)
         )
@@ -154,7 +155,7 @@ def _operator(rule: OpRule) -> str:
 
 
 def _row(rule: OpRule) -> tuple[str, str, str, str, str, str, str]:
-    types = [*rule.dtypes, *(f"quantised {grid}" for grid in rule.grids)]
+    types = [*rule.dtypes, *(f"quantised {grid}" for grid in rule.quantized_dtypes)]
     limits = [f"{name} {describe(limit)}" for name, limit in rule.attributes.items()]
     limits += list(rule.constraints) + [f"not {name}" for name in rule.breaks]
     if rule.weights:

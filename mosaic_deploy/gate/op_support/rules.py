@@ -89,7 +89,7 @@ def _type_gaps(node: Node, rule: OpRule, integers: str) -> Iterable[Gap]:
     if data is None:
         return
     name, quantized = kind(data, integers)
-    if name not in (rule.grids if quantized else rule.dtypes):
+    if name not in (rule.quantized_dtypes if quantized else rule.dtypes):
         yield Gap(f"{'quantised ' if quantized else ''}{name or 'an unknown type'}", _types(rule))
     if rule.ranks and (data.shape is None or data.rank not in rule.ranks):
         found = "an unknown rank" if data.shape is None else f"rank {data.rank}"
@@ -120,11 +120,13 @@ def _refuses(node: Node, rule: OpRule, integers: str, devices: Sequence[str]) ->
     if rule.versions and node.version not in rule.versions:
         return False
     data = node.data
-    if rule.dtypes or rule.grids or rule.ranks:
+    if rule.dtypes or rule.quantized_dtypes or rule.ranks:
         if data is None:
             return False
         name, quantized = kind(data, integers)
-        if (rule.dtypes or rule.grids) and name not in (rule.grids if quantized else rule.dtypes):
+        if (rule.dtypes or rule.quantized_dtypes) and name not in (
+            rule.quantized_dtypes if quantized else rule.dtypes
+        ):
             return False
         if rule.ranks and (data.shape is None or data.rank not in rule.ranks):
             return False
@@ -169,7 +171,7 @@ def describe(limit: Limit) -> str:
 
 
 def _types(rule: OpRule) -> str:
-    return " or ".join([*rule.dtypes, *(f"quantised {grid}" for grid in rule.grids)])
+    return " or ".join([*rule.dtypes, *(f"quantised {grid}" for grid in rule.quantized_dtypes)])
 
 
 def _listed(word: str, values: Sequence[object]) -> str:

@@ -1,6 +1,6 @@
 """Op tables: what a compiler takes, rule by rule, with the evidence.
 
-A table lies in ``targets/ops/NAME.toml``. A rule that says ``runs`` accepts only what it names: types,
+A table's file is read by ``table_file``. A rule that says ``runs`` accepts only what it names: types,
 ranks, versions of the operator, attribute values; an attribute that it does not name must have the
 operator's default. A rule that refuses holds for whatever it does not name. A refusal that applies decides,
 ``wrong`` before the others; else the rules that accept must cover every device; else nothing is known.
@@ -12,12 +12,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mosaic_deploy.errors import SpecError
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.graph.attributes import Attribute
 from mosaic_deploy.specs.fields import Spec
 from mosaic_deploy.specs.precision import DType, Integers, Precision
-from mosaic_deploy.specs.toml import nearest, read_toml
+from mosaic_deploy.specs.toml import nearest
 
 Outcome = Literal["runs", "wrong", "falls-back", "fails-to-compile", "undocumented"]
 """``wrong``: compiles and runs, with other numbers than ONNX says. ``falls-back``: the compiler leaves the
@@ -75,7 +74,7 @@ class OpRule(Spec):
     """Since-versions of the operator."""
     dtypes: tuple[DType, ...] = ()
     """Types as stored, of the node's first computed input."""
-    grids: tuple[Integers, ...] = ()
+    quantized_dtypes: tuple[Integers, ...] = ()
     """The same input's integers where it is quantised."""
     weights: tuple[Integers, ...] = ()
     """Integers that a quantised second input may have; none named means any."""
@@ -98,8 +97,10 @@ class OpRule(Spec):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.accepts and not (self.versions and (self.dtypes or self.grids) and self.ranks):
-            raise ValueError(f"rule '{self.id}' runs, so it must name versions, ranks, and dtypes or grids")
+        if self.accepts and not (self.versions and (self.dtypes or self.quantized_dtypes) and self.ranks):
+            raise ValueError(
+                f"rule '{self.id}' runs, so it must name versions, ranks, and dtypes or quantized_dtypes"
+            )
         if self.accepts and (self.breaks or self.op == "*"):
             raise ValueError(
                 f"rule '{self.id}' runs: only a refusal has 'breaks' or holds for every operator"
@@ -122,15 +123,15 @@ class Fusion(Spec):
     op: str
     after: Annotated[tuple[str, ...], Field(min_length=1)]
     """Operators of which it must be the only reader."""
-    grids: tuple[Integers, ...]
+    quantized_dtypes: tuple[Integers, ...]
     """Of its input."""
     constraints: tuple[ConstraintName, ...] = ()
     """All hold where it is fused."""
     evidence: Evidence
 
 
-class OpTable(Spec):
-    """What one version of one compiler does with ONNX operators."""
+class TableHead(Spec):
+    """What an op table says of its compiler."""
 
     schema_version: Literal[1] = Field(alias="schema")
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
@@ -148,6 +149,11 @@ class OpTable(Spec):
     """When builds take away a Cast from uint8 pixels at the input: quantised, the pixels are the integers."""
     integers: Activations = Activations()
     fuses: tuple[Fusion, ...] = Field(default=(), alias="fusion")
+
+
+class OpTable(TableHead):
+    """What one version of one compiler does with ONNX operators."""
+
     rules: tuple[OpRule, ...] = Field(alias="rule")
 
     @model_validator(mode="after")
@@ -182,20 +188,6 @@ class OpTable(Spec):
         """Operators that some rule speaks of, sorted; those of other domains with their domain."""
         found = {f"{r.domain}.{r.op}".lstrip(".") for r in self.rules if r.op != "*"}
         return tuple(sorted(found))
-
-
-def load_table(name: str) -> OpTable:
-    """Read ``targets/ops/NAME.toml``.
-
-    Raises ``SpecError`` for an unknown name (with the nearest) and a table that breaks its schema.
-    """
-    from mosaic_deploy.specs.root import spec_root
-
-    folder = spec_root() / "targets" / "ops"
-    known = sorted(path.stem for path in folder.glob("*.toml"))
-    if name not in known:
-        raise SpecError(f"no op table '{name}'{nearest(name, known)}; known: {', '.join(known)}")
-    return read_toml(OpTable, folder / f"{name}.toml")
 
 
 def allows(limit: Limit, value: Attribute) -> bool:

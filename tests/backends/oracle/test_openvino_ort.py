@@ -15,7 +15,7 @@ from mosaic_deploy.backends.oracle.fleet import try_all
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import load_compiler
 from mosaic_deploy.backends.ort import oracle
-from mosaic_deploy.gate.op_support.tables import load_table
+from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.probing.sketch import Sketch
 from mosaic_deploy.specs.precision import Precision
 from tests.gate.op_support.constraints.judging import breach, holds, node

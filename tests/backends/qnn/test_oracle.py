@@ -26,7 +26,7 @@ from mosaic_deploy.backends.oracle.fleet import try_all
 from mosaic_deploy.backends.oracle.qdq import Quantized, quantize, recipe_of
 from mosaic_deploy.backends.oracle.registry import load_compiler
 from mosaic_deploy.backends.qnn.quantize import _fuse, _insert
-from mosaic_deploy.gate.op_support.tables import load_table
+from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.probing.sketch import Sketch
 from mosaic_deploy.specs.precision import Precision
 

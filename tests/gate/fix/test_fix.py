@@ -16,7 +16,8 @@ from mosaic_deploy.gate.fix import fix as fixing
 from mosaic_deploy.gate.fix.fix import Recheck, fix, fixable
 from mosaic_deploy.gate.fix_report import FixReport
 from mosaic_deploy.gate.op_support.judge import check
-from mosaic_deploy.gate.op_support.tables import OpTable, load_table
+from mosaic_deploy.gate.op_support.load import load_table
+from mosaic_deploy.gate.op_support.tables import OpTable
 from mosaic_deploy.graph.passes import PASSES, Pass, Site, ordered
 from mosaic_deploy.specs.precision import Precision
 from tests.graph.awkward_graphs import se_block, unique, vit_block

@@ -11,7 +11,8 @@ from onnx import numpy_helper
 
 from mosaic_deploy.backends.litert.edgetpu.operators import read_table
 from mosaic_deploy.gate.op_support.judge import CheckReport, check
-from mosaic_deploy.gate.op_support.tables import OpTable, load_table
+from mosaic_deploy.gate.op_support.load import load_table
+from mosaic_deploy.gate.op_support.tables import OpTable
 from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.probing.sketch import versions_of
 from mosaic_deploy.specs.root import spec_root
@@ -152,7 +153,7 @@ def test_it_is_documentation(table: OpTable) -> None:
     for rule in table.rules:
         assert rule.evidence.cases == 0, rule.id
         assert rule.evidence.source, rule.id
-        assert not rule.accepts or rule.grids == ("int8",), rule.id
+        assert not rule.accepts or rule.quantized_dtypes == ("int8",), rule.id
         assert all(version in versions_of(rule.op) for version in rule.versions if rule.op != "*"), rule.id
 
 

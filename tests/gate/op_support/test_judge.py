@@ -14,7 +14,8 @@ import pytest
 from onnx import numpy_helper
 
 from mosaic_deploy.gate.op_support.judge import CheckReport, Violation, check
-from mosaic_deploy.gate.op_support.tables import Activations, Evidence, Fusion, OpRule, OpTable, load_table
+from mosaic_deploy.gate.op_support.load import load_table
+from mosaic_deploy.gate.op_support.tables import Activations, Evidence, Fusion, OpRule, OpTable
 from mosaic_deploy.graph.facts import nodes
 from mosaic_deploy.graph.macs import macs
 from mosaic_deploy.graph.reader.read import read_model
@@ -335,8 +336,8 @@ def test_the_report_as_json(htp: OpTable, tmp_path: Path) -> None:
 def test_no_runtime_is_loaded() -> None:
     code = (
         "import sys; import mosaic_deploy.gate.op_support.judge, mosaic_deploy.graph.reader.read;"
-        "import mosaic_deploy.gate.op_support.tables;"
-        "mosaic_deploy.gate.op_support.tables.load_table('qnn-htp');"
+        "import mosaic_deploy.gate.op_support.load;"
+        "mosaic_deploy.gate.op_support.load.load_table('qnn-htp');"
         "print(*({'torch', 'onnxruntime', 'openvino', 'tensorflow', 'sympy'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -380,7 +381,7 @@ FUSED = """g (float[1,8,16,16] image) => (float[] y) <float[8,8,1,1] w = {{ {zer
 def test_what_is_fused_is_not_judged(
     tmp_path: Path, htp: OpTable, end: str, precision: Precision, judged: int
 ) -> None:
-    fusion = Fusion(op="Relu", after=("Conv",), grids=("uint8",), evidence=Evidence(cases=1))
+    fusion = Fusion(op="Relu", after=("Conv",), quantized_dtypes=("uint8",), evidence=Evidence(cases=1))
     refusal = OpRule(id="no", op="Relu", verdict="wrong", evidence=Evidence(cases=1), fix="leave it out")
     rules = (refusal, *(rule for rule in htp.rules if rule.op != "Relu"))
     table = htp.model_copy(update={"fuses": (fusion,), "rules": rules})
@@ -393,7 +394,7 @@ def test_a_fused_activation_keeps_to_its_constraints(tmp_path: Path, htp: OpTabl
     fusion = Fusion(
         op="Relu",
         after=("Conv",),
-        grids=("uint8",),
+        quantized_dtypes=("uint8",),
         constraints=("inputs_are_two",),
         evidence=Evidence(cases=1),
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
+from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.pages import describe_target, overview, page, pages
-from mosaic_deploy.gate.op_support.tables import load_table
 from mosaic_deploy.specs.registry import spec_names
 from mosaic_deploy.specs.target import TargetSpec
 from tests.gate.gate_models import rule, subject

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,9 +11,10 @@ import pytest
 
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
-from mosaic_deploy.gate.op_support.tables import Limit, OpTable, Range, allows, load_table
+from mosaic_deploy.gate.op_support.load import load_table
+from mosaic_deploy.gate.op_support.table_file import read_table
+from mosaic_deploy.gate.op_support.tables import Limit, OpTable, Range, allows
 from mosaic_deploy.specs.root import spec_root
-from mosaic_deploy.specs.toml import read_toml
 
 HEAD = """
 schema = 1
@@ -27,21 +27,15 @@ fallback = false
 folds_constants = true
 """
 RELU = """
-[[rule]]
-id = "relu"
-op = "Relu"
-versions = [14]
-dtypes = ["float32"]
-ranks = [4]
-verdict = "runs"
-evidence = { cases = 3 }
+[ops.Relu]
+rules = [{ verdict = "runs", cases = 3, versions = [14], dtypes = ["float32"], ranks = [4] }]
 """
 
 
 def table(tmp_path: Path, text: str) -> OpTable:
     path = tmp_path / "pretend.toml"
     path.write_text(HEAD + text, encoding="utf-8")
-    return read_toml(OpTable, path)
+    return read_table(path)
 
 
 def test_a_table_is_read(tmp_path: Path) -> None:
@@ -53,27 +47,40 @@ def test_a_table_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        pytest.param("ranks =", "rank =", "unknown key 'rule.0.rank' (did you mean 'ranks'?)", id="key"),
+        pytest.param(
+            "ranks =", "rank =", "unknown key 'ops.Relu.rules.0.rank' (did you mean 'ranks'?)", id="key"
+        ),
+        pytest.param(
+            "rules =", "versoins = [14]\nrules =", "unknown key 'ops.Relu.versoins'", id="key-of-operator"
+        ),
+        pytest.param("[ops.Relu]", "[op.Relu]", "unknown key 'op' (did you mean 'ops'?)", id="key-of-table"),
+        pytest.param("versions = [14]", "grids = []", "unknown key 'ops.Relu.rules.0.grids'", id="old-key"),
         pytest.param(
             "ranks = [4]",
-            'ranks = [4]\nconstraints = ["dilations_are_on"]',
+            'ranks = [4], constraints = ["dilations_are_on"]',
             "no constraint 'dilations_are_on' (did you mean 'dilations_are_one'?)",
             id="constraint",
         ),
-        pytest.param("ranks = [4]", "", "must name versions, ranks, and dtypes or grids", id="too-broad"),
-        pytest.param("float32", "float23", "rule.0.dtypes.0", id="dtype"),
-        pytest.param('"runs"', '"works"', "rule.0.verdict", id="verdict"),
-        pytest.param('"runs"', '"wrong"', "must say what to do instead", id="no-fix"),
+        pytest.param(
+            ", ranks = [4]", "", "must name versions, ranks, and dtypes or quantized_dtypes", id="too-broad"
+        ),
+        pytest.param("float32", "float23", "ops.Relu.rules.0.dtypes.0", id="dtype"),
+        pytest.param('"runs"', '"works"', "ops.Relu.rules.0.verdict", id="verdict"),
+        pytest.param('"runs"', '"wrong", fix = ""', "must say what to do instead", id="empty-fix"),
         pytest.param("cases = 3", 'cases = 3, devices = ["c"]', "no device 'c'", id="device"),
-        pytest.param("evidence = { cases = 3 }", "", "'rule.0.evidence' is missing", id="no-evidence"),
+        pytest.param("cases = 3,", "", "'ops.Relu.rules.0.cases' is missing", id="no-evidence"),
+        pytest.param("cases = 3", "cases = -3", "cases", id="cases"),
         pytest.param(
             "ranks = [4]",
-            'ranks = [4]\nbreaks = ["axis_is_last"]',
+            'ranks = [4], breaks = ["axis_is_last"]',
             "only a refusal has 'breaks'",
             id="breaks",
         ),
-        pytest.param('"Relu"', '"*"', "holds for every operator", id="accepts-everything"),
-        pytest.param('id = "relu"', 'id = "Re Lu"', "rule.0.id", id="id"),
+        pytest.param(
+            "Relu]\nrules = [{", '"*"]\nrules = [{ id = "all",', "holds for every", id="accepts-everything"
+        ),
+        pytest.param("verdict", 'id = "Re Lu", verdict', "id: String should match", id="id"),
+        pytest.param("rules = [{", "rules = [] # {", "ops.Relu.rules: ", id="no-rules"),
     ],
 )
 def test_mistakes_are_answered(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -85,7 +92,7 @@ def test_mistakes_are_answered(tmp_path: Path, old: str, new: str, message: str)
 
 def test_rules_have_names_of_their_own(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="two rules are called 'relu'"):
-        table(tmp_path, RELU + RELU)
+        table(tmp_path, RELU + RELU.replace("Relu", "RELU").replace("verdict", 'id = "relu", verdict'))
 
 
 def test_an_unknown_table_is_answered_with_the_nearest() -> None:
@@ -181,6 +188,8 @@ def test_a_table_says_what_floats_become_and_what_may_fall_back(tmp_path: Path) 
     assert [found.made_of("float"), found.made_of("w8a8"), found.made_of("w8a16")] == ["", "uint8", "uint16"]
     assert not found.may_fall_back("ArgMax")
     head = HEAD.replace("fallback = false", 'fallback = ["ArgMax"]\nintegers = { w8a8 = "int8" }')
-    other = OpTable.model_validate(tomllib.loads(head + RELU))
+    path = tmp_path / "other.toml"
+    path.write_text(head + RELU, encoding="utf-8")
+    other = read_table(path)
     assert other.made_of("w8a8") == "int8"
     assert [other.may_fall_back(op) for op in ("ArgMax", "Cast")] == [True, False]

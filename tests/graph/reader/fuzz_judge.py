@@ -193,7 +193,7 @@ def _examine(model: Path, reader: Callable[[Path], onnx.ModelProto]) -> tuple[st
     """Read and check a model at two precisions; returns the outcome and its text."""
     from mosaic_deploy.errors import ModelError, MosaicError
     from mosaic_deploy.gate.op_support.judge import check
-    from mosaic_deploy.gate.op_support.tables import load_table
+    from mosaic_deploy.gate.op_support.load import load_table
 
     table = load_table("qnn-htp")
     try:

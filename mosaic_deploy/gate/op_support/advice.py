@@ -1,31 +1,15 @@
-"""Names and advice for rules that were made from results."""
+"""What to do instead of what a rule refuses, from what the same table accepts."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.gate.op_support.tables import Limit, OpRule, Range
 
-_SUFFIX = {"runs": "", "wrong": "-wrong", "falls-back": "-refused", "fails-to-compile": "-fails"}
-_LONGEST = 70  # leaves room for a number
 _STILL = {"dilations": 1, "output_padding": 0, "pads": 0, "strides": 1}
 """What a window has that states nothing."""
 _NOTHING = "write it with other operators"
-
-
-def identifier(rule: OpRule, form: str, *, several: bool, used: Collection[str]) -> str:
-    """A free id: the operator, the form where the operator has several, the verdict, a number if needed."""
-    words = rule.op if not several or form == "plain" else f"{rule.op}-{form}"
-    suffix = _SUFFIX.get(rule.verdict, "-refused")
-    stem = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:_LONGEST].rstrip("-") + suffix
-    if stem not in used:
-        return stem
-    number = 2
-    while f"{stem}-{number}" in used:
-        number += 1
-    return f"{stem}-{number}"
 
 
 def fix(rule: OpRule, accepting: Sequence[OpRule]) -> str:
@@ -48,8 +32,10 @@ def _sentence(steps: Sequence[str]) -> str:
 
 def _steps(rule: OpRule, other: OpRule) -> list[str]:
     found = []
-    kinds = {(t, False) for t in rule.dtypes} | {(t, True) for t in rule.grids}
-    if kinds and not kinds & ({(t, False) for t in other.dtypes} | {(t, True) for t in other.grids}):
+    kinds = {(t, False) for t in rule.dtypes} | {(t, True) for t in rule.quantized_dtypes}
+    if kinds and not kinds & (
+        {(t, False) for t in other.dtypes} | {(t, True) for t in other.quantized_dtypes}
+    ):
         found.append(_types(rule, other))
     if rule.ranks and not set(rule.ranks) & set(other.ranks):
         found.append(_ranks(other.ranks))
@@ -71,11 +57,11 @@ def _steps(rule: OpRule, other: OpRule) -> list[str]:
 
 
 def _types(rule: OpRule, other: OpRule) -> str:
-    if rule.grids and not rule.dtypes and other.dtypes:
+    if rule.quantized_dtypes and not rule.dtypes and other.dtypes:
         return f"keep it in {_either(other.dtypes)}"
-    if other.grids and not other.dtypes:
-        return f"quantise it to {_either(other.grids)}"
-    return f"use {_either([*other.dtypes, *(f'quantised {grid}' for grid in other.grids)])}"
+    if other.quantized_dtypes and not other.dtypes:
+        return f"quantise it to {_either(other.quantized_dtypes)}"
+    return f"use {_either([*other.dtypes, *(f'quantised {grid}' for grid in other.quantized_dtypes)])}"
 
 
 def _ranks(ranks: Sequence[int]) -> str:
