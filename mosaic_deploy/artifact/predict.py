@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +14,7 @@ from mosaic_deploy.datasets.images import read_image
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.specs.labels import LabelSpace, Pixels
 from mosaic_deploy.specs.toml import nearest
-
-if TYPE_CHECKING:
-    from mosaic_deploy.workers.progress import StageProgress
+from mosaic_deploy.workers.progress import StageProgress, silent
 
 SCHEMA = 1
 
@@ -82,7 +79,7 @@ class Prediction:
 
 
 def predict(
-    artifact: Path, image: Path | Pixels, *, variant: str | None = None, progress: StageProgress
+    artifact: Path, image: Path | Pixels, *, variant: str | None = None, progress: StageProgress = silent
 ) -> Prediction:
     """Run one image, a file or (H, W, 3) uint8 RGB, through an artifact's folder.
 

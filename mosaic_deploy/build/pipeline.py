@@ -24,13 +24,13 @@ from mosaic_deploy.files import disk_trouble, existing, require_free
 from mosaic_deploy.gate.op_support.judge import check
 from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.workers.call import GIB, free_bytes, stoppable
-from mosaic_deploy.workers.progress import OnProgress, StageProgress
+from mosaic_deploy.workers.progress import OnProgress, StageProgress, silent
 
 _BUILD_BYTES = 3 * GIB
 """What a build is expected to take at its height, with a margin."""
 
 
-def deploy(request: Request, *, progress: StageProgress) -> tuple[Result, ...]:
+def deploy(request: Request, *, progress: StageProgress = silent) -> tuple[Result, ...]:
     """Build and prove a model on each target, several at a time as cores and memory allow.
 
     What can be refused is refused before anything is written. The artifact of each build lies in

@@ -10,7 +10,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FixStep:
     """What one pass did."""
 
     name: str
@@ -33,7 +33,7 @@ class Step:
 class FixReport:
     """What was done to a model, and what the check says now."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[FixStep, ...]
     withdrawn: tuple[str, ...]
     """Why passes that called themselves exact were not used: ``name: reason``."""
     before: CheckReport

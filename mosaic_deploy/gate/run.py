@@ -22,13 +22,9 @@ from mosaic_deploy.gate.verdict import (
 from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.specs.registry import spec_names
 from mosaic_deploy.specs.target import TargetSpec
-from mosaic_deploy.workers.progress import StageProgress
+from mosaic_deploy.workers.progress import StageProgress, silent
 
 _ALL = "all"  # as in plan.py, whose imports are too heavy for a check
-
-
-def silent(_stage: str, _share: float, _note: str) -> None:
-    """Show no progress."""
 
 
 @dataclass(frozen=True, slots=True)

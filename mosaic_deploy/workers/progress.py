@@ -9,3 +9,7 @@ OnProgress = Callable[[float, str], None]
 
 StageProgress = Callable[[str, float, str], None]
 """Told a stage's name first, then as ``OnProgress``."""
+
+
+def silent(_stage: str, _fraction: float, _note: str) -> None:
+    """Show no progress."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,9 +24,7 @@ from mosaic_deploy.artifact.bench.report import BenchReport, Machine, Row, Timed
 from mosaic_deploy.artifact.open import workspace
 from mosaic_deploy.backends.protocol import Timing
 from mosaic_deploy.errors import ToolError
-
-if TYPE_CHECKING:
-    from mosaic_deploy.workers.progress import StageProgress
+from mosaic_deploy.workers.progress import StageProgress, silent
 
 _SEED = 0
 _SCATTERED = 1.5
@@ -62,7 +59,7 @@ class _Measured:
         )
 
 
-def bench(request: BenchRequest, *, progress: StageProgress) -> BenchReport:
+def bench(request: BenchRequest, *, progress: StageProgress = silent) -> BenchReport:
     """Time artifacts in turns, each round of each in a process of its own.
 
     Raises:

@@ -25,7 +25,7 @@ from mosaic_deploy.workers.call import GIB, Call, call
 
 if TYPE_CHECKING:
     import onnx
-from mosaic_deploy.gate.fix_report import FixReport, Step
+from mosaic_deploy.gate.fix_report import FixReport, FixStep
 
 NODE_TOLERANCE = 1e-5
 """Of an exact pass: the largest difference, as a share of the range, in the first tensor that it makes."""
@@ -100,9 +100,9 @@ def fix(
 
 def _measured(
     model: onnx.ModelProto, taken: Sequence[Taken], recheck: Recheck
-) -> tuple[tuple[Step, ...], str | None]:
+) -> tuple[tuple[FixStep, ...], str | None]:
     """Run the graphs before and after each pass; stops at the first that is not as exact as it says."""
-    steps: list[Step] = []
+    steps: list[FixStep] = []
     with tempfile.TemporaryDirectory(prefix="mosaic-deploy-fix-") as folder:
         previous = model
         for one in taken:
@@ -138,9 +138,9 @@ def _complaint(step: Pass, tensors: Sequence[str], errors: dict[str, float]) -> 
     return None
 
 
-def _step(one: Taken, node_error: float | None, output_error: float | None) -> Step:
+def _step(one: Taken, node_error: float | None, output_error: float | None) -> FixStep:
     nodes = tuple(change.node for change in one.changes)
-    return Step(one.step.name, one.step.summary, one.step.exact, nodes, node_error, output_error)
+    return FixStep(one.step.name, one.step.summary, one.step.exact, nodes, node_error, output_error)
 
 
 def _errors(

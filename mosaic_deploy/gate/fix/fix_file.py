@@ -17,7 +17,7 @@ from mosaic_deploy.gate.report import Fixed
 from mosaic_deploy.gate.verdict import GateTarget, decisive
 from mosaic_deploy.graph.facts import Tensor, inputs_of, nodes_with_bodies
 from mosaic_deploy.graph.reader.read import FILE_BYTES, read_model
-from mosaic_deploy.workers.progress import StageProgress
+from mosaic_deploy.workers.progress import StageProgress, silent
 
 if TYPE_CHECKING:
     import onnx
@@ -51,7 +51,22 @@ def fix_file(
     """
     if out.suffix != ".onnx":
         raise UsageError(f"--fix {out}: name a file that ends in .onnx")
-    model = read_model(path)
+    model, done = fix_for(read_model(path), subjects, inputs=inputs, on_progress=on_progress)
+    _write(model, out)
+    return done
+
+
+def fix_for(
+    model: onnx.ModelProto,
+    subjects: Sequence[GateTarget],
+    *,
+    inputs: Sequence[Path] = (),
+    on_progress: StageProgress = silent,
+) -> tuple[onnx.ModelProto, tuple[Fixed, ...]]:
+    """Fix a model, as ``read_model`` returned it, for one target after the other; arguments as ``fix_file``.
+
+    Raises as ``fix_file``, but for what concerns its files.
+    """
     image = inputs_of(model)[0]
     done = []
     with tempfile.TemporaryDirectory(prefix="mosaic-deploy-fix-") as folder:
@@ -69,8 +84,7 @@ def fix_file(
             )
             on_progress(stage, 1.0, "")
             done.append(Fixed(subject.name, report))
-    _write(model, out)
-    return tuple(done)
+    return model, tuple(done)
 
 
 def _checked(inputs: Sequence[Path], image: Tensor) -> Sequence[Path]:
