@@ -67,6 +67,10 @@ class EchoBackend:
             raise SpecError(f"no fault '{merged['fault']}'; known: {', '.join(FAULTS)}")
         return merged
 
+    def missing_for(self, options: Options) -> str | None:  # noqa: ARG002  # the protocol's
+        """Nothing: what one target needs, all do."""
+        return None
+
     def devices(self, options: Options) -> tuple[str, ...]:  # noqa: ARG002  # the protocol's
         """No device in particular."""
         return ()

@@ -140,8 +140,11 @@ class Backend(Protocol):
     def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
         """Merge the command line's ``options`` into the target's; raises ``SpecError`` for a wrong one.
 
-        Also the place to find that something is missing that only this target needs: ``ToolError``.
+        Options are data: nothing is asked of the machine, so that ``check`` answers on any.
         """
+
+    def missing_for(self, options: Options) -> str | None:
+        """Say what these options need beyond ``missing`` and this machine lacks, a driver say, or None."""
 
     def devices(self, options: Options) -> tuple[str, ...]:
         """The devices of the target's op table that these options compile for; none means all of them."""

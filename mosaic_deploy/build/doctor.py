@@ -87,9 +87,8 @@ def _targets() -> list[Finding]:
         try:
             target = load_spec(TargetSpec, name)
             backend = load_backend(target.backend)
-            missing = backend.missing()
-            if missing is None:
-                backend.check_options(target, {})
+            options = backend.check_options(target, {})
+            missing = backend.missing() or backend.missing_for(options)
         except MosaicError as err:
             missing = str(err)
         found = "ready" if missing is None else "not usable"

@@ -173,7 +173,7 @@ def _resolve_target(request: Request, target: TargetSpec) -> ResolvedTarget:
     backend = load_backend(target.backend)
     own = {name: value for name, value in request.options.items() if name in backend.flags}
     options = backend.check_options(target, own)
-    missing = backend.missing()
+    missing = backend.missing() or backend.missing_for(options)
     return ResolvedTarget(
         target=target.model_copy(update={"options": options}),
         recipe=recipe,

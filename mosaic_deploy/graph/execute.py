@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any, final
 
 from numpy.typing import NDArray
 
-from mosaic_deploy.errors import ModelError
+from mosaic_deploy.errors import ModelError, ToolError
 
 if TYPE_CHECKING:
     import onnx
 
+MISSING = (
+    "graphs are run on ONNX Runtime, which is missing: pip install 'mosaic-deploy[ort]' "
+    "(in a clone: uv sync --inexact --extra ort)"
+)
 _ERRORS_ONLY, _FATAL_ONLY = 3, 4  # of ONNX Runtime's five severities
 _CPP = (RuntimeError, ValueError, NotImplementedError, IndexError)  # what C++ throws through its bindings
 
@@ -53,9 +57,12 @@ class Session:
                 in the middle can be read and rounding is the operators' own.
             quiet: log nothing but what ends the process.
 
-        Raises ``ModelError`` where ONNX Runtime does not load it.
+        Raises ``ModelError`` where ONNX Runtime does not load it, ``ToolError`` where it is not installed.
         """
-        import onnxruntime as ort
+        try:
+            import onnxruntime as ort
+        except ModuleNotFoundError as err:
+            raise ToolError(MISSING) from err
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads

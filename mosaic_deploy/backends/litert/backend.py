@@ -36,7 +36,7 @@ from mosaic_deploy.backends.litert.convert import convert
 from mosaic_deploy.backends.litert.edgetpu import compile as compiler
 from mosaic_deploy.backends.litert.gpu import accelerator as gpu
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Run, Timing, TimingConfig, WorkDir
-from mosaic_deploy.errors import SpecError, ToolError
+from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.metadata import METADATA_KEY
@@ -75,8 +75,7 @@ class TfliteBackend:
     def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
         """Take the target's options, to which the command line adds none.
 
-        Raises ``SpecError`` for one that is unknown or wrong, and ``ToolError`` where the accelerator's
-        driver is missing.
+        Raises ``SpecError`` for one that is unknown or wrong.
         """
         for key in (*target.options, *options):
             if key not in _OPTIONS or key in options:
@@ -89,9 +88,11 @@ class TfliteBackend:
             )
         if "compiler_table" in target.options:
             compiler.table_path(target)
-        if accelerator == "gpu" and (problem := gpu.missing()) is not None:
-            raise ToolError(problem)
         return dict(target.options)
+
+    def missing_for(self, options: Options) -> str | None:
+        """Say what the GPU accelerator lacks here, where the options ask for it; else None."""
+        return gpu.missing() if options.get("accelerator") == "gpu" else None
 
     def devices(self, options: Options) -> tuple[str, ...]:  # noqa: ARG002  # the protocol's
         """No device in particular: one file is for all."""

@@ -78,6 +78,10 @@ class OpenVinoBackend:
                 raise SpecError(f"target {target.name}: unknown option '{key}'{nearest(key, [_DEVICES])}")
         return {_DEVICES: _names(target.options.get(_DEVICES, ("CPU",)))}
 
+    def missing_for(self, options: Options) -> str | None:  # noqa: ARG002  # the protocol's
+        """Nothing: what one target needs, all do."""
+        return None
+
     def devices(self, options: Options) -> tuple[str, ...]:  # noqa: ARG002  # the protocol's
         """No device in particular: the files are the same for all."""
         return ()

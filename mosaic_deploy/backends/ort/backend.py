@@ -69,6 +69,10 @@ class OrtBackend:
             raise SpecError(f"ort has no option '{key}'; known: none")
         return {}
 
+    def missing_for(self, options: Options) -> str | None:  # noqa: ARG002  # the protocol's
+        """Nothing: what one target needs, all do."""
+        return None
+
     def devices(self, options: Options) -> tuple[str, ...]:  # noqa: ARG002  # the protocol's
         """No device in particular."""
         return ()

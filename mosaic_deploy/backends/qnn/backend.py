@@ -99,6 +99,10 @@ class QnnBackend:
             raise SpecError(f"target {target.name}: its option '{_ARCHS}' names no architecture")
         return {**target.options, _ARCHS: chosen}
 
+    def missing_for(self, options: Options) -> str | None:  # noqa: ARG002  # the protocol's
+        """Nothing: what one target needs, all do."""
+        return None
+
     def devices(self, options: Options) -> tuple[str, ...]:
         """The architectures, as the op table names them: ``v68``."""
         return tuple(f"v{arch}" for arch in _numbers(options[_ARCHS]))

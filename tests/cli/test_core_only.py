@@ -1,0 +1,124 @@
+"""What the core's packages alone are enough for: each command in a process that can import nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from mosaic_deploy.specs.registry import spec_names
+from mosaic_deploy.specs.target import TargetSpec
+from tests.cli.check_program import PROGRAM
+from tests.gate.gate_models import ERF, GOOD, write
+
+CORE = ("numpy", "onnx", "pillow", "pydantic", "rich", "typer")
+"""What ``check``, ``targets`` and every help text may import, with what these need."""
+
+HIDE = """
+import sys
+from importlib.machinery import PathFinder
+
+class Core(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {names!r} else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Core
+"""
+
+
+def closure(names: tuple[str, ...]) -> set[str]:
+    """Distributions with all that they require without extras, by their normal names."""
+    found: set[str] = set()
+    left = list(names)
+    while left:
+        name = re.sub(r"[-_.]+", "-", left.pop()).lower()
+        if name in found:
+            continue
+        try:
+            required = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:  # for another Python or system
+            continue
+        found.add(name)
+        left += [match[0] for r in required if "extra ==" not in r and (match := re.match(r"[\w.-]+", r))]
+    return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with models, and with what makes Python refuse to import more than the core."""
+    folder = tmp_path_factory.mktemp("core-only")
+    allowed = {*closure(CORE), "mosaic-deploy"}
+    hidden = {
+        module
+        for module, owners in metadata.packages_distributions().items()
+        if not allowed & {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners}
+    }
+    assert {"pytest", "hypothesis"} <= hidden
+    names = hidden | {"torch", "onnxruntime", "openvino", "nncf", "ai_edge_litert", "onnx2tf", "onnxsim"}
+    (folder / "hook").mkdir()
+    (folder / "hook" / "sitecustomize.py").write_text(HIDE.format(names=names), encoding="utf-8")
+    write(folder / "good.onnx", GOOD)
+    write(folder / "bad.onnx", ERF)
+    return folder
+
+
+def run(*arguments: str, place: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command on the core alone, on a machine whose only Vulkan driver is not there."""
+    absent = {"MOSAIC_VULKAN_DRIVER": str(place / "no_driver.json"), "PYTHONPATH": str(place / "hook")}
+    return subprocess.run(
+        [*PROGRAM, *arguments], cwd=place, env={**os.environ, **absent},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_check_answers_for_every_target(place: Path) -> None:
+    done = run("check", "good.onnx", "--target", "all", place=place)
+    assert (done.returncode, done.stderr) == (1, "")  # XNNPACK has no Relu in integers of its own
+    names = spec_names(TargetSpec)
+    assert len(names) >= 6
+    found = re.findall(r"^  (\S+) \(.*\): ((?:un)?supported)", done.stdout, re.MULTILINE)
+    assert found == [(name, "unsupported" if name == "cpu" else "supported") for name in names]
+
+
+@pytest.mark.parametrize("target", spec_names(TargetSpec))
+def test_check_answers_for_one_target(target: str, place: Path) -> None:
+    done = run("check", "good.onnx", "--target", target, place=place)
+    assert (done.returncode, done.stderr) == (int(target == "cpu"), "")
+    assert f"  {target} (" in done.stdout
+
+
+def test_fixes_are_told_of_and_their_proof_names_what_is_missing(place: Path) -> None:
+    assert "supported after fixes" in run("check", "bad.onnx", "--target", "dsp", place=place).stdout
+    done = run("check", "bad.onnx", "--target", "dsp", "--fix", "fixed.onnx", place=place)
+    assert done.returncode == 3
+    last = done.stderr.splitlines()[-1]
+    assert "which is missing: pip install 'mosaic-deploy[ort]'" in last
+    assert not (place / "fixed.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--help", "check --help", "run --help", "build --help", "targets", "targets dsp"]
+)
+def test_other_commands(arguments: str, place: Path) -> None:
+    done = run(*arguments.split(), place=place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+@pytest.mark.parametrize("arguments", ["build --target dsp", "build --target gpu"])
+def test_a_build_says_what_to_install(arguments: str, place: Path) -> None:
+    done = run(*arguments.split(), place=place)
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1
+    assert "missing" in done.stderr
+
+
+def test_nothing_else_can_be_imported(place: Path) -> None:
+    done = run("check", "good.onnx", "--target", "dsp", "--verify", place=place)
+    assert done.returncode == 3
+    assert "compiler is missing" in done.stderr
