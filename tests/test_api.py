@@ -22,8 +22,8 @@ from tests.gate.gate_models import write
 PUBLIC = [
     "Artifact", "BenchReport", "BenchRequest", "BuildReport", "CheckReport", "Contract", "DataError",
     "Failure", "FileDataset", "FixReport", "InputOptions", "LabelSpace", "ModelCard", "ModelError",
-    "MosaicError", "ParityReport", "Prediction", "QuantRecipe", "RefusedError", "Request", "Sample", "SpecError",
-    "StageProgress", "TargetSpec", "TargetVerdict", "ToolError", "UsageError", "Violation",
+    "MosaicError", "ParityReport", "Prediction", "QuantRecipe", "RefusedError", "Request", "Sample",
+    "SpecError", "StageProgress", "TargetSpec", "TargetVerdict", "ToolError", "UsageError", "Violation",
     "bench", "check", "compare", "deploy", "fix", "load_spec", "open_artifact", "open_data", "predict",
     "read_model", "spec_names",
 ]  # fmt: skip
@@ -123,7 +123,7 @@ def test_the_command_line_says_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_answered(
-    words: dict[str, str], kind: type[api.MosaicError], message: str, tmp_path: Path
+    words: dict[str, Any], kind: type[api.MosaicError], message: str, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "m.onnx", GELU)
     for function in (api.check, api.fix):

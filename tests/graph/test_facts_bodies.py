@@ -10,7 +10,7 @@ import onnx.parser
 import pytest
 
 from mosaic_deploy.gate.op_support.judge import check
-from mosaic_deploy.gate.op_support.tables import load_table
+from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.graph.facts import nodes, nodes_with_bodies
 from mosaic_deploy.graph.reader.read import read_model
 
