@@ -8,7 +8,7 @@ import pytest
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.pages import describe_target, overview, page, pages
-from mosaic_deploy.specs.registry import spec_names
+from mosaic_deploy.specs.registry import load_spec, spec_names
 from mosaic_deploy.specs.target import TargetSpec
 from tests.gate.gate_models import rule, subject
 
@@ -51,8 +51,24 @@ def test_texts_do_not_break_the_table() -> None:
 
 
 @pytest.mark.parametrize("markdown", [pytest.param(True, id="markdown"), pytest.param(False, id="text")])
-def test_every_target_is_listed_and_described(markdown: bool) -> None:
-    listed = overview(markdown=markdown)
+def test_the_overview_has_a_row_per_target(markdown: bool) -> None:
+    rows = [row.replace("|", " ").split() for row in overview(markdown=markdown).splitlines()]
     for name in spec_names(TargetSpec):
-        assert name in listed
-        assert describe_target(name, markdown=markdown)
+        target = load_spec(TargetSpec, name)
+        assert target.ops is not None
+        count = str(len(load_table(target.ops).ops))
+        assert [name, *", ".join(target.recipes).split(), target.ops, count, *target.summary.split()] in rows
+
+
+@pytest.mark.parametrize("name", spec_names(TargetSpec))
+def test_a_target_is_described_by_its_table(name: str) -> None:
+    target = load_spec(TargetSpec, name)
+    assert target.ops is not None
+    text = describe_target(name, markdown=False).splitlines()
+    rows = describe_target(name, markdown=True).splitlines()
+    assert text[0] == f"{name}: {target.summary}"
+    assert f"# {target.ops}" in rows
+    table = load_table(target.ops)
+    for op in {f"{one.domain}.{one.op}".lstrip(".").replace("*", "every operator") for one in table.rules}:
+        assert [line for line in text if line.startswith(f"{op} ")]
+        assert [row for row in rows if row.startswith(f"| {op} |")]
