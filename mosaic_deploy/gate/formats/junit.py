@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from xml.etree import ElementTree
 
 from mosaic_deploy.gate.formats.words import NO_TABLE, heard, nodes, notes, sentence, standing, summary
 from mosaic_deploy.gate.report import GateReport, ModelResult, Verified
@@ -13,38 +13,41 @@ from mosaic_deploy.gate.verdict import Item, TargetVerdict
 
 # What XML 1.0 has no way to write, not even as a reference.
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+_COUNTS = {"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"}
 
 
 def render(report: GateReport, repository: Repository) -> str:  # noqa: ARG001  # every format's signature
     """Render one document; a suite says no with failures, and with errors where there is no verdict."""
-    suites = [_suite(judged, verdict) for judged, verdict in report.verdicts()]
-    suites += [
-        _element(
-            "testsuite", judged.model, [_case(judged.model, "read", "error", "cannot be used", judged.error)]
-        )
-        for judged in report.models
-        if judged.error
-    ]
-    suites += [
-        _element("testsuite", f"{judged.model} compiled", [_heard(judged, one) for one in judged.verified])
-        for judged in report.models
-        if judged.verified
-    ]
+    root = _element("testsuites", "mosaic-deploy check", _suites(report))
+    ElementTree.indent(root, "")
+    # By hand, as ElementTree's own is in single quotes and of the locale's encoding.
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}'
+
+
+def _suites(report: GateReport) -> Iterator[ElementTree.Element]:
+    for judged, verdict in report.verdicts():
+        yield _suite(judged, verdict)
+    for judged in report.models:
+        if judged.error:
+            case = _case(judged.model, "read", "error", "cannot be used", judged.error)
+            yield _element("testsuite", judged.model, [case])
+    for judged in report.models:
+        if judged.verified:
+            cases = [_heard(judged, one) for one in judged.verified]
+            yield _element("testsuite", f"{judged.model} compiled", cases)
     if report.expired or report.idle:
-        expired = len(report.expired)
-        cases = [
-            _case(
-                "waivers",
-                note,
-                *(("failure", "expired") if i < expired else ("skipped", "covers nothing here")),
-            )
-            for i, note in enumerate(notes(report))
-        ]
-        suites.append(_element("testsuite", "waivers", cases))
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{_element("testsuites", "mosaic-deploy check", suites)}'
+        yield _element("testsuite", "waivers", _waivers(report))
 
 
-def _suite(judged: ModelResult, verdict: TargetVerdict) -> str:
+def _waivers(report: GateReport) -> Iterator[ElementTree.Element]:
+    for index, note in enumerate(notes(report)):
+        if index < len(report.expired):
+            yield _case("waivers", note, "failure", "expired")
+        else:
+            yield _case("waivers", note, "skipped", "covers nothing here")
+
+
+def _suite(judged: ModelResult, verdict: TargetVerdict) -> ElementTree.Element:
     place = f"{judged.model} on {verdict.target}"
     if not verdict.table:
         return _element("testsuite", place, [_case(place, "verdict", "error", "no table", NO_TABLE)])
@@ -57,7 +60,7 @@ def _suite(judged: ModelResult, verdict: TargetVerdict) -> str:
     return _element("testsuite", place, cases)
 
 
-def _violation(place: str, item: Item) -> str:
+def _violation(place: str, item: Item) -> ElementTree.Element:
     found, state = item.violation, standing(item)
     name = f"{found.op} {found.node}" + ("" if item.deployed else " before quantising")
     text = sentence(item) + (f" ({found.source})" if found.source else "")
@@ -65,36 +68,32 @@ def _violation(place: str, item: Item) -> str:
     return _case(place, name, "failure" if item.fails else "skipped", title, text)
 
 
-def _heard(judged: ModelResult, verified: Verified) -> str:
+def _heard(judged: ModelResult, verified: Verified) -> ElementTree.Element:
     outcome = {"compiles": "", "refused": "failure", "no compiler": "error"}[verified.said]
     return _case(
         f"{judged.model} on {verified.target}", "compiles", outcome, verified.said, "; ".join(heard(verified))
     )
 
 
-def _case(place: str, name: str, outcome: str = "", title: str = "", text: str = "") -> str:
-    head = f'<testcase classname="{_escape(place)}" name="{_escape(name)}" time="0"'
-    if not outcome:
-        return f"{head}/>"
-    kind = f' type="{_escape(title.partition(":")[0])}"' if outcome != "skipped" else ""
-    inner = f'<{outcome} message="{_escape(title)}"{kind}>{_escape(text)}</{outcome}>'
-    return f"{head}>{inner}</testcase>"
+def _case(place: str, name: str, outcome: str = "", title: str = "", text: str = "") -> ElementTree.Element:
+    case = ElementTree.Element("testcase", classname=_allowed(place), name=_allowed(name), time="0")
+    if outcome:
+        said = ElementTree.SubElement(case, outcome, message=_allowed(title))
+        if outcome != "skipped":
+            said.set("type", _allowed(title.partition(":")[0]))
+        said.text = _allowed(re.sub(r"[\t\r]", " ", text))  # which readers would change, in text
+    return case
 
 
-def _element(tag: str, name: str, children: Iterable[str]) -> str:
+def _element(tag: str, name: str, children: Iterable[ElementTree.Element]) -> ElementTree.Element:
     """A suite, or the suites, with the counts that viewers expect."""
-    inside = "\n".join(children)
-    counts = {
-        "tests": inside.count("<testcase "),
-        "failures": inside.count("<failure "),
-        "errors": inside.count("<error "),
-        "skipped": inside.count("<skipped "),
-    }
-    stated = " ".join(f'{key}="{count}"' for key, count in counts.items())
-    return f'<{tag} name="{_escape(name)}" {stated} time="0">\n{inside}\n</{tag}>'
+    element = ElementTree.Element(tag, name=_allowed(name))
+    element.extend(children)
+    for count, counted in _COUNTS.items():
+        element.set(count, str(sum(1 for _ in element.iter(counted))))
+    element.set("time", "0")
+    return element
 
 
-def _escape(text: str) -> str:
-    """Text for an element or an attribute; no ``<`` of it survives, so that tags can be counted."""
-    allowed = _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
-    return re.sub(r"[\t\n\r]", lambda found: f"&#{ord(found[0])};", html.escape(allowed))
+def _allowed(text: str) -> str:
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

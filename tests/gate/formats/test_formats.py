@@ -128,6 +128,16 @@ def test_junit_has_a_case_per_violation_and_clean_operator(tmp_path: Path) -> No
     assert "no kernel" in (cases[1][0].text or "")
 
 
+def test_junit_holds_every_character_that_xml_can(tmp_path: Path) -> None:
+    odd = "a\tb\nc\rd & <e> \"f\" 'g' ]]> \U0001f600 \x00\x1b\x7f\ufffe\udc80"
+    held = odd.translate(dict.fromkeys((0x00, 0x1B, 0xFFFE, 0xDC80), "\ufffd"))
+    item = Item(violation(node=odd, found=odd, error=odd), deployed=True)
+    case = list(junit(of(item), tmp_path).iter("testcase"))[-1]
+    assert case.attrib["name"] == f"Erf {held}"
+    assert case[0].attrib == {"message": f"unsupported: {held}", "type": "unsupported"}
+    assert held.replace("\t", " ").replace("\r", " ") in (case[0].text or "")
+
+
 def test_junit_fails_on_too_much_fallback(tmp_path: Path) -> None:
     slow = Item(violation("cpu-fallback"), deployed=True)
     assert junit(of(slow, limit=0.05), tmp_path).attrib["failures"] == "1"
