@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from tests import extras
 from tests.childless_collection import pytest_collection as pytest_collection
 
 HEIGHT, WIDTH = 32, 48
@@ -24,6 +27,27 @@ SLOW = (
     "zoo/mlperf/",
 )  # fmt: skip
 """Tests under ``tests/`` of whole builds and of thousands of files: five minutes of the seven."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Install the extras where some are missing, and begin anew; raises ``UsageError`` where that fails."""
+    if hasattr(config, "workerinput") or config.option.help:
+        return
+    absent = extras.missing(extras.required())
+    if not absent:
+        return
+    capture = config.pluginmanager.getplugin("capturemanager")
+    assert capture is not None
+    capture.suspend_global_capture(in_=True)  # so that uv, and who comes after it, are heard
+    print(
+        f"tests: {', '.join(absent)} missing: installing every extra with uv {' '.join(extras.SYNC)}",
+        file=sys.stderr,
+        flush=True,
+    )
+    problem = extras.install()
+    if problem:
+        raise pytest.UsageError(problem)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # the same command
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
