@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import QuantRecipe
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.progress import OnProgress
+
+if TYPE_CHECKING:  # a check asks for devices alone
+    from mosaic_deploy.specs.contract import Contract
 
 Layout = Literal["NCHW", "NHWC"]
 

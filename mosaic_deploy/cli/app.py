@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -45,6 +47,9 @@ def main() -> NoReturn:
     from mosaic_deploy.errors import MosaicError
 
     signal.signal(signal.SIGTERM, _terminate)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for some takes longer than a table
+    gc.set_threshold(50_000)  # start-up makes many values and next to no cycles
+    atexit.register(gc.freeze)  # so that the interpreter does not search them all once more at its end
     try:
         code = app(standalone_mode=False)
     except MosaicError as err:

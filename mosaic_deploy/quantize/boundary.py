@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.index import consumers_of, producer_of, replace_name
 from mosaic_deploy.quantize.normalisation import drop_normalisation
-from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.metadata import METADATA_KEY
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
     import onnx
+
+    from mosaic_deploy.specs.contract import Contract
 
 _TO_FIRST = (0, 3, 1, 2)
 _TO_LAST = (0, 2, 3, 1)

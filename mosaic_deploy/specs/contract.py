@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from mosaic_deploy.errors import DataError, ModelError
@@ -154,6 +153,8 @@ class Contract(BaseModel):
             return letterbox_image(image, (self.height, self.width))
         if image.shape[:2] == (self.height, self.width):
             return image
+        from PIL import Image  # not needed to know what a contract is
+
         stretched = Image.fromarray(image).resize((self.width, self.height), Image.Resampling.BILINEAR)
         return np.asarray(stretched)
 

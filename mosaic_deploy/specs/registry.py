@@ -6,27 +6,30 @@ name is answered with the nearest known one, an unknown key with the nearest kno
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import SpecError
-from mosaic_deploy.specs.model_card import ModelCard
-from mosaic_deploy.specs.recipe import QuantRecipe
 from mosaic_deploy.specs.root import spec_root
-from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toml import nearest, read_toml
 
-_FOLDERS: dict[type[BaseModel], tuple[str, str]] = {
-    ModelCard: ("models", "model"),
-    TargetSpec: ("targets", "target"),
-    QuantRecipe: ("quant", "recipe"),
+if TYPE_CHECKING:  # who asks for a target needs no model card, nor the contract in it
+    from mosaic_deploy.specs.model_card import ModelCard
+    from mosaic_deploy.specs.recipe import QuantRecipe
+    from mosaic_deploy.specs.target import TargetSpec
+
+_FOLDERS: Mapping[str, tuple[str, str]] = {
+    "ModelCard": ("models", "model"),
+    "TargetSpec": ("targets", "target"),
+    "QuantRecipe": ("quant", "recipe"),
 }
+"""Of each kind its folder, and what errors call it."""
 
 
 def spec_names[S: (ModelCard, TargetSpec, QuantRecipe)](kind: type[S]) -> tuple[str, ...]:
     """All names of one kind that the project knows, sorted."""
-    folder, _ = _FOLDERS[kind]
+    folder, _ = _FOLDERS[kind.__name__]
     return tuple(sorted(p.stem for p in (spec_root() / folder).glob("*.toml")))
 
 
@@ -45,7 +48,7 @@ def load_spec[S: (ModelCard, TargetSpec, QuantRecipe)](kind: type[S], name: str)
 
 def locate_spec[S: (ModelCard, TargetSpec, QuantRecipe)](kind: type[S], name: str) -> Path:
     """The file behind a name or a path; raises ``SpecError`` if there is none."""
-    folder, word = _FOLDERS[kind]
+    folder, word = _FOLDERS[kind.__name__]
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():

@@ -22,6 +22,11 @@ HEAVY = (
     "rich",
     "onnxsim",
     "nncf",
+    "PIL",
+    "ssl",
+    "http.client",
+    "google.protobuf.json_format",
+    "mosaic_deploy.specs.model_card",
 )
 
 

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from mosaic_deploy.backends.protocol import (
     BuildJob,
@@ -34,7 +34,6 @@ from mosaic_deploy.backends.qnn.quantize import quantize
 from mosaic_deploy.backends.qnn.simulator_fleet import Fleet, simulate_all
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.quantize.boundary import raw_pixels
-from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import IntegerFormat
 from mosaic_deploy.specs.registry import nearest
@@ -42,6 +41,9 @@ from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.call import GIB, Call, call, call_all, free_bytes
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject, Work
+
+if TYPE_CHECKING:  # a check asks for devices alone
+    from mosaic_deploy.specs.contract import Contract
 
 _TOOL = "onnxruntime-qnn"
 _QUANTISE_S = 3600

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mosaic_deploy.backends.qnn.simulator import simulate
-from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call_all
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
+
+if TYPE_CHECKING:
+    from mosaic_deploy.specs.contract import Contract
 
 _PROBES = 2
 _SESSION_S = 300.0

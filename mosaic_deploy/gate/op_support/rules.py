@@ -41,19 +41,26 @@ def judge(node: Node, rules: Sequence[OpRule], *, integers: str, devices: Sequen
         integers: what float tensors become, as ``OpTable.made_of`` says; empty where they stay.
         devices: what it will be compiled for.
     """
-    refusals = [rule for rule in rules if not rule.accepts and _refuses(node, rule, integers, devices)]
+    data = _seen(node, integers)
+    near = [rule for rule in rules if _speaks_of(rule, node, data)]
+    refusals = [rule for rule in near if not rule.accepts and _refuses(node, rule, devices)]
     if refusals:
         worst = next((rule for rule in refusals if rule.verdict == "wrong"), refusals[0])
         objections = _objections(node, worst) or _nearest(node, rules, integers)[1]
         return Finding(worst, decided=True, gaps=objections)
-    covering = [rule for rule in rules if rule.accepts and next(_gaps(node, rule, integers), None) is None]
-    if not covering:
+    first, tried = None, set[str]()
+    for rule in near:
+        if rule.accepts and next(_gaps(node, rule, integers), None) is None:
+            first = first or rule
+            tried.update(rule.evidence.devices or devices)
+            if tried.issuperset(devices):
+                return Finding(first, decided=True, gaps=())
+    if first is None:
         nearest, missed = _nearest(node, rules, integers)
         return Finding(nearest, decided=False, gaps=missed)
-    tried = {device for rule in covering for device in rule.evidence.devices or devices}
-    untried = [device for device in devices if device not in tried]
-    gap = Gap(f"compiled for {', '.join(untried)}", _listed("", sorted(tried)))
-    return Finding(covering[0], decided=not untried, gaps=(gap,) if untried else ())
+    untried = ", ".join(device for device in devices if device not in tried)
+    gap = Gap(f"compiled for {untried}", _listed("", sorted(tried)))
+    return Finding(first, decided=False, gaps=(gap,))
 
 
 def _nearest(node: Node, rules: Sequence[OpRule], integers: str) -> tuple[OpRule | None, tuple[Gap, ...]]:
@@ -114,22 +121,39 @@ def _default(node: Node, name: str) -> Limit | None:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _refuses(node: Node, rule: OpRule, integers: str, devices: Sequence[str]) -> bool:
-    if rule.evidence.devices and not set(devices) & set(rule.evidence.devices):
-        return False
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What rules ask first of the input that stands for a node."""
+
+    dtype: str
+    quantized: bool
+    rank: int | None
+    """None where the shape is not known."""
+
+
+def _seen(node: Node, integers: str) -> _Seen | None:
+    data = node.data
+    if data is None:
+        return None
+    return _Seen(*kind(data, integers), None if data.shape is None else len(data.shape))
+
+
+def _speaks_of(rule: OpRule, node: Node, data: _Seen | None) -> bool:
+    """Whether a rule is one for the node's version, type and rank, which tells most rules apart."""
     if rule.versions and node.version not in rule.versions:
         return False
-    data = node.data
-    if rule.dtypes or rule.quantized_dtypes or rule.ranks:
-        if data is None:
-            return False
-        name, quantized = kind(data, integers)
-        if (rule.dtypes or rule.quantized_dtypes) and name not in (
-            rule.quantized_dtypes if quantized else rule.dtypes
-        ):
-            return False
-        if rule.ranks and (data.shape is None or data.rank not in rule.ranks):
-            return False
+    typed = bool(rule.dtypes or rule.quantized_dtypes)
+    if data is None:
+        return rule.accepts or not (typed or rule.ranks)
+    if typed and data.dtype not in (rule.quantized_dtypes if data.quantized else rule.dtypes):
+        return False
+    return not rule.ranks or data.rank in rule.ranks
+
+
+def _refuses(node: Node, rule: OpRule, devices: Sequence[str]) -> bool:
+    """Whether a refusal that speaks of the node holds for it."""
+    if rule.evidence.devices and not set(devices) & set(rule.evidence.devices):
+        return False
     for attribute, limit in rule.attributes.items():
         if attribute not in node.attributes or not allows(limit, node.attributes[attribute]):
             return False

@@ -62,8 +62,9 @@ def read_model(path: Path) -> onnx.ModelProto:
     Raises:
         ModelError: the file cannot be read, is no sound ONNX model, or is none of the above.
     """
-    from mosaic_deploy.graph.reader import names, shapes, tensors
+    from mosaic_deploy.graph.reader import names, onnx_package, shapes, tensors
 
+    onnx_package.require()
     try:
         model = _parse(path)
         names.require_sound(model)
