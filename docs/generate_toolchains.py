@@ -1,6 +1,8 @@
 """Pin every package of every toolchain: writes the ``packages`` of ``targets/toolchains/*.toml``.
 
-    uv lock && uv run python docs/generate_toolchains.py
+    uv lock && uv run python docs/generate_toolchains.py [--measure]
+
+With ``--measure`` each is also installed into an empty cache folder, and its size written down.
 
 Versions and hashes come from the project's own lock, so a toolchain made on first use holds what the
 development environment holds. Only wheels for Linux on x86-64 are taken; no address is written.
@@ -8,10 +10,13 @@ development environment holds. Only wheels for Linux on x86-64 are taken; no add
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from packaging.markers import Marker, default_environment
@@ -19,13 +24,21 @@ from packaging.requirements import Requirement
 from packaging.tags import Tag, sys_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
+from mosaic_deploy.specs.toml import read_toml
+from mosaic_deploy.specs.toolchain import Toolchain
+from mosaic_deploy.workers.environments import make, size_of
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "targets" / "toolchains"
 
 
 def closure(locked: Mapping[str, Any], requires: tuple[str, ...]) -> Iterator[str]:
     """Names of everything that the requirements need on this platform, themselves included."""
-    waiting = [(str(canonicalize_name(r.name)), extra) for r in map(Requirement, requires) for extra in ("", *r.extras)]
+    waiting = [
+        (str(canonicalize_name(r.name)), extra)
+        for r in map(Requirement, requires)
+        for extra in ("", *r.extras)
+    ]
     seen: set[tuple[str, str]] = set()
     while waiting:
         name, extra = waiting.pop()
@@ -33,9 +46,13 @@ def closure(locked: Mapping[str, Any], requires: tuple[str, ...]) -> Iterator[st
             continue
         seen.add((name, extra))
         package = locked[name]
-        needs = package.get("optional-dependencies", {}).get(extra, []) if extra else package.get("dependencies", [])
+        needs = (
+            package.get("optional-dependencies", {}).get(extra, [])
+            if extra
+            else package.get("dependencies", [])
+        )
         for need in needs:
-            environment = {**default_environment(), "extra": ""}
+            environment = {**{k: str(v) for k, v in default_environment().items()}, "extra": ""}
             if "marker" not in need or Marker(need["marker"]).evaluate(environment):
                 waiting += [(need["name"], more) for more in ("", *need.get("extra", ()))]
     return iter(sorted({name for name, _ in seen}))
@@ -61,14 +78,30 @@ def main() -> None:
     for path in sorted(FOLDER.glob("*.toml")):
         text = path.read_text(encoding="utf-8")
         head = re.split(r"^packages = \[", text, flags=re.MULTILINE)[0].rstrip()
-        requires = tuple(tomllib.loads(head)["requires"])
+        stated = tomllib.loads(head)
+        requires = (*stated["requires"], *stated["host"])
         lines = []
         for name in closure(locked, requires):
             digest, size = wheel(locked[name], order)
             version = locked[name]["version"]
-            lines.append(f'  {{ name = "{name}", version = "{version}", size = {size}, sha256 = "{digest}" }},')
+            lines.append(
+                f'  {{ name = "{name}", version = "{version}", size = {size}, sha256 = "{digest}" }},'
+            )
         path.write_text(f"{head}\npackages = [\n" + "\n".join(lines) + "\n]\n", encoding="utf-8")
         print(path.relative_to(ROOT), len(lines))
+        if "--measure" in sys.argv[1:]:
+            measure(path)
+
+
+def measure(path: Path) -> None:
+    """Install a toolchain and write its size on disk into its file."""
+    with TemporaryDirectory() as cache:
+        os.environ["XDG_CACHE_HOME"] = cache
+        size = size_of(make(read_toml(Toolchain, path).environment()).parents[1])
+    text = path.read_text(encoding="utf-8")
+    megabytes = -(-size // 10**6)
+    path.write_text(re.sub(r"(?m)^installed_mb = .*$", f"installed_mb = {megabytes}", text), encoding="utf-8")
+    print(f"  {megabytes} MB installed")
 
 
 if __name__ == "__main__":

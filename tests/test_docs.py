@@ -17,7 +17,7 @@ from typer.models import CommandInfo
 
 from mosaic_deploy import errors
 from mosaic_deploy.accuracy.parity import measure
-from mosaic_deploy.artifact.store import Entry
+from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.build.doctor import Finding
 from mosaic_deploy.build.doctor import to_json as health_json
@@ -237,7 +237,7 @@ def test_the_json_page_names_every_key() -> None:
         recipe="r",
         output="logits",
         folder="f",
-        artifacts=(Entry("p", "log", 0, ""),),
+        artifacts=(Entry("p", "log", 0, "0" * 64),),
         check=CheckReport("dsp", "tool 1", "w8a8", (), 0, 0, (violation,)),
         output_change=None,
         conversion=Conversion(parity, "float32"),

@@ -14,21 +14,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from mosaic_deploy._version import __version__
-from mosaic_deploy.artifact.store import Entry, shipped_bytes
+from mosaic_deploy.artifact.manifest import MANIFEST, SCHEMA, Entry, Manifest, NetworkFacts
+from mosaic_deploy.artifact.store import shipped_bytes
 from mosaic_deploy.backends.protocol import Backend, CompiledModel, File, WorkDir
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import ModelError, SpecError, ToolError
 from mosaic_deploy.files import sha256_of
 from mosaic_deploy.specs.contract import Contract
-from mosaic_deploy.specs.fields import Name
 
-MANIFEST = "manifest.json"
-SCHEMA = 1
 _MANIFEST_BYTES = 1 << 24
 _REPORTS = frozenset({"check", "log", "parity", "preview"})
 """Kinds of files for people, which nothing loads: one may be left out when a folder is handed on."""
@@ -83,7 +81,7 @@ def open_artifact(folder: Path) -> Artifact:
     """
     place = folder / MANIFEST
     manifest = _read(place)
-    entries = tuple(Entry(**listed.model_dump()) for listed in manifest.files)
+    entries = manifest.files
     for entry in entries:
         _require_intact(folder, entry)
     if not any(entry.ships for entry in entries):
@@ -91,7 +89,7 @@ def open_artifact(folder: Path) -> Artifact:
             f"{folder}: holds no network, since its operators were refused: see {folder / 'check.json'}"
         )
     try:
-        _Facts.model_validate(manifest.facts)
+        NetworkFacts.model_validate(manifest.facts)
         load_backend(manifest.target.backend)
     except ValidationError as err:
         raise ModelError(f"{place}: {_first(err, 'facts.')}: build the artifact again") from err
@@ -136,54 +134,7 @@ def workspace() -> Iterator[WorkDir]:
             shutil.rmtree(folder / "scratch" if kept else folder, ignore_errors=True)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class _Listed(_Part):
-    path: str
-    kind: str
-    bytes: Annotated[int, Field(ge=0)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    ships: bool = False
-    part_of: str = ""
-
-
-class _Target(_Part):
-    name: Name
-    backend: str
-
-
-class _Recipe(_Part):
-    name: Name
-
-
-class _Tensor(_Part):
-    """What every backend states of an input or output; more is its own."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scale: float | None
-    zero_point: int | None
-
-
-class _Facts(_Part):
-    input: _Tensor
-    output: _Tensor
-
-
-class _Manifest(_Part):
-    model: Name
-    target: _Target
-    recipe: _Recipe
-    passed: bool
-    contract: dict[str, Any]
-    facts: dict[str, Any]
-    files: tuple[_Listed, ...]
-
-
-def _read(place: Path) -> _Manifest:
+def _read(place: Path) -> Manifest:
     try:
         if place.stat().st_size > _MANIFEST_BYTES or not place.is_file():
             raise ModelError(f"{place}: is no manifest: name a folder that 'mosaic-deploy build' wrote")
@@ -202,7 +153,7 @@ def _read(place: Path) -> _Manifest:
             "use the version that wrote it, or build the artifact again"
         )
     try:
-        return _Manifest.model_validate(raw)
+        return Manifest.model_validate(raw)
     except ValidationError as err:
         raise ModelError(f"{place}: {_first(err)}: build the artifact again") from err
 

@@ -5,25 +5,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.backends.protocol import File
 from mosaic_deploy.files import sha256_of
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One file of an artifact as its manifest lists it."""
-
-    path: str
-    kind: str
-    bytes: int
-    sha256: str
-    ships: bool = False
-    """Whether a device loads it."""
-    part_of: str = ""
-    """What the files that only together are a network have in common."""
 
 
 def entries(folder: Path, files: Sequence[File]) -> tuple[Entry, ...]:

@@ -9,7 +9,6 @@ a program that calls it, in seconds and without a compiler. Its option ``fault``
 from __future__ import annotations
 
 import errno
-import importlib.metadata
 import os
 import shutil
 import signal
@@ -38,6 +37,7 @@ from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
 
@@ -47,6 +47,11 @@ FAULTS = ("none", "wrong", "crash", "hang", "full")
 @final
 class EchoBackend:
     """The identity, as a backend."""
+
+    @property
+    def toolchain(self) -> str:
+        """``ort``: the copy runs on ONNX Runtime."""
+        return "ort"
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -92,7 +97,7 @@ class EchoBackend:
         """Copy the graph."""
         shutil.copyfile(job.onnx, out / "echo.onnx")
         on_progress(1.0, "copied")
-        version = importlib.metadata.version("onnxruntime")
+        version = load_toolchain(self.toolchain).version("onnxruntime")
         step = Step("echo", "onnxruntime", version, 0.0, 0)
         facts = {**_tensors(job.onnx), "fault": job.target.options.get("fault", "none")}
         return CompiledModel(out, (File("echo.onnx", "echo", ships=True),), (step,), facts)
@@ -123,6 +128,7 @@ class EchoBackend:
                 memory_bytes=4 * GIB,
                 log=space.logs / "echo.log",
                 cwd=folder,
+                interpreter=toolchain_python(self.toolchain),
             ),
             on_progress=on_progress,
         )

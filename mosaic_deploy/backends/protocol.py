@@ -136,8 +136,12 @@ class Backend(Protocol):
     def flags(self) -> tuple[str, ...]:
         """Names of the command line's options that it understands, ``arch`` say."""
 
+    @property
+    def toolchain(self) -> str:
+        """Name of the toolchain that its child processes run in."""
+
     def missing(self) -> str | None:
-        """Say what is missing on this machine and the line that installs it, or None."""
+        """Say what cannot be had on this machine and what to do about it, or None."""
 
     def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
         """Merge the command line's ``options`` into the target's; raises ``SpecError`` for a wrong one.

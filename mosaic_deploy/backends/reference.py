@@ -9,9 +9,12 @@ import numpy as np
 
 from mosaic_deploy.backends.protocol import Timing, TimingConfig, WorkDir
 from mosaic_deploy.graph.execute import Session
+from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
 
+TOOLCHAIN = "ort"
+"""Where the float reference runs."""
 _THREADS = 2
 _TIME_TIMEOUT_S = 600
 _MEMORY = 4 * GIB
@@ -55,6 +58,7 @@ def time(onnx: Path, trial: TimingConfig, *, space: WorkDir) -> Timing:
             memory_bytes=_MEMORY,
             log=space.logs / "reference-time.log",
             cwd=space.scratch / "reference-time",
+            interpreter=toolchain_python(TOOLCHAIN),
         )
     )
     facts: dict[str, object] = {

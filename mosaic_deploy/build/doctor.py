@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -13,25 +12,24 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.table import Table
 
+from mosaic_deploy.backends.reference import TOOLCHAIN as REFERENCE_TOOLCHAIN
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.datasets import camvid
-from mosaic_deploy.errors import MosaicError
-from mosaic_deploy.specs.registry import load_spec, spec_names
+from mosaic_deploy.errors import MosaicError, SpecError
+from mosaic_deploy.specs.registry import load_spec, nearest, spec_names
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.specs.toolchain import (
+    is_here,
+    load_toolchain,
+    made_python,
+    toolchain_folder,
+    toolchain_names,
+    toolchain_python,
+)
+from mosaic_deploy.workers.environments import remove_others, size_of
+from mosaic_deploy.workers.progress import StageProgress
 
-_PACKAGES = {
-    "torch": "export and training",
-    "onnx": "the graph format",
-    "onnxruntime": "float reference",
-    "onnxruntime-qnn": "Hexagon compiler and simulator",
-    "onnxsim": "graph simplification",
-    "ai-edge-litert": "LiteRT's interpreter and GPU accelerator",
-    "onnx2tf": "ONNX to TFLite",
-    "ai-edge-quantizer": "integers in TFLite",
-    "openvino": "Intel's compiler and runtime",
-    "nncf": "integers in OpenVINO",
-}
 _GIB = 2**30
 
 
@@ -49,8 +47,52 @@ class Finding:
 
 
 def examine() -> tuple[Finding, ...]:
-    """Look at packages, targets, data, memory and disk; imports no toolchain that is not needed."""
-    return (*_packages(), *_targets(), *_data(), *_machine())
+    """Look at toolchains, targets, data, memory and disk; nothing is installed or loaded for that."""
+    return (*_toolchains(), *_targets(), *_data(), *_machine())
+
+
+def install(names: Sequence[str], *, progress: StageProgress) -> tuple[str, ...]:
+    """Make toolchains ahead of their first use; return a line on each.
+
+    Args:
+        names: of toolchains or of targets, which stand for all that their builds need; ``all`` for every
+            toolchain.
+        progress: hears of each.
+
+    Raises:
+        SpecError: a name is neither.
+        ToolError: one cannot be made.
+    """
+    said = []
+    for name in dict.fromkeys(chain for word in names for chain in _chains(word)):
+
+        def tell(fraction: float, note: str, chain: str = name) -> None:
+            progress(f"install {chain}", fraction, note)
+
+        python = toolchain_python(name, on_progress=tell)
+        tell(1.0, "")
+        said.append(f"toolchain {name}: {'in this environment' if python is None else python.parents[1]}")
+    return tuple(said)
+
+
+def clean() -> tuple[str, ...]:
+    """Remove the environments that no toolchain of this version needs; return a line on each."""
+    kept = {load_toolchain(name).environment().folder_name for name in toolchain_names()}
+    return tuple(f"removed {folder}: {size / 1e6:.0f} MB" for folder, size in remove_others(kept))
+
+
+def _chains(word: str) -> tuple[str, ...]:
+    chains, targets = toolchain_names(), spec_names(TargetSpec)
+    if word == "all":
+        return chains
+    if word in chains:
+        return (word,)
+    if word not in targets:
+        known = (*chains, *targets)
+        raise SpecError(
+            f"no toolchain or target '{word}'{nearest(word, known)}; known: {', '.join(known)}, all"
+        )
+    return (load_backend(load_spec(TargetSpec, word).backend).toolchain, REFERENCE_TOOLCHAIN)
 
 
 def to_json(findings: Sequence[Finding]) -> dict[str, object]:
@@ -70,14 +112,20 @@ def table(findings: Sequence[Finding]) -> RenderableType:
     return view
 
 
-def _packages() -> list[Finding]:
+def _toolchains() -> list[Finding]:
     findings = []
-    for name, purpose in _PACKAGES.items():
-        try:
-            found, ok = importlib.metadata.version(name), True
-        except importlib.metadata.PackageNotFoundError:
-            found, ok = "not installed", False
-        findings.append(Finding(f"{name} ({purpose})", ok, found, "" if ok else "uv sync"))
+    for name in toolchain_names():
+        chain = load_toolchain(name)
+        made = made_python(name)
+        if is_here(name):
+            found = "in this environment"
+        elif made is not None:
+            found = f"installed, {size_of(toolchain_folder(name)) / 1e6:.0f} MB"
+        else:
+            found = f"installed on first use: {chain.environment().sizes}"
+        ready = is_here(name) or made is not None
+        remedy = "" if ready else f"mosaic-deploy doctor --install {name}"
+        findings.append(Finding(f"toolchain {name}: {chain.summary}", ready, found, remedy, optional=True))
     return findings
 
 

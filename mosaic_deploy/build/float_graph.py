@@ -20,6 +20,7 @@ from mosaic_deploy.graph.output_kind import with_output
 from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
+from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.zoo.export_cache import find_export, keep_export
@@ -112,6 +113,7 @@ def _make(model: Model, out: Path, logs: Path, on_progress: OnProgress) -> Step:
             memory_bytes=_EXPORT_MEMORY,
             log=logs / _LOG,
             cwd=out.parent / "export",
+            interpreter=None if model.card.source.onnx is not None else toolchain_python("torch"),
         ),
         on_progress=on_progress,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from mosaic_deploy.backends.protocol import Backend
+from mosaic_deploy.backends.reference import TOOLCHAIN as REFERENCE_TOOLCHAIN
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.build.model_source import InputOptions, Model, find_model
 from mosaic_deploy.datasets import open_data
@@ -84,6 +85,11 @@ class Plan:
     output: OutputKind | None
     """As asked for; None leaves it to the target."""
     tolerance: float
+
+    @property
+    def toolchains(self) -> tuple[str, ...]:
+        """Names of the toolchains that the build needs: the backend's, and the float reference's."""
+        return tuple(dict.fromkeys((self.backend.toolchain, REFERENCE_TOOLCHAIN)))
 
 
 @dataclass(frozen=True, slots=True)

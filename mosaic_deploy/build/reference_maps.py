@@ -15,6 +15,7 @@ from mosaic_deploy.build.inputs import Inputs, ValidationImage
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.specs.labels import Pixels
+from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
 
@@ -60,6 +61,7 @@ def predict(
             memory_bytes=_REFERENCE_MEMORY,
             log=logs / "reference.log",
             cwd=folder / "work",
+            interpreter=toolchain_python(reference.TOOLCHAIN),
         ),
         on_progress=on_progress,
     )

@@ -9,7 +9,8 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from mosaic_deploy.accuracy.parity import ParityReport
-from mosaic_deploy.artifact.store import Entry, shipped_bytes
+from mosaic_deploy.artifact.manifest import Entry
+from mosaic_deploy.artifact.store import shipped_bytes
 from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.gate.op_support.judge import CheckReport
 from mosaic_deploy.specs.fields import OutputKind

@@ -8,12 +8,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_deploy._version import __version__
 from mosaic_deploy.accuracy.parity import ParityReport, measure
+from mosaic_deploy.artifact.manifest import MANIFEST, Manifest
 from mosaic_deploy.artifact.preview import Row, draw
 from mosaic_deploy.artifact.store import entries, write_json
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, Run, Step, WorkDir
@@ -26,6 +27,7 @@ from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.files import moved_in_folder
 from mosaic_deploy.gate.op_support.judge import CheckReport
 from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.toolchain import toolchain_record
 
 if TYPE_CHECKING:
     from mosaic_deploy.specs.fields import OutputKind
@@ -241,8 +243,8 @@ def _describe(order: TargetBuild, folder: Path, made: BuildState) -> BuildReport
         steps=made.steps,
     )
     contract = made.contract or item.model.card.contract
-    write_json(folder / "manifest.json", _manifest(item, report, contract))
-    manifest = entries(folder, [File("manifest.json", "manifest")])
+    write_json(folder / MANIFEST, _manifest(item, report, contract).to_json())
+    manifest = entries(folder, [File(MANIFEST, "manifest")])
     return replace(report, artifacts=(*report.artifacts, *manifest))
 
 
@@ -259,18 +261,21 @@ def _description(item: Plan, contract: Contract) -> dict[str, object]:
     }
 
 
-def _manifest(item: Plan, report: BuildReport, contract: Contract) -> dict[str, object]:
-    return {
-        **_description(item, contract),
-        "target": item.target.model_dump(mode="json", by_alias=True),
-        "recipe": item.recipe.model_dump(mode="json", by_alias=True),
-        "passed": report.passed,
-        "facts": dict(report.facts),
-        "calibration": _data_record(item.calibration),
-        "validation": _data_record(item.validation),
-        "steps": [asdict(step) for step in report.steps],
-        "files": [asdict(entry) for entry in report.artifacts],
-    }
+def _manifest(item: Plan, report: BuildReport, contract: Contract) -> Manifest:
+    return Manifest.model_validate(
+        {
+            **_description(item, contract),
+            "target": item.target.model_dump(mode="json", by_alias=True),
+            "recipe": item.recipe.model_dump(mode="json", by_alias=True),
+            "passed": report.passed,
+            "facts": dict(report.facts),
+            "calibration": _data_record(item.calibration),
+            "validation": _data_record(item.validation),
+            "toolchains": [toolchain_record(name) for name in item.toolchains],
+            "steps": report.steps,
+            "files": report.artifacts,
+        }
+    )
 
 
 def _data_record(dataset: FileDataset) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import JsonFlag, bars, say, show
+from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, say, show
 
 
 def bench(
@@ -20,6 +20,7 @@ def bench(
     plot: Annotated[Path | None, typer.Option(help="Plot to write, .svg or .png.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a plot that is there.")] = False,
     json_: JsonFlag = False,
+    no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
     """Time artifacts beside each other and beside float ONNX Runtime, on this machine's CPU."""
     from mosaic_deploy.artifact.bench import plot as drawing

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import JsonFlag, bars, say, show
+from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, say, show
 
 _INPUT = "An ONNX file without a model card"
 
@@ -60,6 +60,7 @@ def build(
     input_resize: Annotated[
         str | None, typer.Option(rich_help_panel=_INPUT, help="stretch (default) or letterbox.")
     ] = None,
+    no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
     """Export, check, quantise, compile and prove a model on each target."""
     from mosaic_deploy.build import report

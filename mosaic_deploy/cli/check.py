@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import give
+from mosaic_deploy.cli.output import NoInstall, give
 
 
 def check(
@@ -56,6 +56,7 @@ def check(
             "--input", metavar="X.npy", help="Real input for that proof; by default embedded photographs."
         ),
     ] = None,
+    no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
     """Say whether each target takes each model's operators, and what to change where it does not."""
     from mosaic_deploy.gate.fix.dry_run import by_passes

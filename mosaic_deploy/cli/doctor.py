@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from mosaic_deploy.cli.output import JsonFlag, show
+from mosaic_deploy.cli.output import JsonFlag, bars, say, show
 
 
-def doctor(json_: JsonFlag = False) -> None:
-    """Say which toolchains and data are here, and how to get what is missing."""
+def doctor(
+    install: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Install toolchains now: of a target (dsp), by name (qnn), or all."
+        ),
+    ] = None,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove toolchains that this version does not need.")
+    ] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Show which toolchains and data are here, and how to get what is missing."""
     from mosaic_deploy.build import doctor
 
+    if clean:
+        for line in doctor.clean():
+            say(line)
+    if install:
+        names = [name for text in install for name in text.split(",") if name]
+        with bars(quiet=json_) as progress:
+            lines = doctor.install(names, progress=progress)
+        for line in lines:
+            say(line)
     findings = doctor.examine()
     show(json_, doctor.to_json(findings), lambda: doctor.table(findings))
     raise typer.Exit(0 if all(f.ok or f.optional for f in findings) else 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,20 @@ if TYPE_CHECKING:
     from mosaic_deploy.cli.progress_bars import Bars
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
+
+
+def _forbid_installing(value: bool) -> bool:  # noqa: FBT001  # typer's callback
+    if value:
+        os.environ["MOSAIC_NO_INSTALL"] = "1"  # for this process and its children
+    return value
+
+
+NoInstall = Annotated[
+    bool,
+    typer.Option(
+        "--no-install", callback=_forbid_installing, help="Fail where a toolchain would have to be installed."
+    ),
+]
 
 
 def say(text: str) -> None:

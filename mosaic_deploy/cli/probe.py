@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import JsonFlag, bars, give, say, show
+from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, give, say, show
 
 if TYPE_CHECKING:
     from mosaic_deploy.probing.report import Use
@@ -40,6 +40,7 @@ def probe(
         Path | None, typer.Option(metavar="DIR", help="Folder for the cases that disagree.")
     ] = None,
     json_: JsonFlag = False,
+    no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
     """Try operators on a target's real compiler, to make its op table or to hold the table against it."""
     from mosaic_deploy.probing.run import ProbeRequest

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import JsonFlag, bars, say
+from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, say
 
 
 def run(
@@ -24,6 +24,7 @@ def run(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     json_: JsonFlag = False,
+    no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
     """Predict one image with an artifact, on its own runtime and by its contract alone."""
     from mosaic_deploy.artifact.pictures import Pictures

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.graph.execute import Session, expose
+from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -49,6 +50,7 @@ def activations(model: onnx.ModelProto, feeds: Arrays, names: Collection[str], f
             log=folder / "log",
             cwd=folder / "work",
             name="ONNX Runtime",
+            interpreter=toolchain_python("ort"),
         )
     )
     with np.load(folder / "values.npz", allow_pickle=False) as held:

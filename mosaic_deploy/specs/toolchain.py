@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import platform
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +16,7 @@ from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs.fields import Name, Spec
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.specs.toml import nearest, read_toml
-from mosaic_deploy.workers.environments import Environment, Pin, cache_folder, make, ready
+from mosaic_deploy.workers.environments import Environment, Pin, cache_folder, forbidden, make, ready
 from mosaic_deploy.workers.progress import OnProgress
 
 _FOLDER = ("targets", "toolchains")
@@ -50,7 +51,9 @@ class Toolchain(Spec):
     licence: str
     python: Annotated[str, Field(pattern=r"^3\.\d+$")]
     requires: Annotated[tuple[str, ...], Field(min_length=1)]
-    """``NAME==VERSION`` of what is asked for; the rest follows from these."""
+    """``NAME==VERSION`` of what decides results; an environment that has these is used as it is."""
+    host: tuple[str, ...]
+    """``NAME==VERSION`` of what mosaic-deploy itself imports in its children, where any version does."""
     installed_mb: Annotated[int, Field(gt=0)]
     """Measured on disk, in units of 10^6 bytes."""
     system: tuple[SystemLibrary, ...] = ()
@@ -59,8 +62,7 @@ class Toolchain(Spec):
 
     def digest(self) -> str:
         """Hex digest of Python's version and of every package's bytes: what a build depends on."""
-        held = {"python": self.python, "packages": [[p.name, p.version, p.sha256] for p in self.packages]}
-        return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
+        return _digest(self.python, [[p.name, p.version, p.sha256] for p in self.packages])
 
     @property
     def download_bytes(self) -> int:
@@ -114,6 +116,16 @@ def toolchain_python(name: str, *, on_progress: OnProgress | None = None) -> Pat
     return None if is_here(name) else make(load_toolchain(name).environment(), on_progress=on_progress)
 
 
+def unavailable(name: str) -> str | None:
+    """Say why a toolchain cannot be had on this machine and what to do about it, or None."""
+    if is_here(name):
+        return None
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        system = f"{platform.system()} on {platform.machine()}"
+        return f"toolchain {name} is for Linux on x86-64, and this is {system}"
+    return forbidden(load_toolchain(name).environment())
+
+
 def made_python(name: str) -> Path | None:
     """Return the interpreter of a toolchain's own environment, if that is made already."""
     return ready(load_toolchain(name).environment())
@@ -124,14 +136,20 @@ def toolchain_record(name: str) -> dict[str, str]:
     chain = load_toolchain(name)
     if not is_here(name):
         return {"name": name, "digest": chain.digest()}
-    found = [[p.name, _version(p.name), p.sha256 if _installed(p.name, p.version) else ""] for p in chain.packages]
-    held = {"python": chain.python, "packages": found}
-    return {"name": name, "digest": hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()}
+    found = [
+        [p.name, _version(p.name), p.sha256 if _installed(p.name, p.version) else ""] for p in chain.packages
+    ]
+    return {"name": name, "digest": _digest(chain.python, found)}
 
 
 def toolchain_folder(name: str) -> Path:
     """Where a toolchain's own environment lies, or would."""
     return cache_folder() / load_toolchain(name).environment().folder_name
+
+
+def _digest(python: str, packages: list[list[str]]) -> str:
+    held = json.dumps({"python": python, "packages": packages}, sort_keys=True)
+    return hashlib.sha256(held.encode()).hexdigest()
 
 
 def _installed(package: str, version: str) -> bool:

@@ -76,6 +76,8 @@ class Call:
     """Added to the few variables that children inherit, such as PATH; for example OMP_NUM_THREADS."""
     name: str = ""
     """What it does, for error texts; the function's name if empty."""
+    interpreter: Path | None = None
+    """Python of another environment, which sees that environment and this package alone; None is ours."""
 
     def __post_init__(self) -> None:
         """Freeze the request; raises ``TypeError`` for what the child could not find or read."""
@@ -254,10 +256,29 @@ def _as_file(job: Call) -> IO[bytes]:
     return file
 
 
+_BOOTSTRAP = """
+import importlib.util, runpy, sys
+package = sys.argv.pop(1)
+spec = importlib.util.spec_from_file_location(
+    "mosaic_deploy", package + "/__init__.py", submodule_search_locations=[package]
+)
+sys.modules["mosaic_deploy"] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+runpy.run_module("mosaic_deploy.workers.worker", run_name="__main__")
+"""
+"""Makes this very package known to an interpreter that has it not, and nothing of what lies beside it."""
+
+
+def _argv(job: Call) -> list[str]:
+    if job.interpreter is None:
+        return [sys.executable, "-P", "-u", "-X", "faulthandler", "-m", "mosaic_deploy.workers.worker"]
+    package = Path(__file__).resolve().parents[1]
+    return [str(job.interpreter), "-I", "-u", "-X", "faulthandler", "-c", _BOOTSTRAP, str(package)]
+
+
 def _spawn(job: Call, control: int, request: IO[bytes], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-P", "-u", "-X", "faulthandler", "-m", "mosaic_deploy.workers.worker"]
     return subprocess.Popen(
-        [*argv, str(os.getpid()), str(control)],
+        [*_argv(job), str(os.getpid()), str(control)],
         stdin=request,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -271,6 +292,8 @@ def _spawn(job: Call, control: int, request: IO[bytes], log: IO[bytes]) -> subpr
 def _environment(job: Call) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     path = os.pathsep.join(entry for entry in sys.path if Path(entry).is_absolute())
+    if job.interpreter is not None:
+        path = ""
     fixed = {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "TMPDIR": str(job.cwd.absolute())}
     return kept | fixed | dict(job.environment)
 

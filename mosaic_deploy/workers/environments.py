@@ -12,7 +12,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,11 @@ class Environment:
         return f"{self.name}-{self.digest[:12]}"
 
     @property
+    def sizes(self) -> str:
+        """What making it costs, in words."""
+        return f"{self.download_bytes / 1e6:.0f} MB to download, {self.installed_bytes / 1e6:.0f} MB on disk"
+
+    @property
     def download_bytes(self) -> int:
         """What making it from nothing downloads."""
         return sum(pin.size for pin in self.pins)
@@ -83,6 +89,16 @@ def ready(wanted: Environment) -> Path | None:
     return python if (folder / _DONE).is_file() and python.exists() else None
 
 
+def forbidden(wanted: Environment) -> str | None:
+    """Say that an environment is not there and must not be made, and what to do; else None."""
+    if NO_INSTALL not in os.environ or ready(wanted) is not None:
+        return None
+    return (
+        f"toolchain {wanted.name} is not installed, and installing is forbidden ({wanted.sizes}): "
+        f"run mosaic-deploy doctor --install {wanted.name}"
+    )
+
+
 def make(wanted: Environment, *, on_progress: OnProgress | None = None) -> Path:
     """Return the interpreter of an environment, which is made where it is not there yet.
 
@@ -92,14 +108,11 @@ def make(wanted: Environment, *, on_progress: OnProgress | None = None) -> Path:
     python = ready(wanted)
     if python is not None:
         return python
-    size = f"{wanted.download_bytes / 1e6:.0f} MB to download, {wanted.installed_bytes / 1e6:.0f} MB on disk"
-    if NO_INSTALL in os.environ:
-        raise ToolError(
-            f"toolchain {wanted.name} is not installed, and installing is forbidden ({size}): "
-            f"run mosaic-deploy doctor --install {wanted.name}"
-        )
+    refusal = forbidden(wanted)
+    if refusal is not None:
+        raise ToolError(refusal)
     tell = on_progress or _silent
-    tell(0.0, f"toolchain {wanted.name}, {wanted.why}: {size}")
+    tell(0.0, f"toolchain {wanted.name}, {wanted.why}: {wanted.sizes}")
     root = cache_folder()
     with disk_trouble(root):
         root.mkdir(parents=True, exist_ok=True)
@@ -114,7 +127,7 @@ def _make(wanted: Environment, place: Path, on_progress: OnProgress) -> Path:
         request = {
             "uv": _find_uv(wanted.name),
             "folder": str(part),
-            "python": wanted.python,
+            "python": _interpreter(wanted.python),
             "pins": [[pin.name, pin.version, pin.sha256, pin.size] for pin in wanted.pins],
         }
         log = Path(scratch) / "uv.log"
@@ -144,7 +157,9 @@ def _make(wanted: Environment, place: Path, on_progress: OnProgress) -> Path:
             _remove(part)
     python = ready(wanted)
     if python is None:
-        raise ToolError(f"toolchain {wanted.name}: uv made no interpreter in {place}: remove it, and try again")
+        raise ToolError(
+            f"toolchain {wanted.name}: uv made no interpreter in {place}: remove it, and try again"
+        )
     return python
 
 
@@ -179,10 +194,10 @@ def install(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     return {}
 
 
-def clean(kept: Mapping[str, str]) -> Iterator[tuple[Path, int]]:
-    """Remove what no toolchain needs, and yield each folder with the bytes that it held.
+def remove_others(kept: Collection[str]) -> Iterator[tuple[Path, int]]:
+    """Remove all but the folders of these names, and yield each with the bytes that it held.
 
-    ``kept`` maps the folder names that stay to anything; an environment that another process makes stays.
+    What another process is making stays.
     """
     root = cache_folder()
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
@@ -225,6 +240,13 @@ def _find_uv(name: str) -> str:
     if not found:
         raise ToolError(f"toolchain {name} is made with uv, which is missing: pip install uv")
     return str(found)
+
+
+def _interpreter(version: str) -> str:
+    """The interpreter that runs now, where it is of that version; else uv looks for one, or fetches it."""
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    base = Path(sys.base_prefix) / "bin" / f"python{ours}"
+    return str(base) if version == ours and base.exists() else version
 
 
 def _passed_on() -> dict[str, str]:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from mosaic_deploy.files import moved_in
 from mosaic_deploy.graph.reader.read import FILE_BYTES
 from mosaic_deploy.specs.fields import Spec
 from mosaic_deploy.specs.model_card import ModelCard
@@ -181,13 +182,9 @@ def _write(stem: Path, made_from: Mapping[str, object], model: bytes, versions: 
         "made_from": dict(made_from),
     }
     text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-    for suffix, data in ((".onnx", model), (".json", text.encode())):
-        beside = stem.with_name(f".{stem.name}{suffix}.{os.getpid()}")
-        try:
-            beside.write_bytes(data)
-            os.replace(beside, stem.with_name(stem.name + suffix))
-        finally:
-            beside.unlink(missing_ok=True)
+    with moved_in(stem.with_name(f"{stem.name}.onnx"), stem.with_name(f"{stem.name}.json")) as (graph, note):
+        graph.write_bytes(model)
+        note.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mosaic_deploy.artifact.store import Entry, entries, write_json
+from mosaic_deploy.artifact.manifest import Entry
+from mosaic_deploy.artifact.store import entries, write_json
 from mosaic_deploy.backends.protocol import CompiledModel, File, Run, Timing, TimingConfig, WorkDir
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.workers.progress import OnProgress

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mosaic_deploy.accuracy.parity import ParityReport, measure
-from mosaic_deploy.artifact.store import Entry
+from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.build.report import BuildReport, Conversion, Failure, exit_code, explain, table, to_json
 from mosaic_deploy.gate.op_support.judge import CheckReport, Violation

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.artifact.open import Artifact, open_artifact
-from mosaic_deploy.artifact.store import Entry
 from mosaic_deploy.backends import reference
 from mosaic_deploy.backends.protocol import Backend, Timing, TimingConfig, WorkDir
 from mosaic_deploy.datasets import open_data

@@ -14,7 +14,6 @@ The target's options:
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,11 +42,12 @@ from mosaic_deploy.specs.metadata import METADATA_KEY
 from mosaic_deploy.specs.recipe import IntegerFormat
 from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.specs.toolchain import unavailable
 from mosaic_deploy.workers.call import Call, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
-_PACKAGES = ("ai_edge_litert", "ai_edge_quantizer", "onnx2tf")
+_TOOLCHAIN = "litert"
 _OPTIONS = ("accelerator", "whole", "outside", "convolve_pools", "compiler_table", "compiler")
 _ACCELERATORS = ("xnnpack", "gpu")
 _CONVERTING = 0.3
@@ -59,18 +59,18 @@ class TfliteBackend:
     """onnx2tf, ai-edge-quantizer and LiteRT."""
 
     @property
+    def toolchain(self) -> str:
+        """``litert``."""
+        return _TOOLCHAIN
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """None."""
         return ()
 
     def missing(self) -> str | None:
-        """Say that a package is missing, or None."""
-        if any(importlib.util.find_spec(name) is None for name in _PACKAGES):
-            return (
-                "TFLite's tools are missing: pip install "
-                "ai-edge-litert==2.1.2 ai-edge-quantizer==0.5.1 onnx2tf==2.6.9"
-            )
-        return None
+        """Say why the toolchain cannot be had here, or None."""
+        return unavailable(self.toolchain)
 
     def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
         """Take the target's options, to which the command line adds none.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from pathlib import Path
 from typing import Any
 
 from mosaic_deploy.backends.protocol import Step, WorkDir
+from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, Outcome
 from mosaic_deploy.workers.worker import JsonObject, Work
 
@@ -14,6 +14,7 @@ MEMORY = 8 * GIB
 CONVERT_S, QUANTIZE_S, WRITE_S, CHECK_S = 1800.0, 3600.0, 600.0, 300.0
 PREDICT_S, TIME_S = 3600.0, 1200.0
 THREADS = 2
+TOOLCHAIN = "litert"
 MODEL = "model.tflite"
 """What the file is called, in every folder."""
 
@@ -34,6 +35,7 @@ def work(
         cwd=cwd or space.scratch.resolve() / word,
         environment={"OMP_NUM_THREADS": str(THREADS), "TF_CPP_MIN_LOG_LEVEL": "2"},
         name=word,
+        interpreter=toolchain_python(TOOLCHAIN),
     )
 
 
@@ -43,8 +45,8 @@ def step(name: str, tool: str, made: Outcome) -> Step:
 
 
 def version(package: str) -> str:
-    """The installed version of a Python package."""
-    return importlib.metadata.version(package)
+    """The pinned version of a package of the toolchain; raises ``KeyError`` for another."""
+    return load_toolchain(TOOLCHAIN).version(package)
 
 
 def words(value: object) -> tuple[str, ...]:

@@ -8,8 +8,6 @@ is read back node by node (``precision``), for the plugin chooses it by itself.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,12 +30,13 @@ from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import IntegerFormat, QuantRecipe
 from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python, unavailable
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject, Work
 
+_TOOLCHAIN = "openvino"
 _TOOL = "openvino"
-_PACKAGES = ("openvino", "nncf")
 _CONVERT_S = 600
 _QUANTISE_S = 3600
 _RUN_S = 3600
@@ -58,15 +57,18 @@ class OpenVinoBackend:
     """OpenVINO's converter and runtime, and NNCF."""
 
     @property
+    def toolchain(self) -> str:
+        """``openvino``."""
+        return _TOOLCHAIN
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """None."""
         return ()
 
     def missing(self) -> str | None:
-        """Say that OpenVINO or NNCF is missing, or None."""
-        if any(importlib.util.find_spec(name) is None for name in _PACKAGES):
-            return "OpenVINO or its quantiser is missing: pip install openvino==2026.4.1 nncf==3.4.0"
-        return None
+        """Say why the toolchain cannot be had here, or None."""
+        return unavailable(self.toolchain)
 
     def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
         """Take the target's ``devices``, OpenVINO's names of those that a build must run on.
@@ -246,7 +248,8 @@ def _call(space: WorkDir, function: Work, request: JsonObject, timeout_s: float)
     word = name.replace(" ", "-")
     cwd = Path(tempfile.mkdtemp(prefix=f"{word}-", dir=space.scratch)).resolve()
     log = space.logs.resolve() / f"{word}.log"
-    return Call(function, request, timeout_s, _MEMORY, log, cwd, name=name)
+    interpreter = toolchain_python(_TOOLCHAIN)
+    return Call(function, request, timeout_s, _MEMORY, log, cwd, name=name, interpreter=interpreter)
 
 
 def _check_recipe(recipe: QuantRecipe) -> None:
@@ -292,7 +295,7 @@ def _words(made: Outcome) -> str:
 
 
 def _version() -> str:
-    return importlib.metadata.version(_TOOL)
+    return load_toolchain(_TOOLCHAIN).version(_TOOL)
 
 
 def _names(value: object) -> tuple[str, ...]:

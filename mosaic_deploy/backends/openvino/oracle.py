@@ -10,8 +10,6 @@ to ONNX Runtime's float answer.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -25,6 +23,7 @@ from mosaic_deploy.backends.oracle import compare, qdq
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome, Found
 from mosaic_deploy.errors import ModelError, MosaicError
 from mosaic_deploy.specs.precision import Precision
+from mosaic_deploy.specs.toolchain import load_toolchain, unavailable
 from mosaic_deploy.workers.call import GIB
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from mosaic_deploy.backends.openvino.precision import Arithmetic
 
+TOOLCHAIN = "openvino"
 PRECISIONS: tuple[Precision, ...] = ("float", "w8a8")
 SECONDS = 60.0
 MEMORY_BYTES = 4 * GIB
@@ -56,15 +56,13 @@ def devices(*, everywhere: bool) -> tuple[str, ...]:  # noqa: ARG001  # the prot
 
 
 def missing() -> str:
-    """Say how to install OpenVINO and NNCF, or nothing."""
-    if any(importlib.util.find_spec(name) is None for name in _PACKAGES):
-        return "pip install openvino==2026.4.1 nncf==3.4.0"
-    return ""
+    """Why the toolchain cannot be had here, or nothing."""
+    return unavailable(TOOLCHAIN) or ""
 
 
 def version() -> str:
     """OpenVINO's, and NNCF's, which makes the integers."""
-    return " with NNCF ".join(importlib.metadata.version(name) for name in _PACKAGES)
+    return " with NNCF ".join(load_toolchain(TOOLCHAIN).version(name) for name in _PACKAGES)
 
 
 def environment() -> Mapping[str, str]:

@@ -23,6 +23,7 @@ from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import Compiler, load_compiler, module_of
 from mosaic_deploy.backends.oracle.serve import serve
 from mosaic_deploy.errors import ToolError
+from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, call, stoppable
 
 Tried = tuple[Case, tuple[CaseOutcome, ...]]
@@ -180,6 +181,7 @@ def _try_some(
         work,
         setting.compiler.environment(),
         _NAME,
+        toolchain_python(setting.compiler.TOOLCHAIN),
     )
 
     def collect() -> None:

@@ -37,6 +37,9 @@ class Compiler(Protocol):
     def devices(self, *, everywhere: bool) -> tuple[str, ...]:
         """Devices to try a case on: all that the table names, or those enough for a random case."""
 
+    TOOLCHAIN: str
+    """Name of the toolchain that its child processes run in."""
+
     def missing(self) -> str:
         """What has to be installed, as a line to run, or empty."""
 

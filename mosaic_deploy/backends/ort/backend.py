@@ -8,8 +8,6 @@ alone are refused. A quantised network keeps no convolution in float.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import shutil
 import tempfile
@@ -34,10 +32,12 @@ from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import IntegerFormat
 from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python, unavailable
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject, Work
 
+_TOOLCHAIN = "ort"
 _TOOL = "onnxruntime"
 _QUANTISE_S = 3600.0
 _CONVERT_S = 600.0
@@ -53,15 +53,18 @@ class OrtBackend:
     """ONNX Runtime's quantiser, converter and CPU kernels."""
 
     @property
+    def toolchain(self) -> str:
+        """``ort``."""
+        return _TOOLCHAIN
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """None."""
         return ()
 
     def missing(self) -> str | None:
-        """Say that onnxruntime is missing, or None."""
-        if importlib.util.find_spec("onnxruntime") is None:
-            return "ONNX Runtime is missing: pip install onnxruntime"
-        return None
+        """Say why the toolchain cannot be had here, or None."""
+        return unavailable(self.toolchain)
 
     def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
         """There are none; raises ``SpecError`` for any."""
@@ -235,7 +238,7 @@ def _ort(built: CompiledModel) -> Path:
 
 
 def _step(name: str, outcome: Outcome) -> Step:
-    return Step(name, _TOOL, importlib.metadata.version(_TOOL), outcome.seconds, outcome.peak_bytes)
+    return Step(name, _TOOL, load_toolchain(_TOOLCHAIN).version(_TOOL), outcome.seconds, outcome.peak_bytes)
 
 
 def _folder(space: WorkDir, prefix: str) -> Path:
@@ -245,7 +248,8 @@ def _folder(space: WorkDir, prefix: str) -> Path:
 
 def _call(function: Work, request: JsonObject, space: WorkDir, timeout_s: float, name: str) -> Call:
     log, cwd = space.logs.resolve() / f"{name}.log", _folder(space, f"{name}-")
-    return Call(function, request, timeout_s, _MEMORY, log, cwd, name=name)
+    interpreter = toolchain_python(_TOOLCHAIN)
+    return Call(function, request, timeout_s, _MEMORY, log, cwd, name=name, interpreter=interpreter)
 
 
 def _precision(job: BuildJob) -> str:

@@ -7,8 +7,6 @@ there, silently and correctly, and count as run.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,8 +19,10 @@ from mosaic_deploy.backends.oracle import compare, qdq
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome, Found
 from mosaic_deploy.errors import ModelError, MosaicError
 from mosaic_deploy.specs.precision import Precision
+from mosaic_deploy.specs.toolchain import load_toolchain, unavailable
 from mosaic_deploy.workers.call import GIB
 
+TOOLCHAIN = "ort"
 PRECISIONS: tuple[Precision, ...] = ("float", "w8a8")
 SECONDS = 30.0
 MEMORY_BYTES = 4 * GIB
@@ -41,13 +41,13 @@ def devices(*, everywhere: bool) -> tuple[str, ...]:  # noqa: ARG001  # the prot
 
 
 def missing() -> str:
-    """Say how to install ONNX Runtime, or nothing."""
-    return "" if importlib.util.find_spec(_TOOL) else "pip install onnxruntime"
+    """Why the toolchain cannot be had here, or nothing."""
+    return unavailable(TOOLCHAIN) or ""
 
 
 def version() -> str:
     """ONNX Runtime's."""
-    return importlib.metadata.version(_TOOL)
+    return load_toolchain(TOOLCHAIN).version(_TOOL)
 
 
 def environment() -> Mapping[str, str]:

@@ -9,8 +9,6 @@ two images share one simulation of the rest; the others are simulated in full.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import tempfile
 from collections.abc import Mapping
@@ -38,6 +36,7 @@ from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import IntegerFormat
 from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python, unavailable
 from mosaic_deploy.workers.call import GIB, Call, call, call_all, free_bytes
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject, Work
@@ -45,6 +44,7 @@ from mosaic_deploy.workers.worker import JsonObject, Work
 if TYPE_CHECKING:  # a check asks for devices alone
     from mosaic_deploy.specs.contract import Contract
 
+_TOOLCHAIN = "qnn"
 _TOOL = "onnxruntime-qnn"
 _QUANTISE_S = 3600
 _COMPILE_S = 1800
@@ -70,15 +70,18 @@ class QnnBackend:
     """Compiler and simulator of ``onnxruntime-qnn``."""
 
     @property
+    def toolchain(self) -> str:
+        """``qnn``."""
+        return _TOOLCHAIN
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """``arch``."""
         return ("arch",)
 
     def missing(self) -> str | None:
-        """Say that onnxruntime-qnn is missing, or None."""
-        if importlib.util.find_spec("onnxruntime_qnn") is None:
-            return "the Hexagon compiler is missing: pip install onnxruntime-qnn==2.7.0"
-        return None
+        """Say why the toolchain cannot be had here, or None."""
+        return unavailable(self.toolchain)
 
     def check_options(self, target: TargetSpec, options: Mapping[str, str]) -> Options:
         """Take ``arch``, such as ``"68,73"`` or ``"v75"``, in place of the target's ``archs``.
@@ -139,7 +142,7 @@ class QnnBackend:
             jobs, parallel=host.processes, on_progress=lambda s, _: on_progress(0.6 + 0.4 * s, "compiling")
         )
         sdk = str(made[0].result["sdk"])
-        version = f"{importlib.metadata.version(_TOOL)} (QNN {sdk})"
+        version = f"{load_toolchain(_TOOLCHAIN).version(_TOOL)} (QNN {sdk})"
         ort = str(quantized.result["version"])
         steps = [Step("quantise", "onnxruntime", ort, quantized.seconds, quantized.peak_bytes)]
         steps += [
@@ -185,7 +188,7 @@ class QnnBackend:
             logs=space.logs.resolve(),
             parallel=_host().processes,
         )
-        version = f"{importlib.metadata.version(_TOOL)} (QNN {built.facts['qnn']})"
+        version = f"{load_toolchain(_TOOLCHAIN).version(_TOOL)} (QNN {built.facts['qnn']})"
         flight = simulate_all(fleet, inputs, on_progress=on_progress)
         steps = tuple(Step(f"simulate v{a}", _TOOL, version, s, b) for a, (s, b) in flight.costs.items())
         facts: dict[str, object] = {
@@ -209,7 +212,19 @@ class QnnBackend:
         log = space.logs.resolve() / "qnn-profile.log"
         folder = Path(tempfile.mkdtemp(prefix="qnn-profile-", dir=space.scratch.resolve()))
         environment = {"OMP_NUM_THREADS": "1"}
-        outcome = call(Call(profile, request, _PROFILE_S, _MEMORY, log, folder, environment, "profile"))
+        outcome = call(
+            Call(
+                profile,
+                request,
+                _PROFILE_S,
+                _MEMORY,
+                log,
+                folder,
+                environment,
+                "profile",
+                toolchain_python(_TOOLCHAIN),
+            )
+        )
         counts = outcome.result["counts"]
         total = max(sum(count for _, count in counts), 1)
         facts: dict[str, object] = {
@@ -246,7 +261,17 @@ def _dlc(job: BuildJob, qdq: Path, out: Path) -> Call:
 def _call(job: BuildJob, function: Work, request: JsonObject, *, timeout_s: float, name: str) -> Call:
     word = f"qnn-{name.replace(' ', '-')}"
     log, cwd = job.space.logs.resolve() / f"{word}.log", job.space.scratch.resolve() / word
-    return Call(function, request, timeout_s, _MEMORY, log, cwd, {"OMP_NUM_THREADS": "1"}, name)
+    return Call(
+        function,
+        request,
+        timeout_s,
+        _MEMORY,
+        log,
+        cwd,
+        {"OMP_NUM_THREADS": "1"},
+        name,
+        toolchain_python(_TOOLCHAIN),
+    )
 
 
 def _precision(job: BuildJob) -> str:

@@ -7,10 +7,10 @@ each of the devices would.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import importlib.util
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,12 @@ from mosaic_deploy.backends.qnn.quantize import _fuse, _insert
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.quantize.ort_tools import tool
 from mosaic_deploy.specs.precision import Precision
-from mosaic_deploy.workers.call import GIB
+from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python, unavailable
+from mosaic_deploy.workers.call import GIB, Call, call
+from mosaic_deploy.workers.progress import OnProgress
+from mosaic_deploy.workers.worker import JsonObject
 
+TOOLCHAIN = "qnn"
 PRECISIONS: tuple[Precision, ...] = ("float", "w8a8", "w8a16")
 SECONDS = 120.0
 MEMORY_BYTES = 6 * GIB
@@ -65,17 +69,25 @@ def devices(*, everywhere: bool) -> tuple[str, ...]:
 
 
 def missing() -> str:
-    """How to install the compiler, where it is not."""
-    if importlib.util.find_spec("onnxruntime_qnn") is None:
-        return "pip install onnxruntime-qnn==2.7.0"
-    return ""
+    """Why the toolchain cannot be had here, or nothing."""
+    return unavailable(TOOLCHAIN) or ""
 
 
+@cache
 def version() -> str:
     """Of the provider, and of the QNN libraries in it."""
+    with TemporaryDirectory(prefix="mosaic-qnn-") as scratch:
+        log, cwd = Path(scratch) / "log", Path(scratch) / "work"
+        job = Call(sdk_version, {}, 60, GIB, log, cwd, name="QNN", interpreter=toolchain_python(TOOLCHAIN))
+        sdk = call(job).result["sdk"]
+    return f"{load_toolchain(TOOLCHAIN).version(_TOOL)} (QNN {sdk})"
+
+
+def sdk_version(_request: JsonObject, _on_progress: OnProgress) -> JsonObject:
+    """Return ``sdk``, the version of the QNN libraries in the provider: the child's part."""
     from onnxruntime_qnn.build_and_package_info import qnn_version
 
-    return f"{importlib.metadata.version(_TOOL)} (QNN {qnn_version.rpartition('.')[0]})"
+    return {"sdk": qnn_version.rpartition(".")[0]}
 
 
 def environment() -> Mapping[str, str]:

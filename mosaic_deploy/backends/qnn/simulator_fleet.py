@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaic_deploy.backends.qnn.simulator import simulate
+from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call_all
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -102,6 +103,7 @@ def _job(fleet: Fleet, arch: int, inputs: Sequence[Path], images: range) -> Call
         cwd=fleet.scratch / word,
         environment={"OMP_NUM_THREADS": "1"},
         name=name,
+        interpreter=toolchain_python("qnn"),
     )
 
 

@@ -21,6 +21,7 @@ from mosaic_deploy.graph.execute import expose
 from mosaic_deploy.graph.passes import PASSES, Pass
 from mosaic_deploy.graph.passes.recheck import compare
 from mosaic_deploy.specs.precision import Precision
+from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, call
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ def _errors(
             log=folder / "fix.log",
             cwd=folder / "work",
             name=f"re-check of pass {one.step.name}",
+            interpreter=toolchain_python("ort"),
         )
     )
     return {str(name): float(error) for name, error in outcome.result["errors"].items()}

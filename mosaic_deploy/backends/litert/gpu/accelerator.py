@@ -14,7 +14,6 @@ what; after compiling it is asked once more. The precision is what a probe found
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import time as clock
 from dataclasses import dataclass
@@ -42,11 +41,6 @@ _PREPARE = re.compile(r"Node number \d+ \((\w+)\) failed to prepare")
 
 def missing() -> str | None:
     """Say in one line what the accelerator lacks here and the line that installs it, or None."""
-    found = importlib.util.find_spec("ai_edge_litert")
-    if found is None or found.origin is None:
-        return "LiteRT is missing: pip install ai-edge-litert==2.1.2"
-    if not Path(found.origin).with_name(_LIBRARY).is_file():
-        return f"this machine's ai-edge-litert comes without {_LIBRARY}: pip install ai-edge-litert==2.1.2"
     return vulkan.missing()
 
 

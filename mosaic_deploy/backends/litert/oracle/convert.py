@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib.metadata
-import importlib.util
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,13 +24,15 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.backends.litert import convert as conversion
 from mosaic_deploy.backends.litert import flatbuffer, rewrites
+from mosaic_deploy.backends.litert.child_calls import TOOLCHAIN
+from mosaic_deploy.backends.litert.child_calls import version as version_of
 from mosaic_deploy.backends.oracle.compare import Arrays, Comparison, Tolerance, compare_outputs, said
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.specs.toolchain import unavailable
 
 if TYPE_CHECKING:
     import onnx
 
-_PACKAGES = ("ai_edge_litert", "ai_edge_quantizer", "onnx2tf", "onnxsim")
 _TAIL = "mosaic_deploy_tail"
 _IMAGE = 4
 """Rank of the tensors whose axes a build moves."""
@@ -43,15 +43,14 @@ class NotMadeError(Exception):
 
 
 def missing() -> str:
-    """The line that installs what is not there, or empty."""
-    there = all(importlib.util.find_spec(name) is not None for name in _PACKAGES)
-    return "" if there else "pip install ai-edge-litert==2.1.2 ai-edge-quantizer==0.5.1 onnx2tf==2.6.9"
+    """Why the toolchain cannot be had here, or nothing."""
+    return unavailable(TOOLCHAIN) or ""
 
 
 def version() -> str:
     """LiteRT's and that of what converts: both decide."""
     packages = ("ai-edge-litert", "onnx2tf")
-    return " with ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    return " with ".join(f"{name} {version_of(name)}" for name in packages)
 
 
 def begin() -> None:

@@ -43,6 +43,7 @@ from mosaic_deploy.errors import MosaicError, ToolError
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.workers.call import GIB
 
+TOOLCHAIN = "litert"
 PRECISIONS: tuple[Precision, ...] = ("float",)
 SECONDS = 60.0
 MEMORY_BYTES = 6 * GIB

@@ -33,6 +33,7 @@ from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.workers.call import GIB
 
+TOOLCHAIN = "litert"
 PRECISIONS: tuple[Precision, ...] = ("float", "w8a8")
 SECONDS = 30.0
 MEMORY_BYTES = 4 * GIB
