@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 
 
-def _forbid_installing(value: bool) -> bool:  # noqa: FBT001  # typer's callback
+def _forbid_installing(value: bool) -> bool:  # typer's callback
     if value:
         os.environ["MOSAIC_NO_INSTALL"] = "1"  # for this process and its children
     return value

@@ -16,8 +16,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.facts import nodes
+from mosaic_deploy.graph.macs import macs
+from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.zoo import export as exporting
 from mosaic_deploy.zoo.export import export
 from mosaic_deploy.zoo.layers.layers import Conv, ConvBN, Sampling
@@ -117,6 +121,14 @@ def test_mosaic_computes_the_same_on_new_images(mosaic: tuple[Path, Network]) ->
     assert found.dtype == np.int32
     assert (found == expected).mean() > 0.999
     assert len(np.unique(expected)) > 1
+
+
+def test_mosaic_costs_what_torch_counts(mosaic: tuple[Path, Network]) -> None:
+    path, net = mosaic
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        net(torch.zeros(1, 3, 96, 128))
+    assert sum(2 * macs(node) for node in nodes(read_model(path))) == counter.get_total_flops() > 1e8
 
 
 def test_mosaics_resizes_are_asymmetric_single_nodes(mosaic: tuple[Path, Network]) -> None:

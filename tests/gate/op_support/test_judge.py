@@ -17,7 +17,6 @@ from mosaic_deploy.gate.op_support.judge import CheckReport, Violation, check
 from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.tables import Activations, Evidence, Fusion, OpRule, OpTable
 from mosaic_deploy.graph.facts import nodes
-from mosaic_deploy.graph.macs import macs
 from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.specs.precision import Precision
 
@@ -266,40 +265,6 @@ def test_the_share_of_macs_is_named(htp: OpTable, tmp_path: Path) -> None:
     shares = {violation.op: violation.macs_share for violation in report.violations}
     assert report.macs == 16 * 16 * 8 * 8 + 16 * 96 * 8 * 8 * 3
     assert shares == {"Conv": pytest.approx(16 * 96 * 3 / (16 * 96 * 3 + 256)), "Erf": 0.0}
-
-
-@pytest.mark.parametrize(
-    ("body", "constants", "count"),
-    [
-        pytest.param(
-            "y = Conv <group = 2, strides = [2, 2]> (image, w)",
-            "float[4,4,1,1] w",
-            4 * 8 * 8 * 4,
-            id="grouped-conv",
-        ),
-        pytest.param(
-            "y = ConvTranspose <strides = [2, 2]> (image, w)",
-            "float[8,4,2,2] w",
-            8 * 256 * 4 * 4,
-            id="conv-transpose",
-        ),
-        pytest.param("y = MatMul(image, w)", "float[16,5] w", 8 * 16 * 5 * 16, id="matmul"),
-        pytest.param("y = MatMul(image, image)", "", 8 * 16 * 16 * 16, id="batched-matmul"),
-        pytest.param(
-            "f = Flatten(image) y = Gemm <transB = 1> (f, w)", "float[2,2048] w", 2 * 2048, id="gemm"
-        ),
-        pytest.param("y = Relu(image)", "", 0, id="others"),
-    ],
-)
-def test_macs(tmp_path: Path, body: str, constants: str, count: int) -> None:
-    text = '<ir_version: 8, opset_import: ["" : 18]>\n' + image(body)
-    model = onnx.parser.parse_model(text)
-    if constants:
-        shape = [int(side) for side in constants.split("[")[1].split("]")[0].split(",")]
-        model.graph.initializer.append(numpy_helper.from_array(np.zeros(shape, np.float32), "w"))
-    path = tmp_path / "model.onnx"
-    path.write_bytes(model.SerializeToString())
-    assert sum(macs(node) for node in nodes(read_model(path))) == count
 
 
 def test_fallback_is_counted_where_the_runtime_allows_it(htp: OpTable, tmp_path: Path) -> None:
