@@ -4,11 +4,11 @@
     ├── UsageError      2   the request makes no sense: unknown name, clashing options, an output in the way
     │   ├── SpecError       a card, target, recipe or rule file that breaks its schema
     │   ├── ModelError      an ONNX file or weights that cannot be used
-    │   │   └── RefusedError 1  the compiler itself does not take an operator: the op gate's no, come late
+    │   │   └── RefusedError 1  the compiler itself does not take an operator: the op check failing late
     │   └── DataError       images, labels or folders that cannot be used
     └── ToolError       3   a tool is missing, crashed, ran out of time or memory, or the disk is full
 
-A gate that says no (ops, parity) is otherwise not an error but a report, and exit code 1.
+A check that fails (ops, parity) is otherwise not an error but a report, and exit code 1.
 """
 
 from __future__ import annotations

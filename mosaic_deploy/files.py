@@ -83,7 +83,7 @@ def require_free(place: Path, *, force: bool) -> None:
 def require_free_file(place: Path, *, force: bool) -> None:
     """Raise ``UsageError`` for a place where no file can be put, before anything is computed for it."""
     if not place.parent.is_dir():
-        raise UsageError(f"{place}: {place.parent} is no folder: make it first")
+        raise UsageError(f"{place}: {place.parent} is not a folder: create it first")
     if place.exists() and not (force and place.is_file()):
         raise UsageError(f"{place}: exists already: add --force to replace it, or choose another name")
 
@@ -114,7 +114,7 @@ def _make_parents(folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, FileExistsError) as err:
-        raise UsageError(f"{folder}: cannot be made ({err.strerror}): choose another --out") from err
+        raise UsageError(f"{folder}: cannot be created ({err.strerror}): choose another --out") from err
     return missing
 
 

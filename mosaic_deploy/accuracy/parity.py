@@ -152,7 +152,7 @@ def measure(maps: Iterable[Maps], *, labels: LabelSpace, dataset: str, tolerance
         ValueError: the maps of an image differ in size, or truth or reference hold an id that is no class.
     """
     if not 0 <= tolerance <= 1:
-        raise UsageError(f"tolerance {tolerance} is not a share between 0 and 1")
+        raise UsageError(f"tolerance {tolerance} is not between 0 and 1")
     tally = _count(maps, labels)
     images, total = len(tally.equal), tally.total()
     (reference,), (candidate,) = total.mious()
@@ -173,7 +173,7 @@ def measure(maps: Iterable[Maps], *, labels: LabelSpace, dataset: str, tolerance
         per_class=_per_class(total, labels),
         passed=images > 0 and drop <= tolerance + ROUNDING and not lost,
         interval=_interval(tally, rng=np.random.default_rng(_SEED)),
-        note=_note(total, lost) if images else "No images: nothing is proved.",
+        note=_note(total, lost) if images else "No images: nothing was measured.",
         worst=_worst(tally),
     )
 
@@ -183,7 +183,7 @@ def _count(maps: Iterable[Maps], labels: LabelSpace) -> _Tally:
     labelled: bool | None = None
     for label, reference, candidate in maps:
         if labelled is not None and labelled != (label is not None):
-            raise DataError("some images have labels and others none: measure them apart")
+            raise DataError("some images have labels and others none: measure them separately")
         labelled = label is not None
         rows.append(_count_image(label, reference, candidate, labels))
     if not rows:
@@ -252,14 +252,14 @@ def _note(total: _Tally, lost: Sequence[str]) -> str:
             f"IoU of {LOST_BELOW_IOU} with it. mIoU against the reference: {candidate:.4f}.{gone}"
         )
     if math.isnan(reference):
-        return "No pixel is of a scored class: nothing is proved."
+        return "No pixel is of a scored class: nothing was measured."
     truth = total.truth[0]
     constant = truth.max() / truth.sum() / np.count_nonzero(truth)
     if reference > constant:
         return ""
     return (
         f"The reference's mIoU is no better than that of one class everywhere ({constant:.4f}): parity "
-        "with it proves little. Do the data's classes fit the model, and is it trained?"
+        "with it means little. Do the data's classes fit the model, and is it trained?"
     )
 
 

@@ -86,7 +86,7 @@ def open_artifact(folder: Path) -> Artifact:
         _require_intact(folder, entry)
     if not any(entry.ships for entry in entries):
         raise ModelError(
-            f"{folder}: holds no network, since its operators were refused: see {folder / 'check.json'}"
+            f"{folder}: holds no compiled network, as its operator check failed: see {folder / 'check.json'}"
         )
     try:
         NetworkFacts.model_validate(manifest.facts)
@@ -137,7 +137,7 @@ def workspace() -> Iterator[WorkDir]:
 def _read(place: Path) -> Manifest:
     try:
         if place.stat().st_size > _MANIFEST_BYTES or not place.is_file():
-            raise ModelError(f"{place}: is no manifest: name a folder that 'mosaic-deploy build' wrote")
+            raise ModelError(f"{place}: is not a manifest: name a folder that 'mosaic-deploy build' wrote")
         raw = json.loads(place.read_bytes())
     except OSError as err:
         raise ModelError(
@@ -149,7 +149,7 @@ def _read(place: Path) -> Manifest:
     schema = raw.get("schema") if isinstance(raw, Mapping) else None
     if schema != SCHEMA or isinstance(schema, bool):
         raise ModelError(
-            f"{place}: its schema is {schema!r:.40}, mosaic-deploy {__version__} knows {SCHEMA}: "
+            f"{place}: its schema is {schema!r:.40}, mosaic-deploy {__version__} reads {SCHEMA}: "
             "use the version that wrote it, or build the artifact again"
         )
     try:
@@ -165,12 +165,12 @@ def _require_intact(folder: Path, entry: Entry) -> None:
     try:
         stays = not inside.is_absolute() and path.resolve().is_relative_to(folder.resolve())
         if not stays or ".." in inside.parts or not inside.name:
-            raise ModelError(f"{folder / MANIFEST}: {entry.path!r:.80} leads out of the artifact's folder")
+            raise ModelError(f"{folder / MANIFEST}: {entry.path!r:.80} points outside the artifact's folder")
         if entry.kind in _REPORTS:
             return
         if not path.is_file():
             if entry.kind == _FLOAT:
-                return  # only a benchmark's yardstick; it says so itself where it is not there
+                return  # only a benchmark's baseline; it says so itself where it is not there
             raise ModelError(f"{path}: is missing: build the artifact again, or copy it whole")
         if path.stat().st_size != entry.bytes or sha256_of(path) != entry.sha256:
             raise ModelError(

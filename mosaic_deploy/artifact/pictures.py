@@ -87,7 +87,7 @@ def _legend(prediction: Prediction, width: int) -> Pixels:
 def _require_format(place: Path, known: tuple[str, ...]) -> None:
     if place.suffix.lower() not in known:
         raise UsageError(
-            f"{place}: '{place.suffix}' is no picture that is written here"
+            f"{place}: '{place.suffix}' is not a supported image format"
             f"{nearest(place.suffix, known)}: {', '.join(known)}"
         )
 

@@ -112,7 +112,7 @@ def predict(
         ids = opened.contract.class_map(
             np.load(output, allow_pickle=False), (pixels.shape[0], pixels.shape[1])
         )
-    verdict = () if opened.passed else ("its build did not pass: see check.json and parity.json",)
+    verdict = () if opened.passed else ("a check failed when it was built: see check.json and parity.json",)
     return Prediction(
         artifact=f"{opened.model}-{opened.target}-{opened.recipe}",
         image=pixels,
@@ -134,7 +134,7 @@ def _choose(ran: Run, variant: str | None) -> tuple[str, Path]:
     name = ran.name if variant is None else variant
     if name not in known:
         raise UsageError(
-            f"no variant '{name}' that computes of its own{nearest(name, known)}; known: {', '.join(known)}"
+            f"no variant '{name}' with results of its own{nearest(name, known)}; known: {', '.join(known)}"
         )
     return name, known[name][0]
 

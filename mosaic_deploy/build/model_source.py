@@ -82,7 +82,7 @@ def _describe(path: Path, options: InputOptions, labels: LabelSpace | None) -> M
     facts = read_input(path)
     if facts.dtype == "float32" and (options.mean is None or options.scale is None):
         raise UsageError(
-            f"{path}: takes floats, so say how pixels become them: --input-mean and --input-scale "
+            f"{path}: its input is float, so say how pixels become it: --input-mean and --input-scale "
             f"(input = (pixel - mean) / scale), or put a model card {path.stem}.toml beside it"
         )
     if labels is None or not labels.classes:

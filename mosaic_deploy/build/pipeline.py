@@ -32,10 +32,10 @@ _BUILD_BYTES = 3 * GIB
 
 
 def deploy(request: Request, *, progress: StageProgress = silent) -> tuple[Result, ...]:
-    """Build and prove a model on each target, several at a time as cores and memory allow.
+    """Build and validate a model for each target, several at a time as cores and memory allow.
 
     What can be refused is refused before anything is written. The artifact of each build lies in
-    ``request.out / MODEL-TARGET-RECIPE``, also where a gate said no. Where several targets are asked for, one
+    ``request.out / MODEL-TARGET-RECIPE``, also where a check failed. Where several targets are asked for, one
     whose tools are missing or fail is a ``Failure`` among the results, and the others go on.
 
     Raises:

@@ -152,7 +152,7 @@ def _require_sound(request: Request) -> None:
         known = ", ".join(spec_names(TargetSpec))
         raise UsageError(f"name a target; known: {known}, or all of them: {ALL}")
     if request.tolerance is not None and not 0 <= request.tolerance <= 1:
-        raise UsageError(f"tolerance {request.tolerance} is not a share between 0 and 1")
+        raise UsageError(f"tolerance {request.tolerance} is not between 0 and 1")
     if request.output is not None and request.output not in get_args(OutputKind):
         raise UsageError(
             f"no output '{request.output}'{nearest(request.output, get_args(OutputKind))}; "

@@ -54,7 +54,7 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """One model on one target: what was made, and the gates' answers."""
+    """One model on one target: what was made, and the checks' results."""
 
     model: str
     target: str
@@ -71,7 +71,7 @@ class BuildReport:
     """None where nothing is converted before it is quantised."""
     variants: Mapping[str, ParityReport]
     """Parity of each compiled variant that computes otherwise than the others (v68, v75); empty where the
-    op gate said no and nothing was compiled."""
+    op check failed and nothing was compiled."""
     seconds: float
     """Wall-clock time of the build; the steps' own seconds overlap where they ran side by side."""
     facts: Mapping[str, object]
@@ -85,7 +85,7 @@ class BuildReport:
 
     @property
     def passed(self) -> bool:
-        """All gates said yes; a build without parity never passes."""
+        """All checks passed; a build without parity never passes."""
         gates = (self.check, self.conversion)
         held = all(gate is None or gate.passed for gate in gates)
         return held and self.parity is not None and self.parity.passed
@@ -116,11 +116,11 @@ class BuildReport:
         """Say in lines what the gates found, and what a reader must know to read the verdict rightly."""
         lines = [str(violation) for violation in self.check.violations] if self.check else []
         if self.check is not None and not self.check.passed:
-            return [*lines, "the op gate said no, so nothing was compiled"]
+            return [*lines, "the operator check failed, so nothing was compiled"]
         if self.conversion is not None and not self.conversion.passed:
             found = self.conversion.parity
             lines.append(
-                f"the conversion alone changed the network: {1 - found.agreement:.2%} of the pixels, "
+                f"the float conversion changed the network: {1 - found.agreement:.2%} of the pixels differ, "
                 f"{found.metric} dropped by {found.drop:.4f}; nothing was quantised or compiled"
             )
         if self.parity is None:
@@ -185,7 +185,7 @@ Result = BuildReport | Failure
 
 
 def exit_code(results: Sequence[Result]) -> int:
-    """0 where all passed; 1 where any gate said no; else that of the first failure."""
+    """0 where all passed; 1 where any check failed; else that of the first failure."""
     codes = [r.exit_code if isinstance(r, Failure) else int(not r.passed) for r in results]
     return 1 if 1 in codes else next((code for code in codes if code), 0)
 

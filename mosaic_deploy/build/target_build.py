@@ -70,7 +70,7 @@ class BuildState:
 
 
 def build(order: TargetBuild, common: Common, *, force: bool, progress: StageProgress) -> BuildReport:
-    """Make and prove one artifact; a gate that says no is in the report.
+    """Make and validate one artifact; a failed check is in the report.
 
     Raises ``MosaicError`` where a tool failed, and then leaves nothing behind.
     """

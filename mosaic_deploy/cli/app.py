@@ -20,9 +20,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Take a mobile segmentation model to mobile hardware, and prove on the vendor's own compiler and "
-    "runtime that it still works there.\n\n"
-    "Start with [bold]mosaic-deploy build --target dsp[/]. Exit codes: 0 good, 1 a gate said no, "
+    help="Take a segmentation model to mobile hardware, and measure with the vendor's own compiler and "
+    "runtime whether it still works there.\n\n"
+    "Start with [bold]mosaic-deploy build --target dsp[/]. Exit codes: 0 good, 1 a check failed, "
     "2 bad usage or input, 3 a tool is missing or failed.",
 )
 _DEPLOY, _MODELS = "Deploy", "Models"
@@ -39,7 +39,7 @@ app.command(rich_help_panel=_MODELS)(models.train)
 app.command("render-streets", rich_help_panel=_MODELS)(render_streets.render_streets)
 
 _INTERRUPTED = 130
-_STOPPED = "stopped; nothing half-written was left behind"
+_STOPPED = "stopped; no partial files were left"
 
 
 def main() -> NoReturn:
@@ -63,7 +63,7 @@ def main() -> NoReturn:
     except Exception as err:  # the last resort: a bug is one line too
         if os.environ.get("MOSAIC_DEBUG"):
             raise
-        _fail(f"a bug in mosaic-deploy: {type(err).__name__}: {err}; MOSAIC_DEBUG=1 shows where", 3)
+        _fail(f"a bug in mosaic-deploy: {type(err).__name__}: {err}; set MOSAIC_DEBUG=1 to see where", 3)
     if code == _INTERRUPTED:  # typer turns Ctrl-C into this
         _fail(_STOPPED, _INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)

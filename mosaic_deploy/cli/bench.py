@@ -11,18 +11,22 @@ from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, say, show
 
 
 def bench(
-    artifacts: Annotated[list[Path], typer.Argument(help="Folders that build wrote: MODEL-TARGET-RECIPE.")],
-    vs: Annotated[Path | None, typer.Option(help="Artifact to hold the others against.")] = None,
-    runs: Annotated[int, typer.Option(help="Runs of each artifact, all rounds together.")] = 100,
-    rounds: Annotated[int, typer.Option(help="Rounds, in which artifacts take turns.")] = 5,
-    threads: Annotated[int, typer.Option(help="Threads of each runtime.")] = 2,
-    image: Annotated[Path | None, typer.Option(help="Image to run on; an embedded one by default.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Plot to write, .svg or .png.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a plot that is there.")] = False,
+    artifacts: Annotated[
+        list[Path], typer.Argument(help="Artifact directories, as build writes them: MODEL-TARGET-RECIPE.")
+    ],
+    vs: Annotated[Path | None, typer.Option(help="Baseline artifact.")] = None,
+    runs: Annotated[int, typer.Option(help="Total runs of each artifact, over all rounds.")] = 100,
+    rounds: Annotated[int, typer.Option(help="Number of rounds; artifacts alternate within each.")] = 5,
+    threads: Annotated[int, typer.Option(help="Threads per runtime.")] = 2,
+    image: Annotated[
+        Path | None, typer.Option(help="Input image; default: an embedded street scene.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a plot to this file, .svg or .png.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing plot.")] = False,
     json_: JsonFlag = False,
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
-    """Time artifacts beside each other and beside float ONNX Runtime, on this machine's CPU."""
+    """Benchmark artifacts against each other and against float ONNX Runtime, on this machine's CPU."""
     from mosaic_deploy.artifact.bench import plot as drawing
     from mosaic_deploy.artifact.bench import run
 

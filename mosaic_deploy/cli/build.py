@@ -9,60 +9,68 @@ import typer
 
 from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, say, show
 
-_INPUT = "An ONNX file without a model card"
+_INPUT = "Input of an ONNX file without a model card"
 
 
 def build(
     model: Annotated[
         str,
-        typer.Argument(help="A model card's name or path, imported weights, or any .onnx file."),
+        typer.Argument(help="Name or path of a model card, imported weights, or any .onnx file."),
     ] = "mosaic",
     target: Annotated[
         list[str] | None,
-        typer.Option(help="Target hardware, such as dsp or cpu,gpu; 'all' for every one; may be repeated."),
+        typer.Option(
+            help="Target hardware, such as dsp or cpu,gpu; 'all' for every target; may be repeated."
+        ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="NAME[:DIR]", help="Data that parity is measured on; the card's by default."),
+        typer.Option(metavar="NAME[:DIR]", help="Validation data set for parity; default: the model card's."),
     ] = None,
     calibration: Annotated[
         str | None,
-        typer.Option(metavar="NAME[:DIR]", help="Data to calibrate on; by default the same data set."),
+        typer.Option(metavar="NAME[:DIR]", help="Calibration data set; default: the same as for validation."),
     ] = None,
-    images: Annotated[int | None, typer.Option(help="Measure parity on this many images only.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Quantisation recipe; the target's by default.")] = None,
+    images: Annotated[int | None, typer.Option(help="Number of validation images; default: all.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Quantisation recipe; default: the target's first.")
+    ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Largest drop in mIoU that passes, 0 to 1; the target's by default."),
+        typer.Option(help="Largest mIoU drop that passes, 0 to 1; default: the recipe's, else the target's."),
     ] = None,
     arch: Annotated[
         str | None,
-        typer.Option(help="Hexagon architectures, such as 68,73,75; the target's by default."),
+        typer.Option(help="Hexagon architectures, such as 68,73,75; default: the target's."),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(help="What the network gives: logits, lowres or classmap; the target's by default."),
+        typer.Option(help="Network output: logits, lowres or classmap; default: the target's."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder that receives MODEL-TARGET-RECIPE.")] = Path("build"),
-    force: Annotated[bool, typer.Option("--force", help="Replace an artifact that is there.")] = False,
+    out: Annotated[
+        Path, typer.Option(help="Output directory; the artifact is MODEL-TARGET-RECIPE in it.")
+    ] = Path("build"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing artifact.")] = False,
     json_: JsonFlag = False,
     input_mean: Annotated[
         str | None,
-        typer.Option(rich_help_panel=_INPUT, help="Mean per colour, such as 127.5 or 124,116,104."),
+        typer.Option(rich_help_panel=_INPUT, help="Mean per colour channel, such as 127.5 or 124,116,104."),
     ] = None,
     input_scale: Annotated[
         str | None,
-        typer.Option(rich_help_panel=_INPUT, help="Scale per colour: input = (pixel - mean) / scale."),
+        typer.Option(
+            rich_help_panel=_INPUT, help="Scale per colour channel: input = (pixel - mean) / scale."
+        ),
     ] = None,
     input_colour: Annotated[
-        str | None, typer.Option(rich_help_panel=_INPUT, help="RGB (default) or BGR.")
+        str | None, typer.Option(rich_help_panel=_INPUT, help="Channel order: RGB (default) or BGR.")
     ] = None,
     input_resize: Annotated[
-        str | None, typer.Option(rich_help_panel=_INPUT, help="stretch (default) or letterbox.")
+        str | None, typer.Option(rich_help_panel=_INPUT, help="Resize mode: stretch (default) or letterbox.")
     ] = None,
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
-    """Export, check, quantise, compile and prove a model on each target."""
+    """Export, check, quantise, compile and validate a model for each target."""
     from mosaic_deploy.build import report
     from mosaic_deploy.build.model_source import InputOptions
     from mosaic_deploy.build.pipeline import deploy

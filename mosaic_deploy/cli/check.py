@@ -14,51 +14,65 @@ from mosaic_deploy.cli.output import NoInstall, give
 def check(
     models: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="MODEL.onnx...", help="ONNX files; by default those that the config names."),
+        typer.Argument(metavar="MODEL.onnx...", help="ONNX files; default: those in the project config."),
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option(help="Target hardware, such as dsp or cpu,gpu, or 'all'; by default the config's."),
+        typer.Option(
+            help="Target hardware, such as dsp or cpu,gpu, or 'all'; default: the project config's."
+        ),
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="Quantisation recipe; each target's by default.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Quantisation recipe; default: each target's first.")
+    ] = None,
     max_fallback_macs: Annotated[
         str | None,
-        typer.Option(metavar="SHARE", help="Most of the MACs that may fall back, such as 5% or 0.05."),
+        typer.Option(
+            metavar="SHARE", help="Largest share of the MACs that may fall back, such as 5% or 0.05."
+        ),
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", help="text, json, sarif, junit, github or markdown.")
+        str, typer.Option("--format", help="Output format: text, json, sarif, junit, github or markdown.")
     ] = "text",
     output: Annotated[
-        Path | None, typer.Option(help="File to write in place of standard output; it is replaced.")
+        Path | None, typer.Option(help="Write to this file instead of standard output; it is overwritten.")
     ] = None,
     diff: Annotated[
         Path | None,
-        typer.Option(metavar="BASE", help="Fail only on what is new since this file (or folder of files)."),
+        typer.Option(
+            metavar="BASE",
+            help="Baseline file, or directory of files; fail only on violations that it does not have.",
+        ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Project config; by default mosaic-deploy.toml here or above.")
+        Path | None,
+        typer.Option(help="Project config; default: mosaic-deploy.toml in this directory or above."),
     ] = None,
     fix: Annotated[
         Path | None,
         typer.Option(
-            metavar="OUT.onnx", help="Rewrite what targets refuse, prove each step, write it, and check that."
+            metavar="OUT.onnx",
+            help="Rewrite unsupported operators, verify each rewrite numerically, save the model and "
+            "check it.",
         ),
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Also compile and run on each target's own tools; slower.")
+        bool, typer.Option("--verify", help="Also compile and run with each target's own tools; slower.")
     ] = False,
     save: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the smallest part that a compiler refuses.")
+        Path, typer.Option(metavar="DIR", help="Directory for minimal reproducers of compiler failures.")
     ] = Path(),
     input_: Annotated[
         list[Path] | None,
         typer.Option(
-            "--input", metavar="X.npy", help="Real input for that proof; by default embedded photographs."
+            "--input",
+            metavar="X.npy",
+            help="Input on which --fix verifies rewrites; default: rendered street scenes.",
         ),
     ] = None,
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
-    """Say whether each target takes each model's operators, and what to change where it does not."""
+    """Check whether each target supports each model's operators, and say what to change."""
     from mosaic_deploy.gate.fix.dry_run import by_passes
     from mosaic_deploy.gate.formats.registry import find_format
     from mosaic_deploy.gate.repository import find_repository

@@ -21,7 +21,7 @@ def doctor(
     ] = False,
     json_: JsonFlag = False,
 ) -> None:
-    """Show which toolchains and data are here, and how to get what is missing."""
+    """List which toolchains and data are installed, and how to get what is missing."""
     from mosaic_deploy.build import doctor
 
     if clean:

@@ -15,11 +15,13 @@ def import_mlperf(
     tflite: Annotated[Path, typer.Argument(help="MLCommons' mobile_segmenter_r4_quant_argmax_uint8.tflite.")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Weights to write (.safetensors); its card goes beside it."),
+        typer.Option(
+            "--out", "-o", help="Weights file to write (.safetensors); its model card is written beside it."
+        ),
     ],
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """Read the official weights of MLPerf Mobile's MOSAIC into the reference network."""
+    """Import the official weights of MLPerf Mobile's MOSAIC into the reference network."""
     from mosaic_deploy.zoo.mlperf.import_r4 import import_mlperf as read
 
     card = read(tflite, out, force=force)
@@ -27,31 +29,35 @@ def import_mlperf(
 
 
 def train(
-    model: Annotated[str, typer.Argument(help="A model card's name or path.")],
+    model: Annotated[str, typer.Argument(help="Name or path of a model card.")],
     data: Annotated[
         list[str],
-        typer.Option(metavar="NAME[:DIR][*SHARE]", help="Training data; repeat it to mix, 2 counts double."),
+        typer.Option(
+            metavar="NAME[:DIR][*SHARE]", help="Training data set; repeat to mix several; *2 counts double."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the run; a stopped run goes on where it was.")],
+    out: Annotated[Path, typer.Option(help="Directory of the run; a stopped run resumes from it.")],
     evaluate: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[:DIR]", help="Evaluate on these; by default the training data's val."),
+        typer.Option(
+            metavar="NAME[:DIR]", help="Evaluation data sets; default: the training data's val split."
+        ),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the data (default 100).")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Train for this long instead.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Epochs (default 100).")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Train for this many minutes instead.")] = None,
     batch: Annotated[int, typer.Option(help="Images per step.")] = 8,
-    learning_rate: Annotated[float, typer.Option(help="AdamW's, after the warm-up.")] = 2e-3,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of AdamW after warm-up.")] = 2e-3,
     weighting: Annotated[
         str, typer.Option(help="Class weights: none, sqrt or median (frequency balancing).")
     ] = "sqrt",
     init: Annotated[
         Path | None,
-        typer.Option(help="Start from these weights (.safetensors) instead of at random."),
+        typer.Option(help="Initial weights (.safetensors); default: random."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of weights, order and augmentation.")] = 0,
     json_: JsonFlag = False,
 ) -> None:
-    """Train a network of the zoo; writes safetensors, a CSV and a plot, and resumes after a stop."""
+    """Train a network of the zoo; writes safetensors, a CSV and a plot, and resumes a stopped run."""
     from mosaic_deploy.zoo.train.session import Settings, train_card
 
     settings = Settings(

@@ -16,33 +16,39 @@ if TYPE_CHECKING:
 def probe(
     target: Annotated[str, typer.Argument(help="A target, such as dsp, or an op table, such as litert-gpu.")],
     op: Annotated[
-        list[str] | None, typer.Option(help="Operator to try, such as Resize; by default all.")
+        list[str] | None, typer.Option(help="Operator to probe, such as Resize; default: all.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Compilers at a time; by default one per core.")
+        int | None, typer.Option(min=1, help="Compilers run in parallel; default: one per core.")
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Try the table's own grid again, and fail where it differs.")
+        bool,
+        typer.Option("--verify", help="Run the table's own test grid again, and fail where results differ."),
     ] = False,
     random: Annotated[
-        int | None, typer.Option(min=1, help="Try this many random cases instead; with --output as well.")
+        int | None,
+        typer.Option(min=1, help="Run this many random cases instead; with --output, in addition."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random cases.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the cases.")] = 0,
     record: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.jsonl", help="Keep outcomes here; what is there is not tried again."),
+        typer.Option(
+            metavar="FILE.jsonl", help="Keep results in this file; cases that are in it are not run again."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File for the new table, in place of standard output."),
+        typer.Option(
+            "--output", "-o", help="Write the new op table to this file instead of standard output."
+        ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the cases that disagree.")
+        Path | None, typer.Option(metavar="DIR", help="Directory for reproducers of the cases that disagree.")
     ] = None,
     json_: JsonFlag = False,
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
-    """Try operators on a target's real compiler, to make its op table or to hold the table against it."""
+    """Run operators through a target's real compiler, to generate its op table or to verify it."""
     from mosaic_deploy.probing.run import ProbeRequest
     from mosaic_deploy.probing.run import probe as run
 
@@ -73,7 +79,7 @@ def _use(*, verify: bool, random: int | None, output: Path | None) -> Use:
     from mosaic_deploy.errors import UsageError
 
     if verify and (random or output is not None):
-        raise UsageError("--verify goes with neither --random nor --output: it makes no table")
+        raise UsageError("--verify cannot be combined with --random or --output: it writes no table")
     if verify:
         return "verify"
     return "random" if random and output is None else "make"

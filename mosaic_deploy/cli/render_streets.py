@@ -11,10 +11,13 @@ from mosaic_deploy.cli.output import bars, say
 
 
 def render_streets(
-    out: Annotated[Path, typer.Argument(help="Root to write train/images and train/labels into.")],
-    scenes: Annotated[int, typer.Option(min=1, help="How many.")] = 1000,
-    seed: Annotated[int, typer.Option(min=1, help="Seed 0 is the embedded set's.")] = 1,
-    split: Annotated[str, typer.Option(help="train, calib or val.")] = "train",
+    out: Annotated[
+        Path,
+        typer.Argument(help="Output directory; images and labels go into SPLIT/images and SPLIT/labels."),
+    ],
+    scenes: Annotated[int, typer.Option(min=1, help="Number of scenes.")] = 1000,
+    seed: Annotated[int, typer.Option(min=1, help="Random seed; 0 is the embedded set's.")] = 1,
+    split: Annotated[str, typer.Option(help="Split to render: train, calib or val.")] = "train",
 ) -> None:
     """Render street scenes with pixel-exact labels, for training."""
     from mosaic_deploy.street_scenes.render import write

@@ -12,21 +12,23 @@ from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, say
 
 
 def run(
-    artifact: Annotated[Path, typer.Argument(help="Folder that build wrote: MODEL-TARGET-RECIPE.")],
-    image: Annotated[Path, typer.Argument(help="Image to predict, of any size.")],
+    artifact: Annotated[
+        Path, typer.Argument(help="Artifact directory, as build writes it: MODEL-TARGET-RECIPE.")
+    ],
+    image: Annotated[Path, typer.Argument(help="Input image, of any size.")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Picture to write: the image coloured by class, with a legend."),
+        typer.Option("--out", "-o", help="Image to write: the input coloured by class, with a legend."),
     ],
-    labels: Annotated[Path | None, typer.Option(help="PNG to write: the class ids, 8-bit grey.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="PNG to write: class ids, 8-bit grey.")] = None,
     variant: Annotated[
-        str | None, typer.Option(help="Compiled variant, such as v68; the newest by default.")
+        str | None, typer.Option(help="Compiled variant, such as v68; default: the newest.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     json_: JsonFlag = False,
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
-    """Predict one image with an artifact, on its own runtime and by its contract alone."""
+    """Run an artifact on one image, with its own runtime."""
     from mosaic_deploy.artifact.pictures import Pictures
     from mosaic_deploy.artifact.predict import predict
 

@@ -10,7 +10,7 @@ import typer
 def targets(
     name: Annotated[
         str | None,
-        typer.Argument(help="Target whose operators to list; by default all targets, one line each."),
+        typer.Argument(help="Target whose operators to list; default: all targets, one line each."),
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:

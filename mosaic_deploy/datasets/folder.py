@@ -105,9 +105,9 @@ def _classes(root: Path) -> tuple[LabelSpace, tuple[int, ...]] | None:
     names = tuple(entry.name for entry in stated.classes)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"{path}: the class '{twice[0]}' is there twice")
+        raise DataError(f"{path}: the class '{twice[0]}' is listed twice")
     if not 2 <= len(names) <= _MOST:
-        raise DataError(f"{path}: names {len(names)} classes; 2 to {_MOST} are possible")
+        raise DataError(f"{path}: names {len(names)} classes; 2 to {_MOST} are supported")
     for what, ids, last in (("unscored", stated.unscored, len(names) - 1), ("ignore", stated.ignore, 255)):
         strange = [i for i in ids if not (0 <= i <= last)]
         if strange:

@@ -39,7 +39,7 @@ def require_disjoint(calibration: FileDataset, validation: FileDataset, prints: 
     if shared:
         more = f" and {len(shared) - _SHOWN} more" if len(shared) > _SHOWN else ""
         raise DataError(
-            f"{calibration.name}: {len(shared)} of {len(calibration)} calibration images also stand in the "
-            f"validation set ({', '.join(shared[:_SHOWN])}{more}): calibrate on other images, or the parity "
-            "would flatter (a folder may keep them apart as calib/images and val/images)"
+            f"{calibration.name}: {len(shared)} of {len(calibration)} calibration images are also in the "
+            f"validation set ({', '.join(shared[:_SHOWN])}{more}): calibrate on other images, or parity "
+            "looks better than it is (a folder may keep them apart as calib/images and val/images)"
         )

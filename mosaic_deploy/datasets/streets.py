@@ -76,7 +76,7 @@ def _verify(items: tuple[Item, ...], root: Path, split: str, manifest: _Manifest
         pairs = ((record.image, record.sha256_image), (record.label, record.sha256_label))
         for inside, digest in pairs:
             if inside.is_absolute() or ".." in inside.parts:
-                raise DataError(f"{root / 'manifest.json'}: '{inside}' leads out of the data set's folder")
+                raise DataError(f"{root / 'manifest.json'}: '{inside}' points outside the data set's folder")
             digests[root / inside] = digest
     there = {path for item in items for path in (item.image, item.label) if path is not None}
     for path in sorted(there ^ digests.keys()):

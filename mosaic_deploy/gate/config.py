@@ -107,7 +107,9 @@ class ProjectConfig(_Spec):
                 raise UsageError(f"{folder / FILE}: models '{pattern}' names no file in {folder}")
             found.update(files)
         if len(found) > MODELS:
-            raise UsageError(f"{folder / FILE}: models names {len(found)} files; {MODELS} are taken")
+            raise UsageError(
+                f"{folder / FILE}: models names {len(found)} files; at most {MODELS} are supported"
+            )
         return tuple(sorted(found))
 
 

@@ -120,7 +120,7 @@ def _settle(
     config = read_config(path) if path else ProjectConfig(schema=1)
     models = request.models or (config.find_models(path.parent) if path else ())
     if not models:
-        raise UsageError("name an ONNX file, or give mosaic-deploy.toml a list of models")
+        raise UsageError("name an ONNX file, or list models in mosaic-deploy.toml")
     if request.base is not None and not request.base.exists():
         raise UsageError(f"--diff {request.base}: no such file or folder")
     if request.base is not None and len(models) > 1 and not request.base.is_dir():
@@ -135,7 +135,7 @@ def _settle(
     if request.fix_to is not None and len(models) > 1:
         raise UsageError(f"--fix {request.fix_to}: one file for {len(models)} models; name one model")
     if request.inputs and request.fix_to is None:
-        raise UsageError("--input is for the re-check of --fix; name its file too")
+        raise UsageError("--input needs --fix OUT.onnx: it is for verifying rewrites")
     subjects = tuple(find_subject(name, request.recipe) for name in dict.fromkeys(wanted))
     return _Setting(
         models=models,
@@ -202,7 +202,7 @@ def share(text: str | None, option: str) -> float | None:
     try:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError as err:
-        raise UsageError(f"{option} {text!r}: a share, such as 5% or 0.05") from err
+        raise UsageError(f"{option} {text!r}: not a share such as 5% or 0.05") from err
     if not 0 <= value <= 1:
         raise UsageError(f"{option} {text!r}: not between 0 and 1 (or 0% and 100%)")
     return value

@@ -67,7 +67,7 @@ class GatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A violation, and what the gate makes of it."""
+    """A violation, and how the gate treats it."""
 
     violation: Violation
     deployed: bool
@@ -98,7 +98,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class TargetVerdict:
-    """What one target makes of one model."""
+    """The verdict on one model for one target."""
 
     target: str
     recipe: str

@@ -83,7 +83,7 @@ class Record:
             first = json.loads(head)
             of = (str(first["table"]), str(first["version"]))
         except (ValueError, KeyError, TypeError) as err:
-            raise UsageError(f"{self._path}: is no record of a probe: name another file") from err
+            raise UsageError(f"{self._path}: is not a probe's record: name another file") from err
         if of != (table, version):
             raise UsageError(
                 f"{self._path}: is a record of {of[0]} by {of[1]}, and this is {table} by {version}: "
@@ -95,7 +95,7 @@ class Record:
                 outcomes = tuple(CaseOutcome(**outcome) for outcome in entry["outcomes"])
                 self._held[entry["case"]] = (int(entry["model"]), outcomes)
             except (ValueError, KeyError, TypeError) as err:
-                raise UsageError(f"{self._path}: line {number} is no outcome: remove it") from err
+                raise UsageError(f"{self._path}: line {number} is not a result: remove it") from err
 
 
 def checksum(case: Case) -> int:
@@ -115,7 +115,7 @@ def _whole(path: Path) -> bytes:
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         if not whole and not data.startswith(b"{"):
-            raise UsageError(f"{path}: is no record of a probe: name another file")
+            raise UsageError(f"{path}: is not a probe's record: name another file")
         with open(path, "r+b") as file:
             file.truncate(len(whole))
     return whole

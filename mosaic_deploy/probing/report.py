@@ -65,7 +65,7 @@ class ProbeReport:
         lines += [_line(item) for item in wrong[:_SHOWN]]
         if len(wrong) > _SHOWN:
             lines.append(f"and {len(wrong) - _SHOWN} more, which --json names")
-        verdict = "the table holds" if self.passed else "the table does not hold"
+        verdict = "table confirmed" if self.passed else "table contradicted"
         count, compared = len(self.agreement.weighed), self.agreement.compared
         return (*lines, f"{verdict}: {count} cases, {compared} compared, in {self.seconds:.0f} s")
 

@@ -123,7 +123,7 @@ def table_of(target: str) -> str:
 def _forms(request: ProbeRequest, table: OpTable) -> Mapping[str, tuple[Form, ...]]:
     for op in request.ops:
         if op not in FORMS:
-            raise UsageError(f"--op {op}: there is no form of it{nearest(op, FORMS)}")
+            raise UsageError(f"--op {op}: no test form makes it{nearest(op, FORMS)}")
     wanted = request.ops or (table.ops if request.use == "verify" else FORMS)
     return {op: forms for op, forms in FORMS.items() if op in wanted}
 

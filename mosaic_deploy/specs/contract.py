@@ -62,10 +62,10 @@ class Contract(BaseModel):
     def _consistent(self) -> Self:
         count = len(self.classes)
         if not 2 <= count <= 255:
-            raise ValueError(f"{count} classes: 2 to 255 are possible")
+            raise ValueError(f"{count} classes: 2 to 255 are supported")
         twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
         if twice or not all(name.strip() for name in self.classes):
-            raise ValueError(f"class names are empty or there twice: {', '.join(twice) or 'empty'}")
+            raise ValueError(f"class names are empty or repeated: {', '.join(twice) or 'empty'}")
         if len(self.palette) != count:
             raise ValueError(f"{len(self.palette)} colours for {count} classes")
         if any(not 0 <= i < count for i in self.unscored):

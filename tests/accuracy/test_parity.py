@@ -122,7 +122,7 @@ def test_no_images_never_pass() -> None:
     assert not report.passed
     assert report.images == 0
     assert math.isnan(report.drop)
-    assert "nothing is proved" in report.note
+    assert "nothing was measured" in report.note
     assert report.to_json()["drop"] is None
 
 
@@ -132,12 +132,12 @@ def test_nothing_scored_never_passes() -> None:
     assert not report.passed
     assert math.isnan(report.reference)
     assert report.interval is None
-    assert "nothing is proved" in report.note
+    assert "nothing was measured" in report.note
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, 1.1, math.nan, math.inf])
 def test_tolerance_must_be_a_share(tolerance: float) -> None:
-    with pytest.raises(UsageError, match="not a share"):
+    with pytest.raises(UsageError, match="not between 0 and 1"):
         run([], tolerance)
 
 
@@ -210,7 +210,7 @@ def test_a_reference_that_sees_nothing_is_remarked_on() -> None:
     truth = scene(0)[0]
     constant = np.zeros_like(truth)
     report = run([(truth, constant, constant)])
-    assert "proves little" in report.note
+    assert "means little" in report.note
 
 
 def test_255_classes_leave_room_for_wrong_ids() -> None:

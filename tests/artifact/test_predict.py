@@ -96,7 +96,7 @@ def test_a_variant_is_picked(
     assert found.variants == ("v75", "v68")
     assert found.explain()[-2:] == [
         f"tiny-fake-w8a8, {variant or 'v75'}: a fake; --variant also takes {'v75' if seen == 2 else 'v68'}",
-        "its build did not pass: see check.json and parity.json",
+        "a check failed when it was built: see check.json and parity.json",
     ]
     with pytest.raises(UsageError, match=r"no variant 'v69' .*did you mean 'v68'.*known: v75, v68"):
         predict(place, blocks(8, 8)[0], variant="v69", progress=silent)
@@ -209,10 +209,10 @@ def test_run_refuses_in_one_line(place: Path, image: Path, tmp_path: Path) -> No
     [
         pytest.param("image.png", None, "must be different files", id="the-image"),
         pytest.param("out.png", "./out.png", "must be different files", id="twice"),
-        pytest.param("out.gif", None, "'.gif' is no picture", id="format"),
-        pytest.param("out", None, "'' is no picture", id="no-suffix"),
-        pytest.param("out.png", "ids.jpg", "ids.jpg: '.jpg' is no picture", id="lossy-ids"),
-        pytest.param("none/out.png", None, "none is no folder", id="no-folder"),
+        pytest.param("out.gif", None, "'.gif' is not a supported image format", id="format"),
+        pytest.param("out", None, "'' is not a supported image format", id="no-suffix"),
+        pytest.param("out.png", "ids.jpg", "ids.jpg: '.jpg' is not a supported image format", id="lossy-ids"),
+        pytest.param("none/out.png", None, "none is not a folder", id="no-folder"),
         pytest.param("there.png", None, "exists already", id="a-folder"),
     ],
 )

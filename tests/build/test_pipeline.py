@@ -135,7 +135,7 @@ def test_calibrating_on_what_is_measured_is_refused(tiny: Tiny, tmp_path: Path) 
     shutil.copytree(tiny.data / "val", tmp_path / "copy")
     shutil.copy(tiny.data / "classes.txt", tmp_path / "copy")
     twice = replace(request(tiny, tmp_path / "out"), calibration=f"folder:{tmp_path / 'copy'}")
-    with pytest.raises(DataError, match="also stand in the validation set"):
+    with pytest.raises(DataError, match="are also in the validation set"):
         deploy(twice, progress=silent)
     assert not (tmp_path / "out").exists()
 

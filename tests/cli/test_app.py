@@ -181,7 +181,7 @@ def leaking(tiny: Tiny) -> None:
         (other_size, "56x20"),
         (unknown_id, "77"),
         (no_calibration, "no images"),
-        (leaking, "also stand in the validation set"),
+        (leaking, "are also in the validation set"),
     ],
     ids=[
         "truncated", "not-onnx", "dynamic", "opset", "external-missing", "external-escapes", "corrupt-image",

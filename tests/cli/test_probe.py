@@ -102,7 +102,7 @@ def probe(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("table", "code", "says"),
     [
-        pytest.param(TRUE, 0, "the table holds: ", id="true"),
+        pytest.param(TRUE, 0, "table confirmed: ", id="true"),
         pytest.param(TOO_KIND, 1, "false accept: Sigmoid/plain", id="too-kind"),
         pytest.param(TOO_STRICT, 1, "false reject: Relu/plain", id="too-strict"),
     ],
@@ -111,7 +111,7 @@ def test_verify_fails_where_the_table_lies(table: str, code: int, says: str, pro
     done = probe(table, "chip", "--verify")
     assert done.code == code
     assert says in done.err
-    assert ("the table does not hold" in done.err) is bool(code)
+    assert ("table contradicted" in done.err) is bool(code)
     assert "fake-tool" in done.out
 
 
@@ -203,9 +203,9 @@ def test_another_version_of_the_tool_is_said(probe: Probe, monkeypatch: pytest.M
     [
         pytest.param(["chop"], (), 2, "no target or table 'chop' (did you mean 'chip'?)", id="target"),
         pytest.param(["paper"], (), 2, "cannot be run: the table rests on documentation", id="paper"),
-        pytest.param(["chip"], ("Reluu",), 2, "no form of it (did you mean 'Relu'?)", id="op"),
-        pytest.param(["chip", "--verify", "--random", "3"], (), 2, "--verify goes with neither", id="both"),
-        pytest.param(["chip", "--verify", "-o", "x"], (), 2, "--verify goes with neither", id="output"),
+        pytest.param(["chip"], ("Reluu",), 2, "no test form makes it (did you mean 'Relu'?)", id="op"),
+        pytest.param(["chip", "--verify", "--random", "3"], (), 2, "--verify cannot be combined", id="both"),
+        pytest.param(["chip", "--verify", "-o", "x"], (), 2, "--verify cannot be combined with", id="output"),
         pytest.param(["chip", "--jobs", "0"], (), 2, "--jobs", id="jobs"),
         pytest.param(["chip", "--record", "no/r"], ("Relu",), 2, "cannot be used as a record", id="record"),
     ],

@@ -80,7 +80,7 @@ def test_toml_says_more(labelled: Path, save: Save) -> None:
         ("road\n\nsky\n", "line 2 names no class"),
         ("", "names 0 classes"),
         ("road\n", "names 1 classes"),
-        ("road\nroad 1 2 3\n", "'road' is there twice"),
+        ("road\nroad 1 2 3\n", "'road' is listed twice"),
         ("road 256 0 0\nsky\n", "three numbers from 0 to 255"),
         ("".join(f"c{i}\n" for i in range(256)), "names 256 classes"),
     ],

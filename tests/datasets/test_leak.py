@@ -45,7 +45,7 @@ def test_the_same_image_is_found_under_another_name_and_format(
     save(sets[0] / "twin.png", twin)
     options = {"lossless": True} if suffix == "webp" else {}
     save(sets[1] / f"other.{suffix}", twin, **options)
-    with pytest.raises(DataError, match=r"1 of 4 calibration images also stand .*\(twin\)"):
+    with pytest.raises(DataError, match=r"1 of 4 calibration images are also in .*\(twin\)"):
         disjoint(opened(sets[0]), opened(sets[1]))
 
 

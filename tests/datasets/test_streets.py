@@ -85,7 +85,7 @@ def test_a_missing_and_an_extra_file_are_refused(root: Path, save: Save) -> None
 @pytest.mark.parametrize("path", ["../secret.png", "/etc/passwd", "val/../../x.png"])
 def test_manifest_paths_stay_inside(root: Path, path: str) -> None:
     write_manifest(root, {**record(root, "00000"), "image": path}, record(root, "00001"))
-    with pytest.raises(DataError, match="leads out of the data set's folder"):
+    with pytest.raises(DataError, match="points outside the data set's folder"):
         streets.load(root, "val")
 
 

@@ -96,10 +96,10 @@ def test_a_case_that_changed_is_unknown(path: Path) -> None:
             '{"table": "t", "version": "2"}\n', "is a record of t by 2, and this is t by 1", id="version"
         ),
         pytest.param('{"table": "u", "version": "1"}\n', "is a record of u by 1", id="table"),
-        pytest.param("[1]\n", "is no record of a probe", id="json"),
-        pytest.param("hello\n", "is no record of a probe", id="text"),
-        pytest.param("hello", "is no record of a probe", id="half"),
-        pytest.param('{"table": "t", "version": "1"}\n{}\n', "line 2 is no outcome", id="line"),
+        pytest.param("[1]\n", "is not a probe's record", id="json"),
+        pytest.param("hello\n", "is not a probe's record", id="text"),
+        pytest.param("hello", "is not a probe's record", id="half"),
+        pytest.param('{"table": "t", "version": "1"}\n{}\n', "line 2 is not a result", id="line"),
     ],
 )
 def test_what_is_no_record_is_refused_and_kept(tmp_path: Path, text: str, says: str) -> None:

@@ -88,7 +88,7 @@ def test_every_field_is_in_the_digest(field: str, value: object) -> None:
     [
         ({"height": 8}, "height"),
         ({"classes": ("sky",), "palette": COLOURS[:1]}, "2 to 255"),
-        ({"classes": ("sky", "road", "sky")}, "there twice: sky"),
+        ({"classes": ("sky", "road", "sky")}, "empty or repeated: sky"),
         ({"classes": ("sky", "road", " ")}, "empty"),
         ({"palette": COLOURS[:2]}, "2 colours for 3 classes"),
         ({"palette": (*COLOURS[:2], (0, 0, 256))}, "palette"),

@@ -160,7 +160,7 @@ def test_wrong_cards(tmp_path: Path, source: str, message: str) -> None:
     [
         ("height = 64", "hieght = 64", "unknown key 'contract.hieght' (did you mean 'height'?)"),
         ("height = 64", "height = 5", "contract.height: Input should be greater than or equal to 16"),
-        ('["sky", "road"]', '["sky"]', "contract: 1 classes: 2 to 255 are possible"),
+        ('["sky", "road"]', '["sky"]', "contract: 1 classes: 2 to 255 are supported"),
         ("[1, 1, 1]", "[1, 1]", "the key 'contract.palette.1.2' is missing"),
         ('"tiny"', '"../tiny"', "name: String should match pattern"),
     ],

@@ -62,7 +62,7 @@ class BenchRequest:
         }
         for name, (value, least, most) in limits.items():
             if not least <= value <= most:
-                raise UsageError(f"{name} {value}: {least} to {most} are possible")
+                raise UsageError(f"{name} {value} is out of range: {least} to {most}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ class BenchReport:
     """What the input was made of."""
     baseline: str | None
     floats: tuple[Timed, ...]
-    """The float networks on ONNX Runtime: the yardstick."""
+    """The float networks on ONNX Runtime: the baseline."""
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     """What a reader must know to read the figures rightly."""
@@ -155,8 +155,8 @@ class BenchReport:
         }
 
     def table(self) -> RenderableType:
-        """One row per network, the yardsticks first, and a simulator's hot spots below."""
-        beside = None if self.baseline is None else Text(f"x vs: beside {self.baseline}")
+        """One row per network, the float baselines first, and a simulator's hot spots below."""
+        beside = None if self.baseline is None else Text(f"x vs: baseline {self.baseline}")
         view = Table(title=Text(self._title()), title_justify="left", caption=beside, caption_justify="left")
         for heading in ("network", "output"):
             view.add_column(heading, overflow="fold")
@@ -181,7 +181,7 @@ class BenchReport:
     def _title(self) -> str:
         return (
             f"{self.machine.cpu}, {self.threads} threads: {self.rounds} rounds of {self.runs} runs "
-            f"after {self.warm_up} to warm up, on {self.image}"
+            f"after {self.warm_up} warm-up runs, on {self.image}"
         )
 
 
@@ -198,7 +198,7 @@ def _sizes(timed: Timed) -> list[str]:
 
 
 def _hot_spots(timed: Timed) -> Text:
-    lines = [f"{timed.name}: hot spots, relative cycles of a simulator, no latency"]
+    lines = [f"{timed.name}: hot spots, share of the simulated cycles, not a latency"]
     lines += [f"  {share:6.1%}  {node}" for node, share in timed.hot_spots[:HOT_SPOTS]]
     return Text("\n".join(lines))
 

@@ -120,7 +120,7 @@ def _timed(contender: BenchEntry, timings: Sequence[Timing], request: BenchReque
     rounds = tuple(timing.seconds for timing in timings)
     simulator = not any(rounds)
     if not simulator and {len(seconds) for seconds in rounds} != {request.runs_per_round}:
-        raise ToolError(f"{contender.name}: its runtime did not time as many runs as were asked for")
+        raise ToolError(f"{contender.name}: its runtime timed another number of runs than requested")
     facts = timings[0].facts
     threads = facts.get("threads")
     return Timed(
@@ -153,27 +153,27 @@ def _ratio(ours: Timed, theirs: Timed | None) -> Ratio | None:
 
 
 def _notes(machine: Machine, request: BenchRequest, rows: Sequence[Row]) -> list[str]:
-    notes = ["these are figures of this machine's CPU; they rank artifacts, and are no phone's latency"]
+    notes = ["measured on this machine's CPU: use it to rank artifacts, not as a phone's latency"]
     if machine.busy:
         notes.append(
             f"the machine was busy before the first run (load {machine.load:.1f} on {machine.cores} cores): "
-            "times and their spread say little; try again when it is idle"
+            "the times are unreliable; run again when it is idle"
         )
     if request.threads > machine.cores:
-        notes.append(f"{request.threads} threads on {machine.cores} cores get in each other's way")
+        notes.append(f"{request.threads} threads on {machine.cores} cores compete with each other")
     for row in rows:
         name = row.timed.name
         if row.timed.threads != request.threads and row.timed.latencies is not None:
             notes.append(f"{name} ran on {row.timed.threads} threads")
         if row.timed.latencies is not None and row.timed.latencies.spread > _SCATTERED:
             notes.append(
-                f"{name}: p90 is {row.timed.latencies.spread:.1f} times the median: something else ran "
-                "meanwhile, or the clock changed; try again"
+                f"{name}: p90 is {row.timed.latencies.spread:.1f} times the median: another process "
+                "or a clock change disturbed the runs; run again"
             )
         if row.float_baseline is None:
-            notes.append(f"{name} holds no float network, so nothing says how long that would take")
+            notes.append(f"{name}: no float network in the artifact, so no float baseline")
         if not row.passed:
-            notes.append(f"{name} did not pass when it was built: fast is not right")
+            notes.append(f"{name}: a check failed when it was built, so its results may be wrong")
     return notes
 
 

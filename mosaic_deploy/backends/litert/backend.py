@@ -199,15 +199,15 @@ def _check_recipe(job: BuildJob) -> None:
         )
     if not isinstance(weights, IntegerFormat) or not isinstance(activations, IntegerFormat):
         if weights != activations:
-            raise SpecError(f"recipe {recipe.name}: here weights and activations are of one float type")
+            raise SpecError(f"recipe {recipe.name}: weights and activations must have the same float type")
     elif (weights.bits, activations.bits) != (8, 8):
-        raise SpecError(f"recipe {recipe.name}: TFLite is built with 8 bits only here: take w8a8 or int8")
+        raise SpecError(f"recipe {recipe.name}: only 8-bit TFLite is supported: use w8a8 or int8")
     elif not weights.symmetric or activations.symmetric:
         raise SpecError(
-            f"recipe {recipe.name}: TFLite takes symmetric weights and asymmetric activations, as in w8a8"
+            f"recipe {recipe.name}: TFLite needs symmetric weights and asymmetric activations, as in w8a8"
         )
     elif not job.calibration:
-        raise SpecError(f"recipe {recipe.name}: there is no calibration image")
+        raise SpecError(f"recipe {recipe.name}: needs calibration images, and there are none")
 
 
 def _writing(job: BuildJob, source: CompiledModel, out: Path) -> Call:

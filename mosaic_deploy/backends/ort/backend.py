@@ -106,7 +106,7 @@ class OrtBackend:
         if job.recipe.weights == "float16":
             raise SpecError(
                 f"recipe {job.recipe.name}: ONNX Runtime convolves in float16 on ARM alone, which cannot be "
-                "proven here; take w8a8 or fp32"
+                "validated here; use w8a8 or fp32"
             )
         made = converted or _float(job, _folder(job.space, "ort-float-"), on_progress)
         for file in made.files:

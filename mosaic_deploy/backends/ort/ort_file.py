@@ -44,7 +44,7 @@ def nodes(path: Path) -> tuple[Node, ...]:
     session = fbs.InferenceSession.InferenceSession
     held = bytearray(path.read_bytes())
     if len(held) < 8 or not session.InferenceSessionBufferHasIdentifier(held, 0):
-        raise ToolError(f"{path.name}: is no file of ONNX Runtime's format")
+        raise ToolError(f"{path.name}: is not a file in ONNX Runtime's format")
     return tuple(_walk(session.GetRootAsInferenceSession(held, 0).Model().Graph(), fbs))
 
 

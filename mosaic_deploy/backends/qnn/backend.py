@@ -229,7 +229,7 @@ class QnnBackend:
         total = max(sum(count for _, count in counts), 1)
         facts: dict[str, object] = {
             "ran_on": f"Hexagon simulator, v{arch} context binary",
-            "note": "the simulator's own cost per node, which says nothing of a device's latency",
+            "note": "cost per node on the simulator, not a device's latency",
         }
         spots = tuple((str(name), count / total) for name, count in counts)
         return Timing((), outcome.peak_bytes, facts, spots)
@@ -278,7 +278,7 @@ def _precision(job: BuildJob) -> str:
     weights, activations = job.recipe.weights, job.recipe.activations
     if not isinstance(weights, IntegerFormat) or not isinstance(activations, IntegerFormat):
         raise SpecError(
-            f"recipe {job.recipe.name} keeps floats: the Hexagon compiler takes integers; take w8a8 or w8a16"
+            f"recipe {job.recipe.name} keeps floats: the Hexagon compiler needs integers; use w8a8 or w8a16"
         )
     return f"{weights.bits}-bit weights, {activations.bits}-bit activations, all operators on HTP"
 
@@ -299,7 +299,7 @@ def _arch(name: str, known: tuple[int, ...]) -> int:
     words = [str(arch) for arch in known]
     if number not in words:
         raise SpecError(
-            f"the Hexagon compiler knows no architecture '{name.strip()}'{nearest(number, words)}; "
+            f"the Hexagon compiler does not know the architecture '{name.strip()}'{nearest(number, words)}; "
             f"known: {', '.join(words)}"
         )
     return int(number)

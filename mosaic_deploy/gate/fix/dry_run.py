@@ -1,7 +1,7 @@
 """Would passes do away with a violation? Tried on the part of the graph around one node of its kind.
 
 A network repeats its blocks, so one node stands for all that are refused for the same reason. It is a dry
-run: nothing is computed. ``check --fix`` does the work on the whole graph, and proves it.
+run: nothing is computed. ``check --fix`` does the work on the whole graph, and verifies it.
 """
 
 from __future__ import annotations

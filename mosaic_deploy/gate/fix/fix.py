@@ -135,7 +135,7 @@ def _complaint(step: Pass, tensors: Sequence[str], errors: dict[str, float]) -> 
         if tensors and name == tensors[0]:
             limit = min(limit, NODE_TOLERANCE)
         if error > limit:
-            return f"'{name}' differs by {error:.2g} of its range, an exact pass may by {limit:.2g}"
+            return f"'{name}' differs by {error:.2g} of its range, {limit:.2g} is allowed in an exact pass"
     return None
 
 

@@ -1,4 +1,4 @@
-"""``check --fix``: a model rewritten for every target that was asked for, proven, and written to a file."""
+"""``check --fix``: a model rewritten for every target that was asked for, verified, and written to a file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fix_file(
         out: the file to write; it is replaced.
         subjects: targets with an op table.
         inputs: ``.npy`` files as the model takes them, to re-check the passes on beside random numbers; by
-            default photographs of the embedded scenes, scaled to [-1, 1] where the model takes floats.
+            default rendered street scenes, scaled to [-1, 1] where the model takes floats.
         on_progress: progress.
 
     Raises:
@@ -74,7 +74,7 @@ def fix_for(
         for subject in subjects:
             assert subject.table is not None
             stage = f"fix {subject.name}"
-            on_progress(stage, 0.0, "looking for passes, and running the graph before and after each")
+            on_progress(stage, 0.0, "searching passes and verifying each")
             model, report = fix(
                 model,
                 table=subject.table,
@@ -92,17 +92,17 @@ def _checked(inputs: Sequence[Path], image: Tensor) -> Sequence[Path]:
         try:
             held = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as err:
-            raise UsageError(f"--input {path}: not an .npy file of numbers ({str(err)[:120]})") from err
+            raise UsageError(f"{path}: not an .npy file of numbers ({str(err)[:120]})") from err
         seen = (str(held.dtype), held.shape) if isinstance(held, np.ndarray) else ("an archive", ())
         if seen != (image.dtype, image.shape):
             raise UsageError(
-                f"--input {path}: holds {seen[0]} {seen[1]}, the model takes {image.dtype} {image.shape}"
+                f"{path}: holds {seen[0]} {seen[1]}, the model takes {image.dtype} {image.shape}"
             )
     return inputs
 
 
 def _scenes(image: Tensor, folder: Path) -> list[Path]:
-    """Write embedded photographs as the model takes them; none for one that takes no three colours."""
+    """Write rendered street scenes as the model takes them; none for one that takes no three colours."""
     from PIL import Image
 
     from mosaic_deploy.datasets.samples import list_images
@@ -114,8 +114,8 @@ def _scenes(image: Tensor, folder: Path) -> list[Path]:
     height, width = shape[2:] if shape[1] == 3 else shape[1:3]
     written: list[Path] = []
     for scene in list_images(spec_root() / "calib_data" / "streets" / "val" / "images")[:_SCENES]:
-        with Image.open(scene) as photograph:
-            pixels: NDArray[Any] = np.asarray(photograph.convert("RGB").resize((width, height)))
+        with Image.open(scene) as picture:
+            pixels: NDArray[Any] = np.asarray(picture.convert("RGB").resize((width, height)))
         if image.dtype != "uint8":
             pixels = (pixels.astype(np.float32) - 127.5) / 127.5
         if shape[1] == 3:

@@ -61,7 +61,7 @@ def _property(text: str) -> str:
 def _failures(report: GateReport) -> Iterator[tuple[Severity, str]]:
     for judged in report.models:
         if judged.error:
-            yield _command("error", {"file": judged.model, "title": "not a usable model"}, judged.error)
+            yield _command("error", {"file": judged.model, "title": "unusable model"}, judged.error)
 
 
 def _waivers(report: GateReport) -> Iterator[tuple[Severity, str]]:
@@ -74,7 +74,9 @@ def _verdict(
     judged: ModelResult, verdict: TargetVerdict, repository: Repository
 ) -> Iterator[tuple[Severity, str]]:
     if not verdict.table:
-        yield _command("error", {"file": judged.model, "title": f"no verdict on {verdict.target}"}, NO_TABLE)
+        yield _command(
+            "error", {"file": judged.model, "title": f"no op table for {verdict.target}"}, NO_TABLE
+        )
     if verdict.too_much_fallback:
         title = f"too much falls back on {verdict.target}"
         yield _command("error", {"file": judged.model, "title": title}, summary(verdict))

@@ -44,7 +44,7 @@ def _waivers(report: GateReport) -> Iterator[ElementTree.Element]:
         if index < len(report.expired):
             yield _case("waivers", note, "failure", "expired")
         else:
-            yield _case("waivers", note, "skipped", "covers nothing here")
+            yield _case("waivers", note, "skipped", "unused")
 
 
 def _suite(judged: ModelResult, verdict: TargetVerdict) -> ElementTree.Element:
@@ -56,13 +56,13 @@ def _suite(judged: ModelResult, verdict: TargetVerdict) -> ElementTree.Element:
     cases += [_violation(place, item) for item in verdict.items]
     if verdict.max_fallback_macs is not None:
         no = ("failure", summary(verdict)) if verdict.too_much_fallback else ()
-        cases.append(_case(place, "share of the MACs that falls back", *no))
+        cases.append(_case(place, "share of MACs that fall back", *no))
     return _element("testsuite", place, cases)
 
 
 def _violation(place: str, item: Item) -> ElementTree.Element:
     found, state = item.violation, standing(item)
-    name = f"{found.op} {found.node}" + ("" if item.deployed else " before quantising")
+    name = f"{found.op} {found.node}" + ("" if item.deployed else " before quantisation")
     text = sentence(item) + (f" ({found.source})" if found.source else "")
     title = f"{found.level}: {found.found}" + (f" [{state}]" if state else "")
     return _case(place, name, "failure" if item.fails else "skipped", title, text)

@@ -50,7 +50,7 @@ class _Log:
             for verified in judged.verified:
                 self._heard(judged, verified)
         for note in notes(report)[: len(report.expired)]:
-            self._plain("waiver/expired", "A waiver whose last day is over", report.config, note)
+            self._plain("waiver/expired", "An expired waiver", report.config, note)
 
     def to_json(self) -> Json:
         """The whole log."""
@@ -83,7 +83,11 @@ class _Log:
         if verdict.too_much_fallback:
             said = summary(verdict)
             self._plain(
-                "target/fallback", "Too much on another processor", judged.model, said, verdict.target
+                "target/fallback",
+                "Too much falls back to another processor",
+                judged.model,
+                said,
+                verdict.target,
             )
         for item in verdict.items:
             self._violation(judged, verdict, item)
@@ -92,11 +96,15 @@ class _Log:
         said = "; ".join(heard(verified))
         if verified.said == "refused":
             self._plain(
-                "target/refused", "A model that the compiler refuses", judged.model, said, verified.target
+                "target/refused", "A model that the compiler rejects", judged.model, said, verified.target
             )
         if verified.said == "no compiler":
             self._plain(
-                "target/no-compiler", "A target that nobody can ask", judged.model, said, verified.target
+                "target/no-compiler",
+                "A target whose compiler cannot run here",
+                judged.model,
+                said,
+                verified.target,
             )
 
     def _violation(self, judged: ModelResult, verdict: TargetVerdict, item: Item) -> None:
@@ -134,7 +142,7 @@ class _Log:
     def _plain(self, rule: str, title: str, path: str, text: str, target: str = "") -> None:
         """Add a result about a whole file."""
         self._add(
-            self._rule(rule, title, f"{title}: the gate has no good news of it.", _OPERATORS),
+            self._rule(rule, title, f"{title}: the check fails because of it.", _OPERATORS),
             {
                 "level": "error",
                 "message": _message(f"{target}: {text}" if target else text),
@@ -178,10 +186,10 @@ class _Log:
 
 def _title(verdict: TargetVerdict, item: Item) -> str:
     words = {
-        "silent-wrong": "computes something else",
-        "unsupported": "is not taken",
+        "silent-wrong": "gives wrong results",
+        "unsupported": "is not supported",
         "cpu-fallback": "runs on another processor",
-        "unknown": "is not known to be taken",
+        "unknown": "is untested",
     }
     return f"{item.violation.op} {words[item.violation.level]} ({verdict.table})"
 
@@ -190,7 +198,7 @@ def _description(verdict: TargetVerdict, item: Item) -> str:
     """The rule in general: nothing of the one node at hand."""
     found = item.violation
     allowed = f" Allowed: {found.allowed}." if found.allowed else ""
-    return f"{_title(verdict, item)}, by the evidence of {verdict.tool}.{allowed} What to do: {found.fix}."
+    return f"{_title(verdict, item)}, according to {verdict.tool}.{allowed} What to do: {found.fix}."
 
 
 def _help(op: str) -> str:

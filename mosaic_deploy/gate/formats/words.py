@@ -11,7 +11,7 @@ Severity = Literal["error", "warning", "note"]
 
 _NAMED = 4
 
-NO_TABLE = "nothing is known of this target's compiler yet, so nothing was checked: build the model and see"
+NO_TABLE = "the target has no op table, so nothing was checked: build the model to find out"
 
 
 def severity(item: Item) -> Severity:
@@ -28,7 +28,7 @@ def sentence(item: Item) -> str:
         found.found,
         f"allowed: {found.allowed}" if found.allowed else "",
         f"{percent(found.macs_share)} of the MACs" if found.macs_share else "",
-        f"the tool said: {found.error}" if found.error else "",
+        f"tool output: {found.error}" if found.error else "",
         found.fix,
     ]
     return "; ".join(part for part in parts if part)
@@ -38,15 +38,15 @@ def standing(item: Item) -> str:
     """Why a violation does not fail, or what failed it in spite of a waiver; else nothing."""
     parts = []
     if not item.deployed:
-        parts.append("only before quantising")
+        parts.append("only before quantisation")
     if item.waiver is not None:
         parts.append(f"waived until {item.waiver.expires}: {item.waiver.reason}")
     elif item.expired is not None:
-        parts.append(f"its waiver ended on {item.expired.expires}")
+        parts.append(f"its waiver expired on {item.expired.expires}")
     if item.known:
-        parts.append("the base has it too")
+        parts.append("also in the baseline")
     if item.fixable:
-        parts.append("a pass can fix it")
+        parts.append("--fix can rewrite it")
     return "; ".join(parts)
 
 
@@ -65,14 +65,14 @@ def summary(verdict: TargetVerdict) -> str:
             parts.append(f"{count} {words}")
     for words, count in (
         ("waived", sum(item.waiver is not None for item in verdict.items)),
-        ("in the base too", sum(item.known for item in verdict.items)),
+        ("in the baseline", sum(item.known for item in verdict.items)),
     ):
         if count:
             parts.append(f"{count} {words}")
     if verdict.fallback_macs_share:
         parts.append(f"{percent(verdict.fallback_macs_share)} of the MACs fall back")
     if verdict.too_much_fallback:
-        parts.append(f"at most {percent(verdict.max_fallback_macs or 0.0)} may")
+        parts.append(f"{percent(verdict.max_fallback_macs or 0.0)} allowed")
     return f"{verdict.kind}{_gate(verdict)}: {', '.join(parts)}"
 
 
@@ -90,7 +90,7 @@ def notes(report: GateReport) -> list[str]:
     """Lines about waivers as such."""
     return [
         *(f"expired on {w.expires}: {w}: renew or remove it" for w in report.expired),
-        *(f"covers nothing here: {w}" for w in report.idle),
+        *(f"unused: {w}" for w in report.idle),
     ]
 
 
@@ -115,9 +115,9 @@ def heard(verified: Verified) -> list[str]:
     lines = [f"{verified.target}: {verified.tool}: {verified.said}{note}"]
     for culprit in verified.culprits:
         named = ", ".join(culprit.nodes[:_NAMED]) + (" ..." if len(culprit.nodes) > _NAMED else "")
-        lines.append(f"  refused alone: {named} ({', '.join(culprit.ops)}): {culprit.error}: {culprit.file}")
+        lines.append(f"  reproducer: {named} ({', '.join(culprit.ops)}): {culprit.error}: {culprit.file}")
     if verified.said == "refused" and not verified.culprits:
-        lines.append("  no part of it is refused alone")
+        lines.append("  no smaller part fails on its own")
     return lines
 
 

@@ -39,7 +39,7 @@ def infer(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
         library.checker.check_model(checked, False, False, False)  # noqa: FBT003  # takes no keywords
         inferred = library.shape_inference.infer_shapes(sketch, True, True, bool(request["propagate"]))  # noqa: FBT003
     except MemoryError as err:
-        raise ModelError(f"onnx needs more than {limit >> 20} MiB to tell its shapes") from err
+        raise ModelError(f"onnx needs more than {limit >> 20} MiB to infer its shapes") from err
     except (library.checker.ValidationError, library.shape_inference.InferenceError) as err:
         raise ModelError(f"not sound ONNX: {_words(err)}") from err
     except Exception as err:  # what C++ itself raises, on counts below zero and the like

@@ -116,7 +116,7 @@ def _parse(path: Path) -> onnx.ModelProto:
             raise ModelError("no such file" if not path.exists() else "is not a file")
         size = path.stat().st_size
         if size > FILE_BYTES:
-            raise ModelError(f"{size / 2**20:.0f} MiB; networks up to {FILE_BYTES >> 20} MiB are taken")
+            raise ModelError(f"{size / 2**20:.0f} MiB; networks up to {FILE_BYTES >> 20} MiB are supported")
         data = path.read_bytes()
     except OSError as err:
         raise ModelError(f"cannot be read ({err.strerror})") from err
@@ -149,12 +149,12 @@ def _require_known(model: onnx.ModelProto) -> None:
     if len(versions) != 1 or not first <= versions[0] <= last:
         said = ", ".join(str(v) for v in versions) or "none"
         raise ModelError(
-            f"opset {said}: {first} to {last} are taken; export it with opset_version=18 "
+            f"opset {said}: {first} to {last} are supported; export it with opset_version=18 "
             "or convert it with onnx.version_converter"
         )
     for other in model.opset_import:
         if not 0 <= other.version <= _VERSIONS:
-            raise ModelError(f"version {other.version} of domain '{other.domain}': no operators have that")
+            raise ModelError(f"version {other.version} of domain '{other.domain}': there is no such version")
 
 
 def _images(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
@@ -171,11 +171,11 @@ def _require_image(graph: onnx.GraphProto) -> None:
     images = _images(graph)
     if len(images) != 1:
         names = ", ".join(f"'{value.name}'" for value in images[:5])
-        raise ModelError(f"has {len(images)} inputs {names}: exactly one, the image, is taken")
+        raise ModelError(f"has {len(images)} inputs {names}: exactly one is supported, the image")
     image = images[0]
     tensor = image.type.tensor_type
     if tensor.elem_type not in (1, 2):
-        raise ModelError(f"input '{image.name}' is neither float32 nor uint8: export it so")
+        raise ModelError(f"input '{image.name}' is neither float32 nor uint8: export it as one of them")
     if not tensor.HasField("shape") or len(tensor.shape.dim) != 4:
         shown = f"{len(tensor.shape.dim)} dimensions" if tensor.HasField("shape") else "no shape"
         raise ModelError(f"input '{image.name}' has {shown}: an image has 4, (1, 3, H, W) or (1, H, W, 3)")
@@ -195,7 +195,7 @@ def _require_fixed(image: onnx.ValueInfoProto) -> None:
             "IN.onnx OUT.onnx', or export without dynamic shapes"
         )
     if any(dim.dim_value > _SIDE for dim in dims):
-        raise ModelError(f"input '{image.name}' {list(_dims(image))}: sides up to {_SIDE} are taken")
+        raise ModelError(f"input '{image.name}' {list(_dims(image))}: sides up to {_SIDE} are supported")
 
 
 def _dims(value: onnx.ValueInfoProto) -> tuple[int, ...]:

@@ -88,7 +88,7 @@ def _natively(sketch: onnx.ModelProto, scratch: Path) -> bytes:
         if "SIGXCPU" in reason:
             reason = f"takes longer than {_CPU_S} s"
         raise ModelError(
-            f"onnx cannot tell its shapes: {reason:.300}; perhaps some node's inputs do not fit it: "
+            f"onnx cannot infer its shapes: {reason:.300}; perhaps some node's inputs do not fit it: "
             "export it again"
         ) from err
     data = (scratch / "inferred").read_bytes()

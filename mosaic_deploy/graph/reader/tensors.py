@@ -82,7 +82,7 @@ def require_bounded(graph: onnx.GraphProto, limit: int) -> None:
         shape = [dim.dim_value for dim in tensor.shape.dim]
         if len(shape) > _MAX_RANK:
             raise ModelError(
-                f"tensor '{value.name:.80}' has {len(shape)} dimensions: up to {_MAX_RANK} are taken"
+                f"tensor '{value.name:.80}' has {len(shape)} dimensions: up to {_MAX_RANK} are supported"
             )
         size = math.prod(shape) * _BITS.get(tensor.elem_type, 32) // 8
         if size > limit or any(side < 0 for side in shape) or math.prod(s or 1 for s in shape) > _SPACE:
@@ -110,7 +110,7 @@ def _attributes(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, onnx.T
 
 def _bytes(tensor: onnx.TensorProto) -> int:
     if tensor.data_type not in _BITS:
-        raise ModelError(f"constant '{tensor.name}' is of type {tensor.data_type}, which is not taken")
+        raise ModelError(f"constant '{tensor.name}' is of type {tensor.data_type}, which is not supported")
     _require_shape(tensor)
     bits: int = math.prod(tensor.dims) * _BITS[tensor.data_type]
     return -(-bits // 8)
@@ -169,7 +169,7 @@ def _require_numbers(graph: onnx.GraphProto) -> None:
         if node.op_type == "Constant" and any(
             attribute.name == "value" and not attribute.HasField("t") for attribute in node.attribute
         ):
-            raise ModelError(f"node '{node.name}' ({node.op_type}): its value is no tensor")
+            raise ModelError(f"node '{node.name}' ({node.op_type}): its value is not a tensor")
         if node.op_type not in _QUANTISING:
             continue
         for name in node.input[1:]:
@@ -215,7 +215,7 @@ def _bring_in(tensor: onnx.TensorProto, files: _Files, budget: int) -> int:
     if length != size:
         raise ModelError(f"constant '{tensor.name}' needs {size} bytes, its external data has {length}")
     if size > budget:
-        raise ModelError("too much external data: with it, the model is larger than what is taken")
+        raise ModelError("too much external data: with it, the model is larger than what is supported")
     try:
         with place.open("rb") as file:
             file.seek(offset)

@@ -125,12 +125,12 @@ def _measure(data: bytes) -> None:
             _refuse(fields, len(stack))
     if structure > STRUCTURE_BYTES:
         raise ModelError(
-            f"{structure >> 20} MiB besides weights; up to {STRUCTURE_BYTES >> 20} MiB are taken"
+            f"{structure >> 20} MiB besides weights; up to {STRUCTURE_BYTES >> 20} MiB are supported"
         )
     unpacked += fields * _FIELD_BYTES
     if unpacked > UNPACKED_BYTES:
         raise ModelError(
-            f"takes {unpacked >> 20} MiB of memory; up to {UNPACKED_BYTES >> 20} MiB are taken: make it "
+            f"takes {unpacked >> 20} MiB of memory; up to {UNPACKED_BYTES >> 20} MiB are supported: make it "
             "smaller, and store its weights as raw data"
         )
 

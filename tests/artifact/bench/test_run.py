@@ -163,7 +163,7 @@ def test_a_simulator_gets_no_latency_whatsoever(tmp_path: Path) -> None:
     assert real.to_versus is None
     text = shown(report)
     assert "simulator" in text
-    assert "sim: hot spots, relative cycles of a simulator, no latency" in text
+    assert "sim: hot spots, share of the simulated cycles, not a latency" in text
     assert "    9.0%  node0" in text
     assert "node4" in text
     assert "node5" not in text
@@ -213,7 +213,7 @@ def test_the_table_states_what_was_done(tmp_path: Path) -> None:
     assert "0.25 (0.25-0.25)" in text
     assert "1.00 (1.00-1.00)" in text
     assert "[red]a" in text
-    assert "x vs: beside b" in text
+    assert "x vs: baseline b" in text
     assert "40.00" in text
 
 
@@ -248,8 +248,8 @@ def test_a_quiet_machine_and_sound_artifacts_need_one_note(tmp_path: Path) -> No
     edit(a, "passed", value=False)
     (a / "model.onnx").unlink()
     notes = bench(BenchRequest((a,), runs=1, rounds=1), progress=silent).notes
-    assert notes[1] == "a holds no float network, so nothing says how long that would take"
-    assert notes[2] == "a did not pass when it was built: fast is not right"
+    assert notes[1] == "a: no float network in the artifact, so no float baseline"
+    assert notes[2] == "a: a check failed when it was built, so its results may be wrong"
 
 
 def test_artifacts_of_one_name_are_told_apart_and_one_is_timed_once(tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_the_command_times_real_runtimes(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "p.svg"]
     one_line(run("bench", "a", "--plot", "p.svg", cwd=tmp_path), 2, "p.svg: exists already: add --force")
     one_line(run("bench", "c", cwd=tmp_path), 2, "c: no artifact")
-    one_line(run("bench", "a", "--runs", "2", cwd=tmp_path), 2, "rounds 5: 1 to 2 are possible")
+    one_line(run("bench", "a", "--runs", "2", cwd=tmp_path), 2, "rounds 5 is out of range: 1 to 2")
 
 
 def test_an_unknown_backend_is_a_wrong_model_not_a_bug(tmp_path: Path) -> None:

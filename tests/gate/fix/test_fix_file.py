@@ -75,7 +75,7 @@ def test_real_inputs_are_run_too(tmp_path: Path) -> None:
         pytest.param(("m.onnx", "--fix", "out.txt"), "name a file that ends in .onnx", id="suffix"),
         pytest.param(("m.onnx", "n.onnx", "--fix", "out.onnx"), "one file for 2 models", id="two"),
         pytest.param(("m.onnx", "--fix", "no/out.onnx"), "cannot be written (No such file", id="folder"),
-        pytest.param(("m.onnx", "--input", "x.npy"), "--input is for the re-check of --fix", id="alone"),
+        pytest.param(("m.onnx", "--input", "x.npy"), "--input needs --fix OUT.onnx", id="alone"),
         pytest.param(("m.onnx", "--fix", "out.onnx", "--input", "x.npy"), "holds float32 (1, 4)", id="shape"),
         pytest.param(("m.onnx", "--fix", "out.onnx", "--input", "m.onnx"), "not an .npy file", id="npy"),
     ],

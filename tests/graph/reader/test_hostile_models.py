@@ -118,7 +118,7 @@ def many_bodies() -> onnx.ModelProto:
 
 ATTACKS: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
     "conv-of-other-rank": (
-        lambda: graph("{ y = Conv(x, w) }", w=np.ones((1,) * 6, np.float32)), "onnx cannot tell its shapes"
+        lambda: graph("{ y = Conv(x, w) }", w=np.ones((1,) * 6, np.float32)), "onnx cannot infer its shapes"
     ),
     "split-by-zero": (
         lambda: graph("<int64 n = {0}> { s = SplitToSequence(x, n) y = Relu(x) }"), "onnx cannot tell"
@@ -183,10 +183,10 @@ ATTACKS: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
         "'s' is not a finite number",
     ),
     "constant-of-another-domain": (
-        lambda: graph("{ c = acme.Constant <value = 1> () y = Relu(x) }"), "its value is no tensor"
+        lambda: graph("{ c = acme.Constant <value = 1> () y = Relu(x) }"), "its value is not a tensor"
     ),
     "future-domain": (
-        lambda: changed(lambda m: m.opset_import.add(domain="x", version=2**40)), "no operators have that"
+        lambda: changed(lambda m: m.opset_import.add(domain="x", version=2**40)), "there is no such version"
     ),
     "training": (lambda: changed(lambda m: m.training_info.add()), "graphs for training"),
     "sparse-in-a-body": (

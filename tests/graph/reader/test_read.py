@@ -165,7 +165,7 @@ def test_opsets(tmp_path: Path, opset: int, fine: bool) -> None:
     if fine:
         read_model(saved(model, tmp_path))
     else:
-        assert f"opset {opset}: 11 to 24 are taken" in refusal(model, tmp_path)
+        assert f"opset {opset}: 11 to 24 are supported" in refusal(model, tmp_path)
 
 
 def nodes(body: str) -> Callable[[], onnx.ModelProto]:

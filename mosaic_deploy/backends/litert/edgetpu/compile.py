@@ -54,7 +54,9 @@ def compile_further(job: BuildJob, built: CompiledModel, *, on_progress: OnProgr
     built = replace(built, steps=(*built.steps, step), facts=facts)
     program = str(job.target.options.get("compiler", ""))
     if not program or shutil.which(program) is None:
-        why = f"{program or 'no compiler'} is not on PATH: the file was only held against its documentation"
+        why = (
+            f"{program or 'no compiler'} is not on PATH: the file was only checked against its documentation"
+        )
         return replace(built, facts={**facts, "compiled": False, "not_compiled": why})
     return _compile(job, built, program)
 
@@ -69,7 +71,7 @@ def _compile(job: BuildJob, built: CompiledModel, program: str) -> CompiledModel
     said = log.read_bytes()[start:].decode(errors="replace")
     made = folder / f"{model.stem}_edgetpu.tflite"
     if not made.is_file():
-        raise ToolError(f"{program} ended well and wrote no {made.name}; log: {log}")
+        raise ToolError(f"{program} exited with 0 and wrote no {made.name}; log: {log}")
     rows = _ROW.findall(said)
     if not rows:
         raise ToolError(f"{program} does not say which operators it mapped; log: {log}")

@@ -211,7 +211,7 @@ def _adapter(lines: list[str]) -> tuple[str, str]:
 def _unavailable(lines: list[str], err: Exception) -> str:
     named = vulkan.NAMED_IN[0]
     next_step = missing() or f"name another driver in {named}, or: {vulkan.INSTALL}"
-    return f"LiteRT's GPU accelerator cannot be had: {_because(lines, err)}; {next_step}"
+    return f"LiteRT's GPU accelerator is not available: {_because(lines, err)}; {next_step}"
 
 
 def _because(lines: list[str], err: Exception) -> str:

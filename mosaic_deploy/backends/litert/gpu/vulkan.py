@@ -127,14 +127,14 @@ def _manifests(entries: Iterable[str]) -> Iterable[Path]:
 def _wrong_with(manifest: Path) -> str | None:
     """Why a driver cannot be loaded, as far as its files show; or None."""
     if not manifest.is_file():
-        return "which is no file"
+        return "which is not a file"
     try:
         library = str(json.loads(manifest.read_text())["ICD"]["library_path"])
     except (OSError, ValueError, KeyError, TypeError):
-        return "which is no Vulkan driver's JSON file"
+        return "which is not the JSON file of a Vulkan driver"
     # A bare name is left to the system's search; a path counts from the file's own folder.
     if "/" in library and not (manifest.parent / library).is_file():
-        return f"whose library '{library}' is not there"
+        return f"whose library '{library}' is missing"
     return None
 
 

@@ -208,7 +208,7 @@ def test_without_a_driver_it_is_one_line(folder: Path, tmp_path: Path) -> None:
         "VK_ICD_FILENAMES": str(manifest),
     }
     work = job(tmp_path, accelerator.predict, a_request(folder, "logits", tmp_path))
-    with pytest.raises(ToolError, match=r"^LiteRT's GPU accelerator cannot be had: [^\n]+; [^\n]+$"):
+    with pytest.raises(ToolError, match=r"^LiteRT's GPU accelerator is not available: [^\n]+; [^\n]+$"):
         call(replace(work, environment=environment))
 
 

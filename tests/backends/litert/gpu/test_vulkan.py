@@ -91,12 +91,12 @@ def test_a_named_driver_wins(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        pytest.param(None, "which is no file", id="no-file"),
-        pytest.param("{}", "which is no Vulkan driver's JSON file", id="no-driver"),
-        pytest.param("[", "which is no Vulkan driver's JSON file", id="no-json"),
+        pytest.param(None, "which is not a file", id="no-file"),
+        pytest.param("{}", "which is not the JSON file of a Vulkan driver", id="no-driver"),
+        pytest.param("[", "which is not the JSON file of a Vulkan driver", id="no-json"),
         pytest.param(
             '{"ICD": {"library_path": "./gone.so"}}',
-            r"whose library './gone.so' is not there",
+            r"whose library './gone.so' is missing",
             id="no-library",
         ),
     ],
