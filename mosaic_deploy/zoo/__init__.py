@@ -1,6 +1,6 @@
 """The zoo: networks that this project trains, exports and deploys, each in a file of its own.
 
-To add one, write ``zoo/<name>.py`` with a ``build(**switches)`` that returns a
+To add one, write ``zoo/networks/NAME.py`` with a ``build(**switches)`` that returns a
 :class:`~mosaic_deploy.zoo.network.Network`, and name it in :data:`ZOO`.
 """
 
