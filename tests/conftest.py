@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     assert capture is not None
     capture.suspend_global_capture(in_=True)  # so that uv, and who comes after it, are heard
     print(
-        f"tests: {', '.join(absent)} missing: installing every extra with uv {' '.join(extras.SYNC)}",
+        f"tests: installing every extra ({extras.SIZE} in all), as these are missing: {', '.join(absent)}",
         file=sys.stderr,
         flush=True,
     )

@@ -17,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SYNC = ("sync", "--inexact", "--all-extras")
+SIZE = "6.5 GB"
+"""What all extras take on disk when installed, measured; most of it is PyTorch, which brings CUDA along."""
 
 
 def required(project: Path = ROOT / "pyproject.toml") -> tuple[str, ...]:

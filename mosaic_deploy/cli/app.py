@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import re
 import signal
 import sys
 from types import FrameType
@@ -39,6 +40,7 @@ app.command(rich_help_panel=_MODELS)(models.train)
 app.command("render-streets", rich_help_panel=_MODELS)(render_streets.render_streets)
 
 _INTERRUPTED = 130
+_SYNC = "uv sync --inexact --extra"
 _STOPPED = "stopped; no partial files were left"
 
 
@@ -61,12 +63,29 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.exit(141)
     except Exception as err:  # the last resort: a bug is one line too
+        extra = _extra_of(err.name) if isinstance(err, ModuleNotFoundError) else None
+        if extra is not None:
+            _fail(f"{err}: pip install 'mosaic-deploy[{extra}]' (in a clone: {_SYNC} {extra})", 3)
         if os.environ.get("MOSAIC_DEBUG"):
             raise
         _fail(f"a bug in mosaic-deploy: {type(err).__name__}: {err}; set MOSAIC_DEBUG=1 to see where", 3)
     if code == _INTERRUPTED:  # typer turns Ctrl-C into this
         _fail(_STOPPED, _INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _extra_of(module: str | None) -> str | None:
+    """The smallest extra of this package that brings the distribution of a module; None where none does."""
+    from importlib import metadata
+
+    wanted = (module or "").partition(".")[0].replace("_", "-")
+    brings: dict[str, list[str]] = {}
+    for line in metadata.requires("mosaic-deploy") or ():
+        found = re.fullmatch(r"([\w.-]+).*\bextra == ['\"]([\w-]+)['\"].*", line)
+        if found:
+            brings.setdefault(found[2], []).append(found[1])
+    extras = [extra for extra, names in brings.items() if wanted in names]
+    return min(extras, key=lambda extra: len(brings[extra]), default=None)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from mosaic_deploy.cli.app import _extra_of
 from mosaic_deploy.specs.registry import spec_names
+from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.specs.target import TargetSpec
 from tests.cli.check_program import PROGRAM
 from tests.gate.gate_models import ERF, GOOD, write
@@ -67,6 +70,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_core_requires_no_more() -> None:
+    project = tomllib.loads((spec_root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in project["dependencies"]}
+    assert names == {*CORE, "uv"}
+
+
 def run(*arguments: str, place: Path) -> subprocess.CompletedProcess[str]:
     """Run a command on the core alone, on a machine whose only Vulkan driver is not there."""
     absent = {"MOSAIC_VULKAN_DRIVER": str(place / "no_driver.json"), "PYTHONPATH": str(place / "hook")}
@@ -116,6 +125,31 @@ def test_a_build_says_what_to_install(arguments: str, place: Path) -> None:
     assert done.returncode == 3
     assert len(done.stderr.splitlines()) == 1
     assert "missing" in done.stderr
+
+
+def test_a_command_that_needs_an_extra_names_it(place: Path) -> None:
+    done = run("train", "mosaic", "--data", "streets", "--out", "run", place=place)
+    assert done.returncode == 3
+    assert done.stderr == (
+        "mosaic-deploy: No module named 'torch': pip install 'mosaic-deploy[zoo]' "
+        "(in a clone: uv sync --inexact --extra zoo)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [
+        ("ai_edge_litert.interpreter", "litert"),
+        ("onnxruntime", "ort"),
+        ("onnxruntime_qnn", "qnn"),
+        ("openvino", "openvino"),
+        ("torch", "zoo"),
+        ("mosaic_deploy.nothing", None),
+        (None, None),
+    ],
+)
+def test_the_extra_of_a_module(module: str | None, extra: str | None) -> None:
+    assert _extra_of(module) == extra
 
 
 def test_nothing_else_can_be_imported(place: Path) -> None:
