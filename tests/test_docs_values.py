@@ -1,7 +1,8 @@
 """What pages quote from the TOML files is what the files say.
 
 A value in a sentence is followed by a mark that says where it is from,
-``0.01<!-- targets/dsp.toml: tolerance -->``, or ``<!-- default TargetSpec: tolerance -->`` for what holds where a file says nothing. Tables are generated.
+``0.01<!-- targets/dsp.toml: tolerance -->``, or ``<!-- default TargetSpec: tolerance -->``
+for what holds where a file says nothing. Tables are generated.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from mosaic_deploy.errors import ModelError
 from mosaic_deploy.files import moved_in
 from mosaic_deploy.graph.reader.read import FILE_BYTES
 from mosaic_deploy.specs.fields import Spec
@@ -59,21 +60,22 @@ class Export:
 
 
 def ingredients(card: ModelCard, root: Path) -> dict[str, object] | None:
-    """All that the export of a card depends on; None for one that is not exported, or lacks its weights.
+    """All that the export of a card depends on; None for one whose export is not kept.
+
+    That is a card of an ONNX file, one whose weights are not there, and one without any: they are drawn anew
+    for each export.
 
     Args:
         card: any card.
         root: folder that its relative paths start from.
     """
     source, contract = card.source, card.contract
-    if source.factory is None or source.factory not in ZOO:
+    if source.factory is None or source.factory not in ZOO or source.weights is None:
         return None
-    weights = None
-    if source.weights is not None:
-        try:
-            weights = hashlib.sha256((root / source.weights).read_bytes()).hexdigest()
-        except OSError:
-            return None
+    try:
+        weights = hashlib.sha256((root / source.weights).read_bytes()).hexdigest()
+    except OSError:
+        return None
     return {
         "factory": source.factory,
         "switches": source.model_dump(mode="json")["switches"],
@@ -125,12 +127,15 @@ def refresh_export(name: str) -> Path:
     """
     path = locate_spec(ModelCard, name)
     card = read_spec(ModelCard, path)
+    made_from = ingredients(card, path.parent)
+    if made_from is None:
+        raise ModelError(f"{path}: only a network of the zoo with its weights has an export that is kept")
     with tempfile.TemporaryDirectory(prefix="mosaic-export-") as folder:
         made = Path(folder) / "model.onnx"
         versions = export_card(card, path.parent, made, lambda _share, _text: None)
         stem = _project_folder() / card.name
         stem.parent.mkdir(exist_ok=True)
-        _write(stem, ingredients(card, path.parent) or {}, made.read_bytes(), versions)
+        _write(stem, made_from, made.read_bytes(), versions)
     return stem.with_suffix(".onnx")
 
 

@@ -18,7 +18,7 @@ from mosaic_deploy.specs.registry import load_spec
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.zoo import export_cache, sources
 from mosaic_deploy.zoo.card_export import EXPORTER, export_card
-from mosaic_deploy.zoo.export_cache import find_export, ingredients, keep_export
+from mosaic_deploy.zoo.export_cache import find_export, ingredients, keep_export, refresh_export
 
 ROOT = spec_root() / "models"
 REFRESH = "run: uv run python -m mosaic_deploy.zoo.export_cache mosaic"
@@ -193,8 +193,20 @@ def test_what_was_changed_in_the_cache_is_not_taken(
 
 def test_a_card_without_a_network_or_its_weights_has_no_export(card: ModelCard, tmp_path: Path) -> None:
     assert find_export(card, tmp_path) is None
+    for changes in ({"weights": None}, {"factory": None, "onnx": Path("mosaic.onnx")}):
+        source = card.source.model_copy(update=changes)
+        assert ingredients(card.model_copy(update={"source": source}), ROOT) is None
     unknown = card.source.model_copy(update={"factory": "mosiac"})
     assert find_export(card.model_copy(update={"source": unknown}), ROOT) is None
+
+
+def test_only_trained_networks_of_the_zoo_get_an_export(
+    card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "mosaic.toml").read_text(encoding="utf-8")
+    (tmp_path / "random.toml").write_text(text.replace('weights = "mosaic.safetensors"', ""))
+    with pytest.raises(ModelError, match="only a network of the zoo with its weights"):
+        refresh_export(str(tmp_path / "random.toml"))
 
 
 def test_a_head_in_the_switches_is_refused(card: ModelCard, tmp_path: Path) -> None:
