@@ -9,8 +9,9 @@ from pathlib import Path
 import onnx
 import pytest
 
+from mosaic_deploy.backends.litert.gpu import accelerator
 from mosaic_deploy.build import pipeline
-from mosaic_deploy.build.plan import Request, open_inputs, resolve
+from mosaic_deploy.build.plan import Plan, Request, Unplanned, open_inputs, plan, resolve
 from mosaic_deploy.datasets import samples
 from mosaic_deploy.errors import DataError, MosaicError, SpecError, UsageError
 from mosaic_deploy.specs.labels import Pixels
@@ -83,3 +84,13 @@ def test_each_image_and_label_is_decoded_once_and_each_graph_written_once(
     assert set(seen.values()) == {1}
     assert len([path for path in seen if path.parent.name == "images"]) == 5
     assert written == {"model-classmap.onnx": 1}
+
+
+def test_a_missing_driver_leaves_out_its_target_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accelerator, "missing", lambda: "no driver: apt-get install one")
+    cpu, gpu = plan(Request(model="mosaic", targets=("cpu", "gpu"), out=tmp_path))
+    assert isinstance(cpu, Plan)
+    assert isinstance(gpu, Unplanned)
+    assert str(gpu.error) == "target gpu: no driver: apt-get install one"
