@@ -137,7 +137,7 @@ def _hints(thing: object) -> dict[str, object]:
 def _classes(hint: object) -> Iterator[type]:
     if isinstance(hint, type) and not typing.get_args(hint):
         yield hint
-    for part in (*typing.get_args(hint), *getattr(hint, "__constraints__", ())):
+    for part in typing.get_args(hint):
         yield from _classes(part)
 
 

@@ -1,7 +1,7 @@
 """Write the tables that pages quote from TOML files: ``uv run python docs/generate_values.py``.
 
-A table of ``targets/`` or ``quant/`` stands between ``<!-- values: NAME -->`` and
-``<!-- end of values -->``; ``NAME`` is ``recipes``, ``targets`` or ``target TARGET``. A test compares the pages with what this program makes.
+A table of targets or recipes stands between ``<!-- values: NAME -->`` and ``<!-- end of values -->``.
+``NAME`` is ``recipes``, ``targets`` or ``target TARGET``. A test compares the pages with what is made here.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, code: int) -
 def test_an_out_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with (
-        pytest.raises(UsageError, match="cannot be made"),
+        pytest.raises(UsageError, match="cannot be created"),
         moved_in_folder(tmp_path / "out" / "x", force=False),
     ):
         pytest.fail("the block ran")

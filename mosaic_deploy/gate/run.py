@@ -124,7 +124,7 @@ def _settle(
     if request.base is not None and not request.base.exists():
         raise UsageError(f"--diff {request.base}: no such file or folder")
     if request.base is not None and len(models) > 1 and not request.base.is_dir():
-        raise UsageError(f"--diff {request.base}: one file for {len(models)} models; name a folder of them")
+        raise UsageError(f"--diff {request.base}: one file for {len(models)} models: name a folder of them")
     names = request.targets or config.targets
     if not names:
         known = ", ".join(spec_names(TargetSpec))

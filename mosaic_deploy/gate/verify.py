@@ -138,7 +138,7 @@ class Search:
             return Found(difference=outcome.difference)
         refused = f"{outcome.found} on {outcome.device}" + (f": {outcome.error}" if outcome.error else "")
         found = Found(refused=refused)
-        self._on_progress(0.1, "refused: trying its nodes one by one")
+        self._on_progress(0.1, "refused: compiling its nodes one by one")
         self._reveal()
         found.parts = self._single() or self._several()
         self._on_progress(1.0, "")
@@ -182,7 +182,7 @@ class Search:
         """Halve for the least count that fails; ``high`` is known to."""
         while low < high:
             middle = (low + high) // 2
-            self._on_progress(0.5, f"halving: {low} to {high} nodes")
+            self._on_progress(0.5, f"bisecting: {low} to {high} nodes")
             if self._fails(places(middle)):
                 high = middle
             else:

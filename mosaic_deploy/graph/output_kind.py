@@ -151,6 +151,6 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
 
 def _cannot(kind: str, ending: str, graph: onnx.GraphProto) -> str:
     return (
-        f"--output {kind} cannot be had: the graph's output '{graph.output[0].name}' does not end in "
+        f"--output {kind} is not possible: the graph's output '{graph.output[0].name}' does not end in "
         f"{ending}; export the model with that output"
     )

@@ -193,8 +193,8 @@ def _compare(net: Network, model: onnx.ModelProto, image: Tensor, expected: Tens
     limit = TOLERANCE * float(scores.abs().max()) + 1e-7
     if not difference <= limit:  # so that NaN fails
         raise ModelError(
-            f"{type(net).__name__}: the exported graph strays from PyTorch by {difference:.3g}, "
-            f"more than {limit:.3g}: the exporter got an operator wrong"
+            f"{type(net).__name__}: the exported graph differs from PyTorch by {difference:.3g}, "
+            f"more than {limit:.3g}: the exporter translated an operator wrongly"
         )
 
 

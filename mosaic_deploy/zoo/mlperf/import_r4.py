@@ -57,7 +57,7 @@ def import_mlperf(tflite: Path, out: Path, *, force: bool = False) -> Path:
         raise UsageError(f"{out}: name a .safetensors file in a folder that exists")
     for path in (out, card):
         if path.exists() and not force:
-            raise UsageError(f"{path}: is there already: choose another --out, or replace it with --force")
+            raise UsageError(f"{path}: exists already: add --force to replace it, or choose another --out")
     data = _bytes(tflite)
     net = build(**SWITCHES)
     mean, scale = fill(net, data, tflite)
@@ -251,7 +251,7 @@ class _Walk:
             if op.kind == kind and x in op.inputs and op.outputs and fits(op)
         ]
         if len(found) != 1:
-            raise ModelError(f"{what} was looked for, and {len(found) or 'none'} found")
+            raise ModelError(f"expected {what}, found {len(found) or 'none'}")
         return self.left.pop(found[0])
 
     def _tensor(self, number: int) -> Tensor:

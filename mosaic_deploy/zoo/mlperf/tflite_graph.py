@@ -54,7 +54,7 @@ class Tensor:
     def floats(self) -> NDArray[np.float32]:
         """Return scale * (data - zero point); raises ``ModelError`` if quantised otherwise than whole."""
         if self.data is None or len(self.scales) != 1 or len(self.zero_points) != 1:
-            raise ModelError("a weight is no constant, or not quantised per tensor")
+            raise ModelError("a weight is not a constant, or not quantised per tensor")
         if not (math.isfinite(self.scales[0]) and self.scales[0] > 0):
             raise ModelError(f"a weight has the scale {self.scales[0]}")
         centred = self.data.astype(np.int64) - self.zero_points[0]
@@ -101,7 +101,7 @@ def parse(data: bytes, path: Path) -> Graph:
         ModelError: the bytes are too many, no TFLite, cut off or damaged.
     """
     if len(data) > MAX_BYTES:
-        raise ModelError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no file known here is")
+        raise ModelError(f"{path}: larger than {MAX_BYTES >> 20} MiB, the largest that is supported")
     if data[4:8] != _MAGIC:
         raise ModelError(f"{path}: not a TFLite file")
     from ai_edge_litert import schema_py_generated as schema

@@ -114,7 +114,7 @@ def _claim(folder: Path, config: TrainConfig) -> None:
         if changed:
             raise UsageError(
                 f"{folder}: its run has other settings ({', '.join(changed)}): "
-                "repeat them to go on with it, or choose another --out"
+                "repeat them to resume it, or choose another --out"
             )
     write_whole(path, json.dumps(settings, indent=2) + "\n")
 

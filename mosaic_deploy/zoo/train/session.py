@@ -84,11 +84,11 @@ def _config(settings: Settings, card: ModelCard) -> TrainConfig:
     if settings.weighting not in get_args(Weighting):
         raise UsageError(f"no weighting '{settings.weighting}': {', '.join(get_args(Weighting))}")
     if settings.epochs is not None and settings.minutes is not None:
-        raise UsageError("--epochs and --minutes are two ways to say the same: give one")
+        raise UsageError("--epochs and --minutes exclude each other: give one")
     if settings.batch < 2 or settings.learning_rate <= 0:
-        raise UsageError("--batch is at least 2 (batch norm), --learning-rate above 0")
+        raise UsageError("--batch must be at least 2 (batch norm), and --learning-rate above 0")
     if (settings.epochs or 1) <= 0 or (settings.minutes or 1) <= 0:
-        raise UsageError("--epochs and --minutes are above 0")
+        raise UsageError("--epochs and --minutes must be above 0")
     sides = (card.contract.height, card.contract.width)
     if any(side % 32 for side in sides):
         raise UsageError(f"{card.name}: trains on sides that are multiples of 32, not {sides}")
@@ -113,9 +113,9 @@ def _part(text: str) -> tuple[str, float]:
     try:
         value = float(share) if star else 1.0
     except ValueError as err:
-        raise UsageError(f"--data {text!r}: the share after * is a number") from err
+        raise UsageError(f"--data {text!r}: the share after * must be a number") from err
     if value <= 0:
-        raise UsageError(f"--data {text!r}: the share after * is above 0")
+        raise UsageError(f"--data {text!r}: the share after * must be above 0")
     return name, value
 
 

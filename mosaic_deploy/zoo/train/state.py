@@ -59,7 +59,7 @@ def restore(folder: Path) -> tuple[dict[str, dict[str, Tensor]], Progress] | Non
         with safe_open(path, framework="pt") as file:
             record = json.loads((file.metadata() or {})["progress"])
     except (SafetensorError, KeyError, ValueError, OSError) as err:
-        raise DataError(f"{path}: not a checkpoint of a run ({err}): remove it to start anew") from err
+        raise DataError(f"{path}: not a checkpoint of a run ({err}): remove it to start again") from err
     parts: dict[str, dict[str, Tensor]] = {}
     for name, tensor in flat.items():
         part, _, key = name.partition("/")

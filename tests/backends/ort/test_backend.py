@@ -248,7 +248,7 @@ def test_fp32_keeps_what_was_converted(converted: tuple[BuildJob, CompiledModel]
 
 def test_fp16_is_refused(converted: tuple[BuildJob, CompiledModel]) -> None:
     job, made = converted
-    with pytest.raises(SpecError, match=r"^recipe fp16: [^\n]* take w8a8 or fp32$"):
+    with pytest.raises(SpecError, match=r"^recipe fp16: [^\n]* use w8a8 or fp32$"):
         build(replace(job, recipe=load_spec(QuantRecipe, "fp16")), made)
 
 
