@@ -13,7 +13,7 @@ from typing import get_args
 
 from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
-from mosaic_deploy.gate.op_support.advice import fix
+from mosaic_deploy.gate.op_support.advice import advice
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.gate.op_support.rule_ids import rule_id
 from mosaic_deploy.gate.op_support.rules import judge, kind
@@ -23,10 +23,13 @@ from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import FORMS
 from mosaic_deploy.probing.generalize import merged, shaped
 from mosaic_deploy.probing.regions import Point, Region, Tried
+from mosaic_deploy.probing.remedies import remedy
 from mosaic_deploy.probing.table_text import in_order
 from mosaic_deploy.specs.precision import DType, Integers
 
 _UNKNOWN = "no-reference"
+_LATER = "\0"
+_ELSE = "leave it to the application: build with --output logits"
 _VERDICTS: frozenset[Outcome] = frozenset(get_args(Outcome))
 _TYPES = frozenset((*get_args(DType), *get_args(Integers)))
 
@@ -72,9 +75,20 @@ def make_table(
         work = _Operator(op, table, everywhere, tried, forms.get(op, ()))
         rules += work.rules(old, taken)
         notes += work.notes
-    fields = {"version": version, "rules": in_order(tuple(rules))}
-    made = OpTable.model_validate(table.model_copy(update=fields).model_dump(by_alias=True))
+    running = [rule for rule in rules if rule.accepts]
+    whole = table.model_copy(update={"version": version, "rules": in_order(tuple(rules))})
+    advised = tuple(
+        rule if rule.fix != _LATER else _advised(rule, running, whole, [case for case, _ in by_op[rule.op]])
+        for rule in whole.rules
+    )
+    made = OpTable.model_validate(whole.model_copy(update={"rules": advised}).model_dump(by_alias=True))
     return Made(made, tuple(notes))
+
+
+def _advised(rule: OpRule, running: Sequence[OpRule], table: OpTable, cases: Sequence[Case]) -> OpRule:
+    """A new refusal with its advice, which needs all that the table accepts."""
+    text = remedy(rule, cases, table) or advice(rule, running) or _ELSE
+    return rule.model_copy(update={"fix": text})
 
 
 class _Operator:
@@ -118,13 +132,11 @@ class _Operator:
         free -= {rule.id for rule in kept}
         used = {*free, *(rule.id for rule in kept)}
         named = []
-        accepting = [*(rule for rule in kept if rule.accepts), *(rule for rule, _ in new if rule.accepts)]
         for rule, form in sorted(new, key=lambda pair: not pair[0].accepts):
             told = form if len(self.forms) > 1 and form != "plain" else ""
             name = rule_id(self.op, told, rule.verdict, used=used)
             used.add(name)
-            text = "" if rule.accepts else fix(rule, accepting)
-            named.append(rule.model_copy(update={"id": name, "fix": text}))
+            named.append(rule.model_copy(update={"id": name, "fix": "" if rule.accepts else _LATER}))
         taken |= used
         self._count_unknown([*self.everywhere, *kept, *named])
         return [*(self._counted(rule) for rule in kept), *named]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from mosaic_deploy.gate.op_support.advice import fix
+from mosaic_deploy.gate.op_support.advice import advice
 from mosaic_deploy.gate.op_support.rule_ids import form_of
 from mosaic_deploy.gate.op_support.table_file import OF_REFUSALS, OF_RUNS
 from mosaic_deploy.gate.op_support.tables import OpRule, OpTable
@@ -34,8 +34,11 @@ def table_text(table: OpTable, *, before: str) -> str:
     fusions = ["\n".join(["[[fusion]]", *_entries(fusion)]) for fusion in fields.pop("fusion", ())]
     head = [*comment, *_entries(fields)]
     used: set[str] = set()
+    ordered = in_order(table.rules)
+    running = tuple(rule for rule in ordered if rule.accepts)
     operators = [
-        _operator(title, tuple(rules), used) for title, rules in groupby(in_order(table.rules), key=_title)
+        _operator(title, [_line(rule, running, used) for rule in rules])
+        for title, rules in groupby(ordered, key=_title)
     ]
     return "\n\n".join(["\n".join(head), *fusions, *operators]) + "\n"
 
@@ -49,9 +52,8 @@ def _title(rule: OpRule) -> str:
     return f"{rule.domain}.{rule.op}" if rule.domain else rule.op
 
 
-def _operator(title: str, rules: Sequence[OpRule], used: set[str]) -> str:
-    """One operator's part of the file; the ids of its rules are added to ``used``."""
-    lines = [_line(rule, rules, used) for rule in rules]
+def _operator(title: str, lines: Sequence[dict[str, Any]]) -> str:
+    """One operator's part of the file."""
     shared = {
         **_shared([line for line in lines if line["verdict"] == "runs"], OF_RUNS),
         **_shared([line for line in lines if line["verdict"] != "runs"], OF_REFUSALS),
@@ -61,15 +63,17 @@ def _operator(title: str, rules: Sequence[OpRule], used: set[str]) -> str:
     return "\n".join([f"[ops.{_key(title)}]", *_entries(shared), *body])
 
 
-def _line(rule: OpRule, own: Sequence[OpRule], used: set[str]) -> dict[str, Any]:
-    """A rule's entries in the order of its line; those that its operator may say for it are all there."""
+def _line(rule: OpRule, running: Sequence[OpRule], used: set[str]) -> dict[str, Any]:
+    """A rule's entries in the order of its line; those that its operator may say for it are all there.
+
+    ``running`` are the table's rules that run, ``used`` the ids before it, to which its own is added.
+    """
     form = form_of(rule.id, op=rule.op, verdict=rule.verdict, used=used)
     used.add(rule.id)
     fields = rule.model_dump(mode="json", exclude_defaults=True, exclude={"id", "op", "domain"})
     evidence = fields.pop("evidence")
-    advice = "" if rule.accepts else fix(rule, [other for other in own if other.accepts])
-    if advice == rule.fix:
-        fields.pop("fix", None)
+    if not rule.accepts and advice(rule, running) == rule.fix:
+        del fields["fix"]
     if "attributes" in fields:
         fields["attributes"] = {name: _limit(limit) for name, limit in fields["attributes"].items()}
     said = {**fields, **evidence}

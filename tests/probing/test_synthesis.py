@@ -231,7 +231,7 @@ def test_what_runs_only_where_a_constraint_is_broken_stays_unknown() -> None:
     assert [rule.verdict for rule in found.table.rules] == ["falls-back"]
     assert any("no rule can tell" in note for note in found.notes)
     assert any(note.startswith("Conv: 6 of 15 cases stay unknown") for note in found.notes)
-    assert found.table.rules[0].fix == "write it with other operators"
+    assert found.table.rules[0].fix == "leave it to the application: build with --output logits"
 
 
 def test_what_was_only_tried_broken_accepts_nothing_else() -> None:

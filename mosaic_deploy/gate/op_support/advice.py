@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from mosaic_deploy.gate.op_support.alternatives import alternative, attribute_alternative
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.gate.op_support.tables import Limit, OpRule, Range
+from mosaic_deploy.graph.attributes import schema_of
 
 _STILL = {"dilations": 1, "output_padding": 0, "pads": 0, "strides": 1}
 """What a window has that states nothing."""
-_NOTHING = "write it with other operators"
 
 
-def fix(rule: OpRule, accepting: Sequence[OpRule]) -> str:
-    """Say in a few words how to come to the nearest rule that accepts; ``rule`` refuses."""
-    devices = set(rule.evidence.devices)
-    near = [
-        other
-        for other in accepting
-        if not other.evidence.devices or not devices or devices & set(other.evidence.devices)
-    ]
+def advice(rule: OpRule, known: Iterable[OpRule]) -> str:
+    """Say in a few words how to come to what a table accepts; ``rule`` refuses.
+
+    The nearest rule of the same operator that runs; else other operators that the table takes.
+
+    Args:
+        rule: the refusal.
+        known: the table's rules.
+
+    Returns:
+        Empty where neither is known: such a rule must state its advice.
+    """
+    running = [other for other in known if other.accepts]
+    near = [other for other in running if _is_near(rule, other)]
+    accepted = {other.op for other in running if not other.domain}
     # Of ways that are equally short, the one in float32: networks have that.
     by_use = sorted(near, key=lambda other: "float32" not in other.dtypes)
-    steps = sorted((_steps(rule, other) for other in by_use), key=len)
-    return _sentence(steps[0]) if steps and steps[0] else _NOTHING
+    found = sorted((steps for other in by_use if (steps := _steps(rule, other))), key=len)
+    if not found:
+        return alternative(rule.op, tuple(rule.attributes), accepted)
+    asked = [name for name in rule.attributes if any(step.startswith(f"use {name} ") for step in found[0])]
+    return attribute_alternative(rule.op, asked, accepted) or ", and ".join(found[0])
 
 
-def _sentence(steps: Sequence[str]) -> str:
-    return ", and ".join(steps)
+def _is_near(rule: OpRule, other: OpRule) -> bool:
+    mine, its = set(rule.evidence.devices), set(other.evidence.devices)
+    return (rule.op, rule.domain) == (other.op, other.domain) and bool(not mine or not its or mine & its)
 
 
 def _steps(rule: OpRule, other: OpRule) -> list[str]:
+    """What keeps a refused node from a rule that runs; empty where nobody knows or can change that."""
     found = []
     kinds = {(t, False) for t in rule.dtypes} | {(t, True) for t in rule.quantized_dtypes}
     if kinds and not kinds & (
@@ -46,7 +59,11 @@ def _steps(rule: OpRule, other: OpRule) -> list[str]:
         if allowed is None and limit == (_STILL.get(name),):
             continue
         if allowed is None:
-            found.append(f"leave out {name}")
+            default = _default(other, name)
+            if default is None:
+                return []
+            if not _meet(limit, (default,)):
+                found.append(f"use {name} {_either((default,))}")
         elif allowed != "any" and not _meet(limit, allowed):
             found.append(f"use {name} {_allowed(allowed, limit)}")
     wanted = [name for name in rule.breaks if name in other.constraints]
@@ -54,6 +71,15 @@ def _steps(rule: OpRule, other: OpRule) -> list[str]:
         wanted = [name for name in other.constraints if name not in rule.constraints][:1]
     sentences = [CONSTRAINTS[name].sentence for name in wanted]
     return [*found, *(f"see that {text[0].lower()}{text[1:].rstrip('.')}" for text in sentences)]
+
+
+def _default(rule: OpRule, name: str) -> int | float | str | None:
+    """What a rule means by an attribute that it does not name; None where that is no single value."""
+    if name in _STILL:
+        return _STILL[name]
+    _, defaults = schema_of(rule.op, rule.domain, max(rule.versions))
+    value = defaults.get(name)
+    return None if isinstance(value, tuple) else value
 
 
 def _types(rule: OpRule, other: OpRule) -> str:

@@ -14,7 +14,6 @@ rule's id and its advice are derived where they are not stated.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +21,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mosaic_deploy.errors import SpecError
-from mosaic_deploy.gate.op_support.advice import fix
+from mosaic_deploy.gate.op_support.advice import advice
 from mosaic_deploy.gate.op_support.rule_ids import rule_id
 from mosaic_deploy.gate.op_support.tables import (
     ConstraintName,
@@ -101,10 +100,8 @@ def parse_table(text: str, path: Path) -> OpTable:
     file = checked(TableFile, raw, path)
     head = {name: value for name, value in raw.items() if name != "ops"}
     table = checked(OpTable, {**head, "rule": _rules(file)}, path)
-    by_op: dict[tuple[str, str], list[OpRule]] = defaultdict(list)
-    for rule in table.rules:
-        by_op[rule.domain, rule.op].append(rule)
-    rules = tuple(_advised(rule, by_op[rule.domain, rule.op], path) for rule in table.rules)
+    running = [rule for rule in table.rules if rule.accepts]
+    rules = tuple(_advised(rule, running, path) for rule in table.rules)
     return table.model_copy(update={"rules": rules})
 
 
@@ -129,12 +126,12 @@ def _fields(line: RuleLine, operator: Operator) -> dict[str, Any]:
     return {"fix": "" if runs else _DERIVED, **whole, "evidence": evidence}
 
 
-def _advised(rule: OpRule, own: Sequence[OpRule], path: Path) -> OpRule:
+def _advised(rule: OpRule, running: Sequence[OpRule], path: Path) -> OpRule:
     if rule.fix != _DERIVED:
         return rule
-    advice = fix(rule, [other for other in own if other.accepts])
-    if not advice:
+    text = advice(rule, running)
+    if not text:
         raise SpecError(
             f"{path}: rule '{rule.id}' refuses and no advice follows from others: state its 'fix'"
         )
-    return rule.model_copy(update={"fix": advice})
+    return rule.model_copy(update={"fix": text})
