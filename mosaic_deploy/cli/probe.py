@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,14 @@ def probe(
         bool,
         typer.Option("--verify", help="Run the table's own test grid again, and fail where results differ."),
     ] = False,
+    replay: Annotated[
+        bool,
+        typer.Option("--replay", help="Check the table against its recorded results; nothing is compiled."),
+    ] = False,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Only the cases behind this rule; lists them with their results."),
+    ] = None,
     random: Annotated[
         int | None,
         typer.Option(min=1, help="Run this many random cases instead; with --output, in addition."),
@@ -35,6 +44,10 @@ def probe(
         typer.Option(
             metavar="FILE.jsonl", help="Keep results in this file; cases that are in it are not run again."
         ),
+    ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.evidence.jsonl.xz", help="Record the results in this file, for --replay."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -54,12 +67,18 @@ def probe(
 
     request = ProbeRequest(
         target=target,
-        use=_use(verify=verify, random=random, output=output),
+        use=_use(
+            _Asked(verify=verify, replay=replay, rules=bool(rule), evidence=evidence is not None),
+            random,
+            output,
+        ),
         ops=tuple(dict.fromkeys(op or ())),
         jobs=jobs,
         count=random or 0,
         seed=seed,
         record=record,
+        rules=tuple(dict.fromkeys(rule or ())),
+        evidence=evidence,
         save=save,
     )
     with bars(quiet=json_) as progress:
@@ -74,12 +93,33 @@ def probe(
     raise typer.Exit(report.exit_code)
 
 
-def _use(*, verify: bool, random: int | None, output: Path | None) -> Use:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Options that are there or not."""
+
+    verify: bool
+    replay: bool
+    rules: bool
+    evidence: bool
+
+
+def _use(asked: _Asked, random: int | None, output: Path | None) -> Use:
     """What the options ask for; raises ``UsageError`` for two things at once."""
     from mosaic_deploy.errors import UsageError
 
-    if verify and (random or output is not None):
-        raise UsageError("--verify cannot be combined with --random or --output: it writes no table")
-    if verify:
-        return "verify"
+    named = "--replay" if asked.replay else "--verify"
+    if asked.verify and asked.replay:
+        raise UsageError(
+            "--verify and --replay cannot be combined: one runs cases, the other reads their results"
+        )
+    if (asked.verify or asked.replay) and (random or output is not None):
+        raise UsageError(f"{named} cannot be combined with --random or --output: it writes no table")
+    if asked.rules and not (asked.verify or asked.replay):
+        raise UsageError("--rule needs --verify or --replay")
+    if asked.evidence and (asked.replay or random):
+        raise UsageError(
+            "--evidence records results of the test grid: it cannot be combined with --replay or --random"
+        )
+    if asked.verify or asked.replay:
+        return "verify" if asked.verify else "replay"
     return "random" if random and output is None else "make"

@@ -7,9 +7,9 @@ from typing import Literal
 
 from mosaic_deploy.probing.agreement import WRONG, Agreement, Classified
 
-Use = Literal["make", "verify", "random"]
+Use = Literal["make", "verify", "random", "replay"]
 """``make`` turns the grid's outcomes into rules, ``verify`` holds them against the table as it is, ``random``
-does so with random cases."""
+does so with random cases, ``replay`` with the outcomes that are kept beside the table."""
 
 SCHEMA = 1
 MOST_FALSE_REJECTS = 0.03
@@ -46,7 +46,7 @@ class ProbeReport:
         if self.agreement.counts["false accept"]:
             return False
         share = self.agreement.share("false reject")
-        return self.use == "make" or share <= (0.0 if self.use == "verify" else MOST_FALSE_REJECTS)
+        return self.use == "make" or share <= (MOST_FALSE_REJECTS if self.use == "random" else 0.0)
 
     @property
     def exit_code(self) -> int:

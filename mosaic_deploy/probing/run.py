@@ -20,13 +20,15 @@ from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import Compiler, load_compiler
 from mosaic_deploy.errors import SpecError, ToolError, UsageError
 from mosaic_deploy.gate.op_support.load import load_table
-from mosaic_deploy.gate.op_support.tables import OpTable
+from mosaic_deploy.gate.op_support.tables import OpRule, OpTable
 from mosaic_deploy.probing.agreement import WRONG, Agreement, classify
+from mosaic_deploy.probing.evidence import evidence_path, read_evidence, with_new, write_evidence
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import FORMS
 from mosaic_deploy.probing.grid import grid_cases
 from mosaic_deploy.probing.random_cases import random_cases
 from mosaic_deploy.probing.record import Record
+from mosaic_deploy.probing.replay import cases_of, find_rules, lines_of, replayed, untold
 from mosaic_deploy.probing.report import ProbeReport, Use
 from mosaic_deploy.probing.synthesis import make_table
 from mosaic_deploy.probing.table_text import table_text
@@ -51,6 +53,10 @@ class ProbeRequest:
     count: int = 0
     """Random cases: all that ``random`` tries; ``make`` tries them beside the grid."""
     seed: int = 0
+    rules: tuple[str, ...] = ()
+    """Ids of rules: only the cases that they rest on are tried, and each is told."""
+    evidence: Path | None = None
+    """File that the outcomes are kept in for ``replay``, beside those of other cases that are there."""
     record: Path | None = None
     """File that outcomes are kept in; those that are there are not tried again."""
     save: Path | None = None
@@ -62,26 +68,28 @@ def probe(request: ProbeRequest, on_progress: OnProgress) -> ProbeReport:
 
     Raises:
         UsageError: an unknown target or operator, a target whose compiler cannot be run, a record of
-            something else, some operators only for a table of another version of the tool.
+            something else, some operators only for a table of another version of the tool; no evidence
+            to replay.
         ToolError: the compiler is not installed, or a child failed in a way that says nothing of a case.
     """
     begun = time.monotonic()
     name = table_of(request.target)
     compiler, table = load_compiler(name), load_table(name)
-    forms = _forms(request, table)
-    if missing := compiler.missing():
-        raise ToolError(f"{name}: its tool is missing: {missing}")
-    version = compiler.version()
+    rules = find_rules(request.rules, table)
+    forms = _forms(request, table, rules)
+    kept = read_evidence(evidence_path(name)) if request.use == "replay" else None
+    version = _version(name, compiler) if kept is None else kept.version
     if request.use == "make":
         _require_whole(request, table, forms, version)
-    cases = tuple(_cases(request, compiler, forms))
-    tried = _try(request, name, version, cases, on_progress)
-    judged, notes, text = table, _untried(request, table, forms), ""
+    cases = cases_of(rules, _cases(request, compiler, forms), table)
+    tried = _try(request, name, version, cases, on_progress) if kept is None else replayed(cases, kept)
+    notes = (*_untried(request, table, forms), *lines_of(rules, tried, table), *untold(cases, tried))
+    judged, text = table, ""
     if request.use == "make":
         made = make_table(table, tried, version=version)
         judged, notes, text = made.table, (*notes, *made.notes), _text(made.table)
-    weighed = tuple(classify(case, outcomes, judged) for case, outcomes in tried)
-    agreement = Agreement(table.name, f"{table.tool} {version}", weighed)
+    weighed = (classify(case, outcomes, judged) for case, outcomes in tried)
+    agreement = Agreement(table.name, f"{table.tool} {version}", tuple(weighed))
     if request.save is not None:
         _save(request.save, agreement, cases)
     return ProbeReport(
@@ -120,11 +128,19 @@ def table_of(target: str) -> str:
     return ops
 
 
-def _forms(request: ProbeRequest, table: OpTable) -> Mapping[str, tuple[Form, ...]]:
+def _version(name: str, compiler: Compiler) -> str:
+    """The compiler's; raises ``ToolError`` where there is none."""
+    if missing := compiler.missing():
+        raise ToolError(f"{name}: its tool is missing: {missing}")
+    return compiler.version()
+
+
+def _forms(request: ProbeRequest, table: OpTable, rules: Sequence[OpRule]) -> Mapping[str, tuple[Form, ...]]:
     for op in request.ops:
         if op not in FORMS:
             raise UsageError(f"--op {op}: no test form makes it{nearest(op, FORMS)}")
-    wanted = request.ops or (table.ops if request.use == "verify" else FORMS)
+    named = request.ops or tuple(rule.op for rule in rules if rule.op != "*")
+    wanted = named or (table.ops if request.use in ("verify", "replay") else FORMS)
     return {op: forms for op, forms in FORMS.items() if op in wanted}
 
 
@@ -143,7 +159,7 @@ def _require_whole(
 def _untried(request: ProbeRequest, table: OpTable, forms: Mapping[str, tuple[Form, ...]]) -> tuple[str, ...]:
     """A line on operators that stay as they are in the table, as nobody drew a form of them."""
     ops = [op for op in table.ops if op not in forms]
-    if request.ops or request.use == "random" or not ops:
+    if request.ops or request.rules or request.use == "random" or not ops:
         return ()
     return (f"no form, so not tried: {', '.join(ops)}",)
 
@@ -179,7 +195,11 @@ def _try(
             if record:
                 record.add(case, outcomes)
             on_progress(count / len(cases), f"{count} of {len(cases)}: {case.name}")
-    return tuple((case, found[case.name]) for case in cases)
+    tried = tuple((case, found[case.name]) for case in cases)
+    if request.evidence is not None:
+        before = read_evidence(request.evidence) if request.evidence.exists() else None
+        write_evidence(request.evidence, with_new(before, tried, table=name, version=version))
+    return tried
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, ops in (("chip", "fake"), ("paper", "documents")):
         text = TARGET.replace("@name", name).replace("@ops", ops)
         (tmp_path / "targets" / f"{name}.toml").write_text(text)
-    for place in ("specs.root", "specs.registry", "gate.op_support.load", "probing.run"):
+    for place in ("specs.root", "specs.registry", "gate.op_support.load", "probing.evidence", "probing.run"):
         monkeypatch.setattr(f"mosaic_deploy.{place}.spec_root", lambda: tmp_path)
     monkeypatch.setattr(oracles, "COMPILERS", {fake_compiler.TABLE: fake_compiler.FULL_NAME})
     monkeypatch.setattr(fleet, "_BATCH", 1000)  # one child is enough
@@ -188,6 +188,44 @@ def test_a_record_saves_the_work(probe: Probe, monkeypatch: pytest.MonkeyPatch) 
     assert cases[0] == cases[1]
 
 
+KEPT = "targets/ops/fake.evidence.jsonl.xz"
+
+
+def test_what_is_kept_is_replayed_without_the_tool(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = probe(TRUE, "chip", "--verify", "--json", "--evidence", KEPT)
+    monkeypatch.setattr(fake_compiler, "missing", lambda: "buy one")
+    monkeypatch.setattr(calls, "call", None)
+    again = probe(TRUE, "chip", "--replay", "--json")
+    assert (tried.code, again.code) == (0, 0), again.err
+    records = [json.loads(done.out) for done in (tried, again)]
+    assert records[0]["agreement"] == records[1]["agreement"]
+    assert [record["use"] for record in records] == ["verify", "replay"]
+    assert probe(TOO_KIND, "chip", "--replay").code == 1
+
+
+def test_evidence_grows_and_what_is_not_there_is_said(probe: Probe) -> None:
+    assert probe(TRUE, "chip", "--verify", "--evidence", KEPT, ops=("Relu",)).code == 0
+    missing = probe(TRUE, "chip", "--replay")
+    assert missing.code == 0
+    assert "nothing is kept of" in missing.err
+    assert ": Sigmoid (" in missing.err
+    assert "nothing is kept of these cases" in probe(TRUE, "chip", "--replay", ops=("Sigmoid",)).err
+    assert probe(TRUE, "chip", "--verify", "--evidence", KEPT, ops=("Sigmoid",)).code == 0
+    assert "nothing is kept of" not in probe(TRUE, "chip", "--replay").err
+
+
+def test_a_rule_tells_the_cases_that_it_rests_on(probe: Probe) -> None:
+    probe(TRUE, "chip", "--verify", "--evidence", KEPT)
+    done = probe(TRUE, "chip", "--replay", "--rule", "sigmoid", ops=())
+    assert done.code == 0
+    first, *cases = [line for line in done.err.splitlines() if "igmoid" in line]
+    assert first == f"rule sigmoid (wrong): {len(cases)} cases here, 1 when it was made"
+    assert len(cases) > 3
+    assert all(line.startswith("  Sigmoid/") and line.endswith(": wrong on old, new") for line in cases)
+    again = probe(TRUE, "chip", "--verify", "--rule", "sigmoid", "--json", ops=())
+    assert json.loads(again.out)["agreement"]["cases"] == len(cases)
+
+
 def test_another_version_of_the_tool_is_said(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fake_compiler, "version", lambda: "2.0")
     done = probe(TRUE, "chip", "--verify")
@@ -206,6 +244,20 @@ def test_another_version_of_the_tool_is_said(probe: Probe, monkeypatch: pytest.M
         pytest.param(["chip"], ("Reluu",), 2, "no test form makes it (did you mean 'Relu'?)", id="op"),
         pytest.param(["chip", "--verify", "--random", "3"], (), 2, "--verify cannot be combined", id="both"),
         pytest.param(["chip", "--verify", "-o", "x"], (), 2, "--verify cannot be combined with", id="output"),
+        pytest.param(
+            ["chip", "--verify", "--replay"], (), 2, "--verify and --replay cannot", id="tries-and-none"
+        ),
+        pytest.param(
+            ["chip", "--replay", "--random", "3"], (), 2, "--replay cannot be combined", id="replay"
+        ),
+        pytest.param(["chip", "--rule", "relu"], (), 2, "--rule needs --verify", id="rule-alone"),
+        pytest.param(["chip", "--verify", "--rule", "reul"], (), 2, "(did you mean 'relu'?)", id="rule"),
+        pytest.param(
+            ["chip", "--random", "2", "--evidence", "e"], (), 2, "--evidence records", id="evidence"
+        ),
+        pytest.param(
+            ["chip", "--replay"], ("Relu",), 2, "--verify --evidence fake.evidence", id="no-evidence"
+        ),
         pytest.param(["chip", "--jobs", "0"], (), 2, "--jobs", id="jobs"),
         pytest.param(["chip", "--record", "no/r"], ("Relu",), 2, "cannot be used as a record", id="record"),
     ],

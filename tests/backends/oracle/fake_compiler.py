@@ -19,6 +19,9 @@ from mosaic_deploy.specs.precision import Precision
 TABLE = "fake"
 FULL_NAME = __name__
 
+TOOLCHAIN = "ort"
+"""Needs nothing of it, but what every test environment has."""
+
 PRECISIONS: tuple[Precision, ...] = ("float", "w8a8")
 SECONDS = 3.0
 MEMORY_BYTES = 1 << 29
