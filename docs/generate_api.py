@@ -27,7 +27,7 @@ PARTS = (
     "artifact.bench.report.Machine",
     "artifact.bench.report.Row",
     "artifact.bench.report.Timed",
-    "artifact.store.Entry",
+    "artifact.manifest.Entry",
     "backends.protocol.Step",
     "build.report.Conversion",
     "build.report.Losses",

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from mosaic_deploy.build import float_graph
-from mosaic_deploy.build.float_graph import Graph, write_float_graph
+from mosaic_deploy.build.float_graph import FloatGraph, write_float_graph
 from mosaic_deploy.build.model_source import InputOptions, Model, find_model
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.workers.call import Call, Outcome
@@ -23,7 +23,7 @@ def mosaic() -> Model:
     return find_model("mosaic", options=InputOptions(), labels=None)
 
 
-def write(model: Model, folder: Path) -> Graph:
+def write(model: Model, folder: Path) -> FloatGraph:
     (folder / "logs").mkdir(parents=True)
     return write_float_graph(model, folder, folder / "logs", on_progress=lambda _share, _text: None)
 
@@ -38,7 +38,7 @@ def test_the_projects_export_is_taken_as_it_is(
     monkeypatch.setattr(float_graph, "call", no_child)
     graph = write(mosaic, tmp_path)
     assert graph.path.read_bytes() == (spec_root() / "models" / "exports" / "mosaic.onnx").read_bytes()
-    assert (graph.step.name, graph.step.tool) == ("read_float_graph", "torch")
+    assert (graph.step.name, graph.step.tool) == ("read export", "torch")
     assert (tmp_path / "logs" / "export.log").read_bytes() == b""  # as a child that says nothing leaves it
 
 
@@ -57,5 +57,5 @@ def test_what_a_child_exported_is_taken_the_next_time(
     monkeypatch.setattr(float_graph, "call", child)
     first, second = (write(mosaic, tmp_path / name) for name in ("first", "second"))
     assert len(asked) == 1
-    assert (first.step.name, second.step.name) == ("write_float_graph", "read_float_graph")
+    assert (first.step.name, second.step.name) == ("export", "read export")
     assert first.path.read_bytes() == second.path.read_bytes()

@@ -106,7 +106,7 @@ class Judge:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=Path(__file__).parents[3],
-                env={**os.environ, "TMPDIR": str(scratch)},
+                env={**os.environ, "TMPDIR": str(scratch), "XDG_CACHE_HOME": str(self._root / "home")},
             )
         assert process.stdout is not None
         process.stdout.readline()
