@@ -1,0 +1,71 @@
+"""What doctor says of toolchains, and what it makes and removes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mosaic_deploy.build import doctor
+from mosaic_deploy.errors import SpecError
+from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_names
+from mosaic_deploy.workers.environments import cache_folder
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def quiet(*_: object) -> None:
+    return
+
+
+def test_every_toolchain_has_a_line_with_its_size() -> None:
+    lines = {f.name.partition(":")[0]: f for f in doctor.examine() if f.name.startswith("toolchain ")}
+    assert set(lines) == {f"toolchain {name}" for name in toolchain_names()}
+    assert all(finding.optional for finding in lines.values())
+
+
+def test_one_that_is_not_there_says_its_size_and_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "is_here", lambda _: False)
+    (found,) = (f for f in doctor.examine() if f.name.startswith("toolchain qnn"))
+    sizes = load_toolchain("qnn").environment().sizes
+    assert (found.ok, found.found) == (False, f"installed on first use: {sizes}")
+    assert found.remedy == "mosaic-deploy doctor --install qnn"
+
+
+@pytest.mark.parametrize(
+    ("asked", "made"),
+    [
+        pytest.param(["qnn"], ["qnn"], id="toolchain"),
+        pytest.param(["dsp"], ["qnn", "ort"], id="target"),
+        pytest.param(["cpu", "gpu", "ort"], ["litert", "ort"], id="each-once"),
+        pytest.param(["all"], list(toolchain_names()), id="all"),
+    ],
+)
+def test_targets_stand_for_what_their_builds_need(
+    asked: list[str], made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+
+    def note(name: str, *, on_progress: object) -> None:
+        called.append(name)
+
+    monkeypatch.setattr(doctor, "toolchain_python", note)
+    said = doctor.install(asked, progress=quiet)
+    assert called == made
+    assert said == tuple(f"toolchain {name}: in this environment" for name in made)
+
+
+def test_a_wrong_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(SpecError, match=r"no toolchain or target 'dps' .did you mean 'dsp'"):
+        doctor.install(["dps"], progress=quiet)
+
+
+def test_clean_keeps_what_this_version_needs() -> None:
+    kept = load_toolchain("qnn").environment().folder_name
+    for name in (kept, "qnn-000000000000"):
+        (cache_folder() / name).mkdir(parents=True)
+    assert doctor.clean() == (f"removed {cache_folder() / 'qnn-000000000000'}: 0 MB",)
+    assert [path.name for path in cache_folder().iterdir() if path.is_dir()] == [kept]
