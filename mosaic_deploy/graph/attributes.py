@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
+from mosaic_deploy.graph.reader import onnx_package
+
 if TYPE_CHECKING:
     import onnx
 
@@ -56,6 +58,7 @@ def meant(op: str, defaults: Mapping[str, Attribute], stated: dict[str, Attribut
 @cache
 def schema_of(op: str, domain: str, opset: int) -> tuple[int, dict[str, Attribute]]:
     """Return the operator's since-version and its attributes' defaults; the opset itself if unknown."""
+    onnx_package.require()
     import onnx
 
     try:

@@ -26,12 +26,7 @@ from mosaic_deploy.backends.protocol import (
     TimingConfig,
     WorkDir,
 )
-from mosaic_deploy.backends.qnn.compile import compile_context, write_dlc
-from mosaic_deploy.backends.qnn.profile import profile
-from mosaic_deploy.backends.qnn.quantize import quantize
-from mosaic_deploy.backends.qnn.simulator_fleet import Fleet, simulate_all
 from mosaic_deploy.errors import SpecError
-from mosaic_deploy.quantize.boundary import raw_pixels
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import IntegerFormat
 from mosaic_deploy.specs.registry import nearest
@@ -177,6 +172,8 @@ class QnnBackend:
 
         Raises ``ToolError`` where a binary does not load, crashes or takes too long.
         """
+        from mosaic_deploy.backends.qnn.simulator_fleet import Fleet, simulate_all
+
         contexts = _contexts(built)
         archs = tuple(contexts)
         fleet = Fleet(
@@ -202,6 +199,8 @@ class QnnBackend:
 
         Raises ``ToolError`` where the binary does not load, crashes or takes too long.
         """
+        from mosaic_deploy.backends.qnn.profile import profile
+
         arch, context = next(iter(_contexts(built).items()))
         request = {
             "context": str(context),
@@ -236,6 +235,9 @@ class QnnBackend:
 
 
 def _quantizing(job: BuildJob, qdq: Path, host: _Host) -> Call:
+    from mosaic_deploy.backends.qnn.quantize import quantize
+    from mosaic_deploy.quantize.boundary import raw_pixels
+
     request = {
         "onnx": str(job.onnx.resolve()),
         "out": str(qdq),
@@ -249,11 +251,15 @@ def _quantizing(job: BuildJob, qdq: Path, host: _Host) -> Call:
 
 
 def _compiling(job: BuildJob, qdq: Path, out: Path, arch: int) -> Call:
+    from mosaic_deploy.backends.qnn.compile import compile_context
+
     request = {"qdq": str(qdq), "arch": arch, "out": str(out / f"v{arch}")}
     return _call(job, compile_context, request, timeout_s=_COMPILE_S, name=f"compile v{arch}")
 
 
 def _dlc(job: BuildJob, qdq: Path, out: Path) -> Call:
+    from mosaic_deploy.backends.qnn.compile import write_dlc
+
     request = {"qdq": str(qdq), "out": str(out / "model.dlc")}
     return _call(job, write_dlc, request, timeout_s=_COMPILE_S, name="dlc")
 

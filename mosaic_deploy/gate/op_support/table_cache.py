@@ -76,8 +76,9 @@ def _entry(name: str, text: str) -> str:
 
 def _sources() -> Iterator[str]:
     """Size and time of the modules that decide what a text means, for those who change them."""
-    room = Path(__file__).parent
-    for folder in (room, room / "constraints"):
-        for path in sorted(folder.glob("*.py")):
-            facts = path.stat()
-            yield f"{path.name} {facts.st_size} {facts.st_mtime_ns}\n"
+    room = os.path.dirname(__file__)  # noqa: PTH120  # pathlib takes four times as long for so many
+    for folder in (room, f"{room}/constraints"):
+        with os.scandir(folder) as entries:
+            found = sorted((entry.name, entry.stat()) for entry in entries if entry.name.endswith(".py"))
+        for name, facts in found:
+            yield f"{name} {facts.st_size} {facts.st_mtime_ns}\n"
