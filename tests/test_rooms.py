@@ -85,7 +85,7 @@ def test_import_linter_says_no(room: str, line: str, broken: str, tmp_path: Path
     place.parent.mkdir(exist_ok=True)
     with place.open("a", encoding="utf-8") as file:
         file.write(f"\n{line}\n")
-    program = "import sys; from importlinter.cli import lint_imports_command as lint; sys.path.insert(0, '.'); lint()"
+    program = "import sys; sys.path.insert(0, '.'); import importlinter.cli as c; c.lint_imports_command()"
     done = subprocess.run(
         [sys.executable, "-P", "-c", program, "--no-cache"],
         cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True, timeout=120, check=False,
