@@ -61,4 +61,5 @@ def untold(cases: Sequence[Case], tried: Sequence[Tried]) -> tuple[str, ...]:
     if not missing:
         return ()
     ops = ", ".join(f"{op} ({count})" for op, count in sorted(missing.items()))
-    return (f"nothing is kept of {sum(missing.values())} cases: {ops}",)
+    count = sum(missing.values())
+    return (f"nothing is kept of {count} case{'s' if count > 1 else ''}: {ops}",)

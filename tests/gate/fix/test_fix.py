@@ -67,7 +67,9 @@ def test_a_dynamic_unique_stays_unsupported(htp: OpTable) -> None:
     assert report.steps == ()
     assert not report.passed
     assert "Unique" in failing(report)
-    assert "outside the network" in next(v.fix for v in report.after.violations if v.op == "Unique")
+    assert "end the network in front of it" in next(
+        v.fix for v in report.after.violations if v.op == "Unique"
+    )
     assert not fixable("Unique")
     assert fixable("Erf")
     assert not fixable("acme.HardSwish")
