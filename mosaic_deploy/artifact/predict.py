@@ -14,6 +14,7 @@ from mosaic_deploy.datasets.images import read_image
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.specs.labels import LabelSpace, Pixels
 from mosaic_deploy.specs.toml import nearest
+from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import StageProgress, silent
 
 SCHEMA = 1
@@ -94,6 +95,7 @@ def predict(
     """
     opened = open_artifact(artifact)
     backend = opened.load_backend()
+    require_toolchain(backend.toolchain, progress)
     pixels = read_image(image, upright=True) if isinstance(image, Path) else image
     prepared = opened.contract.prepare(pixels)
     with workspace() as space:

@@ -23,7 +23,7 @@ from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.files import disk_trouble, existing, require_free
 from mosaic_deploy.gate.op_support.judge import check
 from mosaic_deploy.specs.fields import OutputKind
-from mosaic_deploy.specs.toolchain import toolchain_python
+from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.call import GIB, free_bytes, stoppable
 from mosaic_deploy.workers.progress import OnProgress, StageProgress, silent
 
@@ -87,7 +87,7 @@ def _prepare(
         return lambda fraction, note: progress(name, fraction, note)
 
     for name in dict.fromkeys(name for item in ready for name in item.toolchains):
-        toolchain_python(name, on_progress=stage(f"install {name}"))
+        require_toolchain(name, progress)
     model, validation = ready[0].model, ready[0].validation
     calibrations = list({len(item.calibration): item.calibration for item in ready}.values())
     inputs = prepare_inputs(

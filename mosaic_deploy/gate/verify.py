@@ -29,6 +29,7 @@ from mosaic_deploy.graph.facts import Node, inputs_of, nodes, nodes_with_bodies
 from mosaic_deploy.graph.intermediates import activations
 from mosaic_deploy.graph.subgraph import cut
 from mosaic_deploy.specs.precision import Precision
+from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import OnProgress, StageProgress
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def verify(
     compiler = load_compiler(name)
     if missing := compiler.missing():
         raise ToolError(f"{subject.name}: its compiler is missing: {missing}")
+    require_toolchain(compiler.TOOLCHAIN, on_progress)
     precision = decisive(nodes_with_bodies(model), subject)
     with tempfile.TemporaryDirectory(prefix="mosaic-verify-") as scratch:
 

@@ -36,6 +36,7 @@ from mosaic_deploy.specs.registry import load_spec, spec_names
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toml import nearest
+from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.progress import OnProgress
 
 
@@ -78,6 +79,8 @@ def probe(request: ProbeRequest, on_progress: OnProgress) -> ProbeReport:
     rules = find_rules(request.rules, table)
     forms = _forms(request, table, rules)
     kept = read_evidence(evidence_path(name)) if request.use == "replay" else None
+    if kept is None:
+        toolchain_python(compiler.TOOLCHAIN, on_progress=on_progress)
     version = _version(name, compiler) if kept is None else kept.version
     if request.use == "make":
         _require_whole(request, table, forms, version)

@@ -17,7 +17,7 @@ from mosaic_deploy.specs.fields import Name, Spec
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.specs.toml import nearest, read_toml
 from mosaic_deploy.workers.environments import Environment, Pin, cache_folder, forbidden, make, ready
-from mosaic_deploy.workers.progress import OnProgress
+from mosaic_deploy.workers.progress import OnProgress, StageProgress
 
 _FOLDER = ("targets", "toolchains")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -114,6 +114,14 @@ def toolchain_python(name: str, *, on_progress: OnProgress | None = None) -> Pat
     Raises ``ToolError`` where it cannot be made, or must not be (``MOSAIC_NO_INSTALL``).
     """
     return None if is_here(name) else make(load_toolchain(name).environment(), on_progress=on_progress)
+
+
+def require_toolchain(name: str, progress: StageProgress) -> None:
+    """Make a toolchain ready before its first child, shown as the stage ``install NAME``.
+
+    Raises ``ToolError`` as ``toolchain_python`` does.
+    """
+    toolchain_python(name, on_progress=lambda fraction, note: progress(f"install {name}", fraction, note))
 
 
 def unavailable(name: str) -> str | None:

@@ -117,6 +117,8 @@ def edit(place: Path, *keys: str | int, value: object) -> None:
 class FakeBackend:
     """Answers from ``facts``: ``ids`` of each variant, ``seconds`` of each round or none for a simulator."""
 
+    toolchain = "ort"
+
     def missing(self) -> str | None:
         return None
 

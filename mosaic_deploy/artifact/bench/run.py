@@ -23,7 +23,9 @@ from mosaic_deploy.artifact.bench.latency import Latencies, Ratio, ratio
 from mosaic_deploy.artifact.bench.report import BenchReport, Machine, Row, Timed
 from mosaic_deploy.artifact.open import workspace
 from mosaic_deploy.backends.protocol import Timing
+from mosaic_deploy.backends.reference import TOOLCHAIN as REFERENCE_TOOLCHAIN
 from mosaic_deploy.errors import ToolError
+from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import StageProgress, silent
 
 _SEED = 0
@@ -70,6 +72,9 @@ def bench(request: BenchRequest, *, progress: StageProgress = silent) -> BenchRe
     """
     request.require_sound()
     named, baseline = open_all(request)
+    chains = (opened.load_backend().toolchain for opened in named.values())
+    for name in dict.fromkeys((*chains, REFERENCE_TOOLCHAIN)):
+        require_toolchain(name, progress)
     image, said = choose_image(request.image)
     machine = Machine.here()
     with workspace() as space:

@@ -34,6 +34,8 @@ NODE_TOLERANCE = 1e-5
 OUTPUT_TOLERANCE = 1e-4
 """The same for tensors behind others that it made, up to the outputs, where rounding has added up."""
 
+TOOLCHAIN = "ort"
+"""Where passes are re-checked."""
 TIMEOUT_S = 600.0
 MEMORY_BYTES = 8 * GIB
 _TENSORS = 64  # compared per pass, beside the outputs
@@ -166,7 +168,7 @@ def _errors(
             log=folder / "fix.log",
             cwd=folder / "work",
             name=f"re-check of pass {one.step.name}",
-            interpreter=toolchain_python("ort"),
+            interpreter=toolchain_python(TOOLCHAIN),
         )
     )
     return {str(name): float(error) for name, error in outcome.result["errors"].items()}

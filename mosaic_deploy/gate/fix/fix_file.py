@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.errors import ModelError, UsageError
 from mosaic_deploy.files import moved_in
+from mosaic_deploy.gate.fix.fix import TOOLCHAIN as RECHECK_TOOLCHAIN
 from mosaic_deploy.gate.fix.fix import Recheck, fix
 from mosaic_deploy.gate.report import Fixed
 from mosaic_deploy.gate.verdict import GateTarget, decisive
 from mosaic_deploy.graph.facts import Tensor, inputs_of, nodes_with_bodies
 from mosaic_deploy.graph.reader.read import FILE_BYTES, read_model
+from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import StageProgress, silent
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def fix_for(
 
     Raises as ``fix_file``, but for what concerns its files.
     """
+    require_toolchain(RECHECK_TOOLCHAIN, on_progress)
     image = inputs_of(model)[0]
     done = []
     with tempfile.TemporaryDirectory(prefix="mosaic-deploy-fix-") as folder:
