@@ -103,7 +103,7 @@ def test_a_second_build_needs_force(tiny: Tiny) -> None:
         (("build", "missing.onnx"), 2, "missing.onnx: no such file"),
         (("bild",), 2, "build"),
         (("train", "mosaic", "--data", "streets", "--out", "out"), 2, "render-streets"),
-        (("train", "mosaic", "--data", "streets*none", "--out", "out"), 2, "is a number"),
+        (("train", "mosaic", "--data", "streets*none", "--out", "out"), 2, "must be a number"),
         (("import-mlperf", "none.tflite", "-o", "w.safetensors"), 2, "none.tflite"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else None,

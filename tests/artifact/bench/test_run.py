@@ -209,7 +209,7 @@ def test_the_table_states_what_was_done(tmp_path: Path) -> None:
     a, b = (fake_artifact(tmp_path / name, seconds=[0.01]) for name in ("[red]a", "b"))
     report = bench(BenchRequest((a,), baseline=b, runs=10, rounds=5), progress=silent)
     text = shown(replace(report, machine=Machine("Some CPU", 2, 0.0)))
-    assert "Some CPU, 2 threads: 5 rounds of 2 runs after 5 to warm up" in text
+    assert "Some CPU, 2 threads: 5 rounds of 2 runs after 5 warm-up runs" in text
     assert "0.25 (0.25-0.25)" in text
     assert "1.00 (1.00-1.00)" in text
     assert "[red]a" in text
@@ -237,7 +237,7 @@ def test_what_a_reader_must_know(
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
     a = write_artifact(tmp_path / "a", backend="fake", facts={"seconds": [0.01], **facts})
     notes = bench(BenchRequest((a,), runs=4, rounds=4, threads=threads), progress=silent).notes
-    assert "no phone's latency" in notes[0]
+    assert "not as a phone's latency" in notes[0]
     assert says in notes[1]
     assert len(notes) == 2
 
@@ -266,11 +266,11 @@ def test_artifacts_of_one_name_are_told_apart_and_one_is_timed_once(tmp_path: Pa
     ("request_", "says"),
     [
         (BenchRequest(()), "name an artifact"),
-        (BenchRequest((Path("a"),), runs=0), "runs 0: 1 to"),
-        (BenchRequest((Path("a"),), rounds=0), "rounds 0: 1 to 100"),
-        (BenchRequest((Path("a"),), runs=4), "rounds 5: 1 to 4"),
-        (BenchRequest((Path("a"),), threads=0), "threads 0: 1 to"),
-        (BenchRequest((Path("a"),), warm_up=-1), "warm-up -1: 0 to"),
+        (BenchRequest((Path("a"),), runs=0), "runs 0 is out of range: 1 to"),
+        (BenchRequest((Path("a"),), rounds=0), "rounds 0 is out of range: 1 to 100"),
+        (BenchRequest((Path("a"),), runs=4), "rounds 5 is out of range: 1 to 4"),
+        (BenchRequest((Path("a"),), threads=0), "threads 0 is out of range: 1 to"),
+        (BenchRequest((Path("a"),), warm_up=-1), "warm-up -1 is out of range: 0 to"),
     ],
     ids=["none", "runs", "rounds", "more-rounds", "threads", "warm-up"],
 )
@@ -302,7 +302,7 @@ def test_a_yardstick_of_another_size_is_refused(tmp_path: Path) -> None:
 
 def test_a_runtime_that_times_too_little_is_found_out(tmp_path: Path) -> None:
     a = fake_artifact(tmp_path / "a", seconds=[0.01], runs=3)
-    with pytest.raises(ToolError, match="did not time as many runs"):
+    with pytest.raises(ToolError, match="timed another number of runs"):
         bench(BenchRequest((a,), runs=10, rounds=1), progress=silent)
 
 
@@ -340,7 +340,11 @@ def test_the_plot(tmp_path: Path, suffix: str) -> None:
 
 def test_places_that_a_plot_cannot_go_to(tmp_path: Path) -> None:
     (tmp_path / "there.svg").write_text("")
-    for name, says in (("a.pdf", "written as"), ("none/a.svg", "no folder"), ("there.svg", "add --force")):
+    for name, says in (
+        ("a.pdf", "written as"),
+        ("none/a.svg", "is not a folder"),
+        ("there.svg", "add --force"),
+    ):
         with pytest.raises(UsageError, match=says):
             require_free(tmp_path / name, force=False)
     require_free(tmp_path / "there.svg", force=True)
@@ -356,7 +360,7 @@ def test_the_command_times_real_runtimes(tmp_path: Path) -> None:
     assert [made["name"] for made in record["artifacts"]] == ["a", "b"]
     assert all(made["median_ms"] > 0 and made["peak_bytes"] > 1 << 20 for made in record["artifacts"])
     assert record["artifacts"][0]["x_versus"]["interval"][0] > 0
-    assert "no phone's latency" in done.stderr
+    assert "not as a phone's latency" in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "p.svg"]
     one_line(run("bench", "a", "--plot", "p.svg", cwd=tmp_path), 2, "p.svg: exists already: add --force")
     one_line(run("bench", "c", cwd=tmp_path), 2, "c: no artifact")

@@ -297,7 +297,7 @@ def test_a_profile_has_a_time_limit(
 @pytest.mark.parametrize("recipe", [pytest.param("fp16", id="fp16"), pytest.param("fp32", id="fp32")])
 def test_floats_are_refused(built: tuple[BuildJob, CompiledModel], recipe: str) -> None:
     job, _ = built
-    with pytest.raises(SpecError, match=rf"^recipe {recipe} keeps floats: [^\n]*take w8a8 or w8a16$"):
+    with pytest.raises(SpecError, match=rf"^recipe {recipe} keeps floats: [^\n]*use w8a8 or w8a16$"):
         build(replace(job, recipe=load_spec(QuantRecipe, recipe)))
 
 

@@ -121,10 +121,10 @@ ATTACKS: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
         lambda: graph("{ y = Conv(x, w) }", w=np.ones((1,) * 6, np.float32)), "onnx cannot infer its shapes"
     ),
     "split-by-zero": (
-        lambda: graph("<int64 n = {0}> { s = SplitToSequence(x, n) y = Relu(x) }"), "onnx cannot tell"
+        lambda: graph("<int64 n = {0}> { s = SplitToSequence(x, n) y = Relu(x) }"), "onnx cannot infer"
     ),
     "depth-of-nothing": (
-        lambda: graph("<int64[0] d = {}, float[2] v = {0, 1}> { y = OneHot(x, d, v) }"), "onnx cannot tell"
+        lambda: graph("<int64[0] d = {}, float[2] v = {0, 1}> { y = OneHot(x, d, v) }"), "onnx cannot infer"
     ),
     "block-of-zero": (lambda: graph("{ y = DepthToSpace <blocksize = 0> (x) }"), "not sound ONNX"),
     "stride-of-zero": (
