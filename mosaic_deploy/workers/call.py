@@ -19,8 +19,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from threading import Event
 
-from mosaic_deploy.workers.child import GIB, Call, Child, Outcome
+from mosaic_deploy.workers.child import Child, Outcome
 from mosaic_deploy.workers.progress import OnProgress
+from mosaic_deploy.workers.spawn import GIB, Call
 from mosaic_deploy.workers.worker import execute
 
 _POLL_MS = 100

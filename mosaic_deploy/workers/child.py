@@ -8,33 +8,17 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import IO, Any, NoReturn, final
+from typing import NoReturn, final
 
 from mosaic_deploy import errors
 from mosaic_deploy.errors import MosaicError, ToolError
-from mosaic_deploy.workers.worker import JsonObject, Work, execute, peak_bytes, resident_bytes
+from mosaic_deploy.workers.spawn import GIB, Call, request_file, spawn
+from mosaic_deploy.workers.worker import JsonObject, execute, peak_bytes, resident_bytes
 
-GIB = 1 << 30
 _CENSUS_S = 1.0
-_INHERITED = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TZ",
-    "LD_LIBRARY_PATH",
-    "XDG_CACHE_HOME",
-    "XDG_RUNTIME_DIR",
-    "CUDA_VISIBLE_DEVICES",
-)
 _ERRORS: dict[str, type[MosaicError]] = {
     kind.__name__: kind
     for kind in (
@@ -55,40 +39,6 @@ _STACK_DUMP = (
     "Traceback",
 )
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One function to run in a process of its own."""
-
-    function: Work
-    """A function of a module's top level, which the child finds by its name; heavy imports wait inside it."""
-    request: Mapping[str, Any]
-    """Its argument, which must survive JSON: a copy is kept, so later changes do not reach the child."""
-    timeout_s: float
-    memory_bytes: int
-    """Most resident memory of the child and all that it starts."""
-    log: Path
-    """Gets all that is printed, after what it holds already."""
-    cwd: Path
-    """Working and temporary folder, made if need be; the caller removes it."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Added to the few variables that children inherit, such as PATH; for example OMP_NUM_THREADS."""
-    name: str = ""
-    """What it does, for error texts; the function's name if empty."""
-    interpreter: Path | None = None
-    """Python of another environment, which sees that environment and this package alone; None is ours."""
-
-    def __post_init__(self) -> None:
-        """Freeze the request; raises ``TypeError`` for what the child could not find or read."""
-        if "<" in self.function.__qualname__:
-            raise TypeError(f"{self.function.__qualname__} is not a function of a module's top level")
-        object.__setattr__(self, "request", MappingProxyType(json.loads(json.dumps(dict(self.request)))))
-
-    @property
-    def place(self) -> str:
-        """``package.module:name`` of the function."""
-        return f"{self.function.__module__}:{self.function.__qualname__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +76,9 @@ class Child:
         try:
             job.cwd.mkdir(parents=True, exist_ok=True)
             job.log.parent.mkdir(parents=True, exist_ok=True)
-            with open(job.log, "ab") as log, _as_file(job) as request:
+            with open(job.log, "ab") as log, request_file(job) as request:
                 self._log_start = log.tell()
-                self._process = _spawn(job, its.fileno(), request, log)
+                self._process = spawn(job, its.fileno(), request, log)
             self._end = os.pidfd_open(self._process.pid)
         except OSError as err:
             self._control.close()
@@ -247,55 +197,6 @@ def last_words(log: Path, start: int = 0) -> str:
         if plain and not plain.startswith((" ", *_STACK_DUMP)) and any(c.isalpha() for c in plain):
             return plain.strip()[:300]
     return ""
-
-
-def _as_file(job: Call) -> IO[bytes]:
-    file = os.fdopen(os.memfd_create("request"), "w+b")
-    file.write(json.dumps({"function": job.place, "request": dict(job.request)}).encode())
-    file.seek(0)
-    return file
-
-
-_BOOTSTRAP = """
-import importlib.util, runpy, sys
-package = sys.argv.pop(1)
-spec = importlib.util.spec_from_file_location(
-    "mosaic_deploy", package + "/__init__.py", submodule_search_locations=[package]
-)
-sys.modules["mosaic_deploy"] = module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-runpy.run_module("mosaic_deploy.workers.worker", run_name="__main__")
-"""
-"""Makes this very package known to an interpreter that has it not, and nothing of what lies beside it."""
-
-
-def _argv(job: Call) -> list[str]:
-    if job.interpreter is None:
-        return [sys.executable, "-P", "-u", "-X", "faulthandler", "-m", "mosaic_deploy.workers.worker"]
-    package = Path(__file__).resolve().parents[1]
-    return [str(job.interpreter), "-I", "-u", "-X", "faulthandler", "-c", _BOOTSTRAP, str(package)]
-
-
-def _spawn(job: Call, control: int, request: IO[bytes], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*_argv(job), str(os.getpid()), str(control)],
-        stdin=request,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        cwd=job.cwd,
-        env=_environment(job),
-        pass_fds=(control,),
-        start_new_session=True,
-    )
-
-
-def _environment(job: Call) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    path = os.pathsep.join(entry for entry in sys.path if Path(entry).is_absolute())
-    if job.interpreter is not None:
-        path = ""
-    fixed = {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "TMPDIR": str(job.cwd.absolute())}
-    return kept | fixed | dict(job.environment)
 
 
 def _members(group: int) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, final
 
 from mosaic_deploy.backends.openvino import ir, quantize, run
+from mosaic_deploy.backends.openvino.recipes import require_possible
 from mosaic_deploy.backends.protocol import (
     BuildJob,
     CompiledModel,
@@ -25,6 +26,7 @@ from mosaic_deploy.backends.protocol import (
     WorkDir,
 )
 from mosaic_deploy.errors import DataError, SpecError, ToolError
+from mosaic_deploy.quantize.boundary import raw_pixels
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import IntegerFormat, QuantRecipe
@@ -107,7 +109,7 @@ class OpenVinoBackend:
             DataError: there is no calibration image, or one that is not finite.
             ModelError, RefusedError: the network cannot be converted or quantised.
         """
-        _check_recipe(job.recipe)
+        require_possible(job.recipe)
         source = converted or _convert(job, _within(on_progress, 0.0, 0.2))
         request: JsonObject = {
             "source": str((source.folder / _PARTS[0].path).resolve()),
@@ -203,7 +205,7 @@ def _quantize(job: BuildJob, request: JsonObject, on_progress: OnProgress) -> Ou
         **request,
         "calibration": [str(path.resolve()) for path in job.calibration],
         "recipe": job.recipe.model_dump(mode="json", by_alias=True),
-        "pixels": _pixels(job.contract),
+        "pixels": raw_pixels(job.contract),
     }
     return call(_call(job.space, quantize.quantize, asked, _QUANTISE_S), on_progress=on_progress)
 
@@ -250,31 +252,6 @@ def _call(space: WorkDir, function: Work, request: JsonObject, timeout_s: float)
     log = space.logs.resolve() / f"{word}.log"
     interpreter = toolchain_python(_TOOLCHAIN)
     return Call(function, request, timeout_s, _MEMORY, log, cwd, name=name, interpreter=interpreter)
-
-
-def _check_recipe(recipe: QuantRecipe) -> None:
-    """Raise ``SpecError`` unless NNCF and OpenVINO's plugins have the recipe's grids and calibration."""
-    weights, activations = recipe.weights, recipe.activations
-    if not isinstance(weights, IntegerFormat) or not isinstance(activations, IntegerFormat):
-        return
-    why = ""
-    if (weights.bits, activations.bits) != (8, 8):
-        why = "its integers have 8 bits, weights and activations"
-    elif not (weights.signed and weights.symmetric):
-        why = "its weights are signed and symmetric"
-    elif activations.per_channel:
-        why = "its activations have one scale per tensor"
-    elif recipe.calibration.method not in ("minmax", "percentile"):
-        why = f"it has no calibration '{recipe.calibration.method}', only minmax and percentile"
-    if why:
-        raise SpecError(f"recipe {recipe.name} is not for OpenVINO: {why}")
-
-
-def _pixels(contract: Contract) -> list[float] | None:
-    """Mean and scale where one pair serves all colours, so that the first levels can be the raw pixels."""
-    if contract.dtype != "float32" or len({*contract.mean}) > 1 or len({*contract.scale}) > 1:
-        return None
-    return [contract.mean[0], contract.scale[0]]
 
 
 def _weights(recipe: QuantRecipe) -> str:

@@ -26,6 +26,7 @@ from mosaic_deploy.backends.protocol import (
     TimingConfig,
     WorkDir,
 )
+from mosaic_deploy.backends.qnn.child_calls import MEMORY, TOOLCHAIN, compiling, quantizing, writing_dlc
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import IntegerFormat
@@ -34,18 +35,13 @@ from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python, unavailable
 from mosaic_deploy.workers.call import GIB, Call, call, call_all, free_bytes
 from mosaic_deploy.workers.progress import OnProgress
-from mosaic_deploy.workers.worker import JsonObject, Work
 
 if TYPE_CHECKING:  # a check asks for devices alone
     from mosaic_deploy.specs.contract import Contract
 
-_TOOLCHAIN = "qnn"
 _TOOL = "onnxruntime-qnn"
-_QUANTISE_S = 3600
-_COMPILE_S = 1800
 _PROFILE_S = 900
 _PROFILE_RUNS = 3
-_MEMORY = 8 * GIB
 _PROCESS_BYTES = 3 * GIB // 2
 """What a process of the compiler or the simulator is expected to take, with a margin."""
 _ARCHS = "archs"
@@ -67,7 +63,7 @@ class QnnBackend:
     @property
     def toolchain(self) -> str:
         """``qnn``."""
-        return _TOOLCHAIN
+        return TOOLCHAIN
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -130,14 +126,16 @@ class QnnBackend:
         precision = _precision(job)
         out, host = out.resolve(), _host()
         qdq = out / "model.qdq.onnx"
-        quantized = call(_quantizing(job, qdq, host), on_progress=lambda s, text: on_progress(0.6 * s, text))
+        quantized = call(
+            quantizing(job, qdq, threads=host.cores), on_progress=lambda s, text: on_progress(0.6 * s, text)
+        )
         archs = _numbers(job.target.options[_ARCHS])
-        jobs = [*(_compiling(job, qdq, out, arch) for arch in archs), _dlc(job, qdq, out)]
+        jobs = [*(compiling(job, qdq, out, arch) for arch in archs), writing_dlc(job, qdq, out)]
         made = call_all(
             jobs, parallel=host.processes, on_progress=lambda s, _: on_progress(0.6 + 0.4 * s, "compiling")
         )
         sdk = str(made[0].result["sdk"])
-        version = f"{load_toolchain(_TOOLCHAIN).version(_TOOL)} (QNN {sdk})"
+        version = f"{load_toolchain(TOOLCHAIN).version(_TOOL)} (QNN {sdk})"
         ort = str(quantized.result["version"])
         steps = [Step("quantise", "onnxruntime", ort, quantized.seconds, quantized.peak_bytes)]
         steps += [
@@ -185,7 +183,7 @@ class QnnBackend:
             logs=space.logs.resolve(),
             parallel=_host().processes,
         )
-        version = f"{load_toolchain(_TOOLCHAIN).version(_TOOL)} (QNN {built.facts['qnn']})"
+        version = f"{load_toolchain(TOOLCHAIN).version(_TOOL)} (QNN {built.facts['qnn']})"
         flight = simulate_all(fleet, inputs, on_progress=on_progress)
         steps = tuple(Step(f"simulate v{a}", _TOOL, version, s, b) for a, (s, b) in flight.costs.items())
         facts: dict[str, object] = {
@@ -216,12 +214,12 @@ class QnnBackend:
                 profile,
                 request,
                 _PROFILE_S,
-                _MEMORY,
+                MEMORY,
                 log,
                 folder,
                 environment,
                 "profile",
-                toolchain_python(_TOOLCHAIN),
+                toolchain_python(TOOLCHAIN),
             )
         )
         counts = outcome.result["counts"]
@@ -232,52 +230,6 @@ class QnnBackend:
         }
         spots = tuple((str(name), count / total) for name, count in counts)
         return Timing((), outcome.peak_bytes, facts, spots)
-
-
-def _quantizing(job: BuildJob, qdq: Path, host: _Host) -> Call:
-    from mosaic_deploy.backends.qnn.quantize import quantize
-    from mosaic_deploy.quantize.boundary import raw_pixels
-
-    request = {
-        "onnx": str(job.onnx.resolve()),
-        "out": str(qdq),
-        "calibration": [str(path.resolve()) for path in job.calibration],
-        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
-        "pixels": raw_pixels(job.contract),
-        "threads": host.cores,
-        "description": dict(job.description),
-    }
-    return _call(job, quantize, request, timeout_s=_QUANTISE_S, name="quantise")
-
-
-def _compiling(job: BuildJob, qdq: Path, out: Path, arch: int) -> Call:
-    from mosaic_deploy.backends.qnn.compile import compile_context
-
-    request = {"qdq": str(qdq), "arch": arch, "out": str(out / f"v{arch}")}
-    return _call(job, compile_context, request, timeout_s=_COMPILE_S, name=f"compile v{arch}")
-
-
-def _dlc(job: BuildJob, qdq: Path, out: Path) -> Call:
-    from mosaic_deploy.backends.qnn.compile import write_dlc
-
-    request = {"qdq": str(qdq), "out": str(out / "model.dlc")}
-    return _call(job, write_dlc, request, timeout_s=_COMPILE_S, name="dlc")
-
-
-def _call(job: BuildJob, function: Work, request: JsonObject, *, timeout_s: float, name: str) -> Call:
-    word = f"qnn-{name.replace(' ', '-')}"
-    log, cwd = job.space.logs.resolve() / f"{word}.log", job.space.scratch.resolve() / word
-    return Call(
-        function,
-        request,
-        timeout_s,
-        _MEMORY,
-        log,
-        cwd,
-        {"OMP_NUM_THREADS": "1"},
-        name,
-        toolchain_python(_TOOLCHAIN),
-    )
 
 
 def _precision(job: BuildJob) -> str:

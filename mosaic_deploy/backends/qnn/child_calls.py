@@ -1,0 +1,64 @@
+"""The child processes that build for the Hexagon: what they are asked, and what they may take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mosaic_deploy.backends.protocol import BuildJob
+from mosaic_deploy.specs.toolchain import toolchain_python
+from mosaic_deploy.workers.call import GIB, Call
+from mosaic_deploy.workers.worker import JsonObject, Work
+
+TOOLCHAIN = "qnn"
+MEMORY = 8 * GIB
+_QUANTISE_S = 3600
+_COMPILE_S = 1800
+
+
+def quantizing(job: BuildJob, qdq: Path, *, threads: int) -> Call:
+    """Calibrate and write the graph with quantise and dequantise pairs to ``qdq``."""
+    from mosaic_deploy.backends.qnn.quantize import quantize
+    from mosaic_deploy.quantize.boundary import raw_pixels
+
+    request = {
+        "onnx": str(job.onnx.resolve()),
+        "out": str(qdq),
+        "calibration": [str(path.resolve()) for path in job.calibration],
+        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
+        "pixels": raw_pixels(job.contract),
+        "threads": threads,
+        "description": dict(job.description),
+    }
+    return _call(job, quantize, request, timeout_s=_QUANTISE_S, name="quantise")
+
+
+def compiling(job: BuildJob, qdq: Path, out: Path, arch: int) -> Call:
+    """Compile for one architecture into ``out / vARCH``."""
+    from mosaic_deploy.backends.qnn.compile import compile_context
+
+    request = {"qdq": str(qdq), "arch": arch, "out": str(out / f"v{arch}")}
+    return _call(job, compile_context, request, timeout_s=_COMPILE_S, name=f"compile v{arch}")
+
+
+def writing_dlc(job: BuildJob, qdq: Path, out: Path) -> Call:
+    """Write Qualcomm's own container of the graph, ``out / model.dlc``."""
+    from mosaic_deploy.backends.qnn.compile import write_dlc
+
+    request = {"qdq": str(qdq), "out": str(out / "model.dlc")}
+    return _call(job, write_dlc, request, timeout_s=_COMPILE_S, name="dlc")
+
+
+def _call(job: BuildJob, function: Work, request: JsonObject, *, timeout_s: float, name: str) -> Call:
+    word = f"qnn-{name.replace(' ', '-')}"
+    log, cwd = job.space.logs.resolve() / f"{word}.log", job.space.scratch.resolve() / word
+    return Call(
+        function,
+        request,
+        timeout_s,
+        MEMORY,
+        log,
+        cwd,
+        {"OMP_NUM_THREADS": "1"},
+        name,
+        toolchain_python(TOOLCHAIN),
+    )
