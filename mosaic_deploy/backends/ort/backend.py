@@ -249,7 +249,17 @@ def _folder(space: WorkDir, prefix: str) -> Path:
 def _call(function: Work, request: JsonObject, space: WorkDir, timeout_s: float, name: str) -> Call:
     log, cwd = space.logs.resolve() / f"{name}.log", _folder(space, f"{name}-")
     interpreter = toolchain_python(_TOOLCHAIN)
-    return Call(function, request, timeout_s, _MEMORY, log, cwd, name=name, interpreter=interpreter)
+    return Call(
+        function,
+        request,
+        timeout_s,
+        _MEMORY,
+        log,
+        cwd,
+        name=name,
+        interpreter=interpreter,
+        fixed_addresses=True,  # the order of operator sets in an .ort file depends on them
+    )
 
 
 def _precision(job: BuildJob) -> str:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import struct
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
 _COMPATIBILITY = "ep_compatibility_info.QNNExecutionProvider"
 """``v2:backend:SDK:API:arch:SoC:VTCM:driver`` in a context's metadata; arch 0 where it was not known."""
+_STAMP = re.compile(rb'"timestamp": "\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"')
+_FIRST_TIME = struct.pack("<HH", 0, 0x21)  # midnight of 1 January 1980
 _OPTIMISATION = "3"  # prepare longest, run fastest
 
 
@@ -34,7 +40,7 @@ def compile_context(request: JsonObject, _on_progress: OnProgress) -> JsonObject
     out.mkdir(parents=True)
     context = out / "model_ctx.onnx"
     open_session(
-        Path(request["qdq"]),
+        _here(request),
         provider={"htp_arch": str(arch), "htp_graph_finalization_optimization_mode": _OPTIMISATION},
         entries={
             "ep.context_enable": "1",
@@ -101,7 +107,7 @@ def write_dlc(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     folder.mkdir()
     library = Path(onnxruntime_qnn.get_library_path()).with_name("libQnnIr.so")
     open_session(
-        Path(request["qdq"]),
+        _here(request),
         provider={
             "dump_qnn_ir_dlc": "1",
             "dump_qnn_ir_dlc_dir": str(folder),
@@ -112,5 +118,28 @@ def write_dlc(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     written = sorted(folder.iterdir())
     if len(written) != 1 or written[0].stat().st_size == 0:
         raise ToolError(f"one DLC was to be written, {len(written)} files were")
+    _without_times(written[0])
     os.replace(written[0], request["out"])
     return {}
+
+
+def _here(request: JsonObject) -> Path:
+    """The graph under a name without folders: ONNX Runtime makes names in what it writes of the path."""
+    return shutil.copyfile(request["qdq"], Path("model.qdq.onnx"))
+
+
+def _without_times(dlc: Path) -> None:
+    """Set all times in a DLC, which is a ZIP without check sums, to ZIP's first: same network, same bytes."""
+    with zipfile.ZipFile(dlc) as archive:
+        locals_, central = [info.header_offset for info in archive.infolist()], archive.start_dir
+        count = len(locals_)
+    data = bytearray(dlc.read_bytes())
+    for start in locals_:
+        data[start + 10 : start + 14] = _FIRST_TIME
+    for _ in range(count):
+        if data[central : central + 4] != b"PK\x01\x02":
+            raise ToolError(f"{dlc.name}: not the ZIP archive that a DLC is")
+        data[central + 12 : central + 16] = _FIRST_TIME
+        lengths = struct.unpack_from("<HHH", data, central + 28)
+        central += 46 + sum(lengths)
+    dlc.write_bytes(_STAMP.sub(b'"timestamp": "1980-01-01 00:00:00 UTC"', bytes(data)))

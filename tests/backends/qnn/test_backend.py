@@ -21,6 +21,7 @@ from mosaic_deploy.backends.qnn.compile import compile_context
 from mosaic_deploy.backends.qnn.quantize import quantize
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import ModelError, RefusedError, SpecError, ToolError
+from mosaic_deploy.files import sha256_of
 from mosaic_deploy.quantize.boundary import to_floats, to_integers
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.metadata import METADATA_KEY
@@ -168,6 +169,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, CompiledM
     """One network of full size logits, compiled for two architectures that compute differently."""
     job = a_job(tmp_path_factory.mktemp("built"), network("logits"), arch="68,v75")
     return job, build(job)
+
+
+def test_the_same_build_gives_the_same_bytes(built: tuple[BuildJob, CompiledModel], tmp_path: Path) -> None:
+    """In another folder, by other processes, at another time."""
+    _, made = built
+    again = build(a_job(tmp_path, network("logits"), arch="68,v75"))
+    assert {f.path: sha256_of(made.folder / f.path) for f in made.files} == {
+        f.path: sha256_of(again.folder / f.path) for f in again.files
+    }
 
 
 def test_a_build_makes_every_file(built: tuple[BuildJob, CompiledModel]) -> None:
