@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +15,6 @@ from typing import IO, Any
 from mosaic_deploy.workers.worker import Work
 
 GIB = 1 << 30
-_ASK, _NO_RANDOMIZE = 0xFFFFFFFF, 0x0040000  # of personality(2)
 _INHERITED = (
     "PATH",
     "HOME",
@@ -53,9 +50,6 @@ class Call:
     """What it does, for error texts; the function's name if empty."""
     interpreter: Path | None = None
     """Python of another environment, which sees that environment and this package alone; None is ours."""
-
-    fixed_addresses: bool = False
-    """Load everything at the same addresses each time, for tools whose output's order depends on them."""
 
     def __post_init__(self) -> None:
         """Freeze the request; raises ``TypeError`` for what the child could not find or read."""
@@ -99,31 +93,16 @@ def _argv(job: Call) -> list[str]:
 
 def spawn(job: Call, control: int, request: IO[bytes], log: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start the child, which waits for a byte on ``control``; raises ``OSError`` where it cannot start."""
-    with _addresses(fixed=job.fixed_addresses):
-        return subprocess.Popen(
-            [*_argv(job), str(os.getpid()), str(control)],
-            stdin=request,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=job.cwd,
-            env=_environment(job),
-            pass_fds=(control,),
-            start_new_session=True,
-        )
-
-
-@contextmanager
-def _addresses(*, fixed: bool) -> Iterator[None]:
-    """Let what this thread starts load at the same addresses; without effect where a sandbox forbids it."""
-    libc = ctypes.CDLL(None)
-    before = libc.personality(_ASK)
-    if fixed and before != -1:
-        libc.personality(before | _NO_RANDOMIZE)
-    try:
-        yield
-    finally:
-        if fixed and before != -1:
-            libc.personality(before)
+    return subprocess.Popen(
+        [*_argv(job), str(os.getpid()), str(control)],
+        stdin=request,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        cwd=job.cwd,
+        env=_environment(job),
+        pass_fds=(control,),
+        start_new_session=True,
+    )
 
 
 def _environment(job: Call) -> dict[str, str]:

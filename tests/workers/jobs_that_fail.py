@@ -90,8 +90,3 @@ def fills_the_disk(request: Json, on_progress: Any) -> Json:
 def no_json(request: Json, on_progress: Any) -> Json:
     """Answer with what JSON cannot hold."""
     return {"path": Path("x")}
-
-
-def address(request: Json, on_progress: Any) -> Json:
-    """Say where the C library lies; no way to fail."""
-    return {"printf": ctypes.cast(ctypes.CDLL(None).printf, ctypes.c_void_p).value}

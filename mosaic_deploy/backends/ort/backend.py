@@ -258,7 +258,6 @@ def _call(function: Work, request: JsonObject, space: WorkDir, timeout_s: float,
         cwd,
         name=name,
         interpreter=interpreter,
-        fixed_addresses=True,  # the order of operator sets in an .ort file depends on them
     )
 
 

@@ -24,7 +24,6 @@ from mosaic_deploy.backends.ort.run import _saturates
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Run, TimingConfig, WorkDir
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import ModelError, RefusedError, SpecError, ToolError
-from mosaic_deploy.files import sha256_of
 from mosaic_deploy.quantize.boundary import to_floats, to_integers
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.metadata import METADATA_KEY
@@ -117,15 +116,6 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildJob, Compi
     made = ORT.convert(job, on_progress=quiet)
     assert made is not None
     return job, made
-
-
-def test_the_same_build_gives_the_same_bytes(built: tuple[BuildJob, CompiledModel], tmp_path: Path) -> None:
-    """In another folder, by other processes, at another time."""
-    _, made = built
-    again = build(a_job(tmp_path, network("logits")))
-    assert {f.path: sha256_of(made.folder / f.path) for f in made.files} == {
-        f.path: sha256_of(again.folder / f.path) for f in again.files
-    }
 
 
 def test_a_build_makes_every_file(built: tuple[BuildJob, CompiledModel]) -> None:
