@@ -41,6 +41,8 @@ class GraphFile:
     path: Path
     model: onnx.ModelProto
     """As read back from the file, its shapes inferred."""
+    original: Path
+    """What the float reference is: the network as it came, before it was normalised; else the same file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,14 @@ class FloatGraph:
         """Write the network with each output once, beside its own file, the card's kind first."""
         import onnx
 
-        found = {self.contract.output: GraphFile(self.path, self.model)}
+        original = self.path.with_name(export_child.ORIGINAL)
+        own = original if original.exists() else self.path
+        found = {self.contract.output: GraphFile(self.path, self.model, own)}
         for kind in kinds:
             if kind not in found:
                 path = self.path.with_name(f"{self.path.stem}-{kind}.onnx")
                 onnx.save_model(with_output(self.model, self.contract, want=kind), path)
-                found[kind] = GraphFile(path, read_model(path))
+                found[kind] = GraphFile(path, read_model(path), path)
         return found
 
 

@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
+from mosaic_deploy.build.fitting import fit
 from mosaic_deploy.build.float_graph import FloatGraph, GraphFile, write_float_graph
-from mosaic_deploy.build.inputs import prepare_inputs
+from mosaic_deploy.build.inputs import Inputs, prepare_inputs
 from mosaic_deploy.build.plan import Plan, Request, Unplanned, plan
 from mosaic_deploy.build.reference_maps import reference_maps
 from mosaic_deploy.build.report import BuildReport, Failure, Result
 from mosaic_deploy.build.target_build import Common, TargetBuild, build
 from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.files import disk_trouble, existing, require_free
-from mosaic_deploy.gate.op_support.judge import check
 from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.call import GIB, free_bytes, stoppable
@@ -95,7 +95,7 @@ def _prepare(
     )
     graph = write_float_graph(model, folder, folder / "logs", on_progress=stage("export"))
     progress("export", 1.0, "")
-    builds, kinds = _check_all(ready, graph, progress)
+    builds, kinds = _check_all(ready, graph, inputs, progress)
     if not any(build.checked is None or build.checked.passed for build in builds):
         return builds, Common(graph, kinds, inputs, {})
     references = reference_maps(graph, kinds, inputs, on_progress=stage("reference"))
@@ -104,18 +104,16 @@ def _prepare(
 
 
 def _check_all(
-    ready: Sequence[Plan], graph: FloatGraph, progress: StageProgress
+    ready: Sequence[Plan], graph: FloatGraph, inputs: Inputs, progress: StageProgress
 ) -> tuple[list[TargetBuild], Mapping[OutputKind, GraphFile]]:
     chosen = [graph.kind(item.output, item.target.output) for item in ready]
     kinds = graph.write_kinds(chosen)
     builds = []
     for index, (item, kind) in enumerate(zip(ready, chosen, strict=True)):
-        progress("check", index / len(ready), item.target.name)
-        checked = None
-        if item.table is not None:
-            model = kinds[kind].model
-            checked = check(model, table=item.table, precision=item.recipe.precision, devices=item.devices)
-        builds.append(TargetBuild(item, kind, checked))
+        progress(
+            "check", index / len(ready), f"{item.target.name}: operators, and passes for what it refuses"
+        )
+        builds.append(TargetBuild(item, kind, fit(item, kinds[kind], inputs.validation)))
     progress("check", 1.0, "")
     return builds, kinds
 

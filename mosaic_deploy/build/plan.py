@@ -18,6 +18,7 @@ from mosaic_deploy.build.model_source import InputOptions, Model, find_model
 from mosaic_deploy.datasets import open_data
 from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.errors import SpecError, ToolError, UsageError
+from mosaic_deploy.gate.fix.fix import Fixes
 from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.tables import OpTable
 from mosaic_deploy.specs.fields import OutputKind
@@ -47,6 +48,8 @@ class Request:
     """What the deployed network is to give; None takes the target's default where the graph can be changed
     to that."""
     force: bool = False
+    fix: Fixes = "exact"
+    """Which passes may rewrite what the target does not support."""
     options: dict[str, str] = field(default_factory=dict)
     """The backends' own options, ``arch`` say."""
     input: InputOptions = field(default_factory=InputOptions)
@@ -84,6 +87,7 @@ class Plan:
     place: Path
     output: OutputKind | None
     """As asked for; None leaves it to the target."""
+    fix: Fixes
     tolerance: float
 
     @property
@@ -153,6 +157,11 @@ def _require_sound(request: Request) -> None:
         raise UsageError(f"name a target; known: {known}, or all of them: {ALL}")
     if request.tolerance is not None and not 0 <= request.tolerance <= 1:
         raise UsageError(f"tolerance {request.tolerance} is not between 0 and 1")
+    if request.fix not in get_args(Fixes):
+        raise UsageError(
+            f"--fix {request.fix}: no such choice{nearest(request.fix, get_args(Fixes))}; "
+            f"known: {', '.join(get_args(Fixes))}"
+        )
     if request.output is not None and request.output not in get_args(OutputKind):
         raise UsageError(
             f"no output '{request.output}'{nearest(request.output, get_args(OutputKind))}; "
@@ -211,5 +220,6 @@ def _plan_one(
         validation=validation,
         place=request.out / "-".join(named),
         output=request.output,
+        fix=request.fix,
         tolerance=found.tolerance,
     )

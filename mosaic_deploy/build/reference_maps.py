@@ -108,7 +108,7 @@ def reference_maps(
             on_progress((done + fraction) / len(kinds), note)
 
         scores = folder / f"scores-{kind}"
-        outputs, step = predict(file.path, inputs.validation, scores, logs, on_progress=hear)
+        outputs, step = predict(file.original, inputs.validation, scores, logs, on_progress=hear)
         contract = graph.contract.model_copy(update={"output": kind})
         maps = class_maps(contract, outputs, inputs.images, folder / f"maps-{kind}")
         found[kind] = Reference(maps, step)

@@ -18,6 +18,7 @@ from mosaic_deploy.artifact.manifest import MANIFEST, Manifest
 from mosaic_deploy.artifact.preview import Row, draw
 from mosaic_deploy.artifact.store import entries, write_json
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, Run, Step, WorkDir
+from mosaic_deploy.build.fitting import Fitted
 from mosaic_deploy.build.float_graph import FloatGraph, GraphFile
 from mosaic_deploy.build.inputs import Inputs, reorder_axes
 from mosaic_deploy.build.plan import Plan
@@ -51,8 +52,13 @@ class TargetBuild:
 
     plan: Plan
     kind: OutputKind
-    checked: CheckReport | None
-    """None where the target has no op table."""
+    fitted: Fitted
+    """The graph as it is compiled, and what the op table says of it."""
+
+    @property
+    def checked(self) -> CheckReport | None:
+        """None where the target has no op table."""
+        return self.fitted.checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,7 @@ def build(order: TargetBuild, common: Common, *, force: bool, progress: StagePro
         space.logs.mkdir()
         for log in sorted((common.graph.path.parent / "logs").iterdir()):
             shutil.copyfile(log, space.logs / log.name)
-        shutil.copyfile(common.kinds[order.kind].path, folder / "model.onnx")
+        shutil.copyfile(order.fitted.file, folder / "model.onnx")
         made = BuildState(files=(File("model.onnx", "float-onnx"),), steps=(common.graph.step,))
         if order.checked is None or order.checked.passed:
             made = TargetBuilder(order, common, folder, space, progress).prove(made)

@@ -50,6 +50,12 @@ def build(
     out: Annotated[
         Path, typer.Option(help="Output directory; the artifact is MODEL-TARGET-RECIPE in it.")
     ] = Path("build"),
+    fix: Annotated[
+        str,
+        typer.Option(
+            help="Passes that may rewrite unsupported operators: exact, lossy (any), or none.",
+        ),
+    ] = "exact",
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing artifact.")] = False,
     json_: JsonFlag = False,
     input_mean: Annotated[
@@ -87,6 +93,7 @@ def build(
         tolerance=tolerance,
         output=output,  # type: ignore[arg-type]  # plan() refuses what is no output kind
         force=force,
+        fix=fix,  # type: ignore[arg-type]  # plan() refuses what is no choice
         options={} if arch is None else {"arch": arch},
         input=InputOptions.parse(input_mean, input_scale, input_colour, input_resize),
     )

@@ -16,7 +16,7 @@ from mosaic_deploy.errors import ModelError, UsageError
 from mosaic_deploy.gate.fix.dry_run import by_passes
 from mosaic_deploy.gate.fix_report import FixReport
 from mosaic_deploy.gate.verdict import GatePolicy, TargetVerdict, find_subject, judge_model
-from mosaic_deploy.graph.reader.read import read_model
+from mosaic_deploy.graph.normal.normalise import read_network
 
 if TYPE_CHECKING:
     import onnx
@@ -29,7 +29,8 @@ def check(model: Path | str | onnx.ModelProto, *, target: str, recipe: str | Non
     waivers are the command line's: here every violation counts.
 
     Args:
-        model: path of an ONNX file, or a graph; it is read as ``read_model`` reads, and is not changed.
+        model: path of an ONNX file, or a graph; it is read as ``read_model`` reads and then normalised;
+            it is not changed itself.
         target: its name, ``dsp`` say, or the path of a ``.toml``.
         recipe: name of the quantisation recipe that the model will be built with; None is the target's first.
 
@@ -79,11 +80,11 @@ def fix(
 def _read(model: Path | str | onnx.ModelProto) -> onnx.ModelProto:
     """Read a file, or a graph by the same rules: shapes inferred, every refusal one line."""
     if isinstance(model, Path | str):
-        return read_model(Path(model))
+        return read_network(Path(model))
     with tempfile.TemporaryDirectory(prefix="mosaic-deploy-") as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model.SerializeToString())
         try:
-            return read_model(path)
+            return read_network(path)
         except ModelError as err:
             raise ModelError(str(err).replace(str(path), "the model", 1)) from err

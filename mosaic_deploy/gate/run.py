@@ -19,7 +19,7 @@ from mosaic_deploy.gate.verdict import (
     mark_known,
     no_fixes,
 )
-from mosaic_deploy.graph.reader.read import read_model
+from mosaic_deploy.graph.normal.normalise import read_network
 from mosaic_deploy.specs.registry import spec_names
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.progress import StageProgress, silent
@@ -166,7 +166,7 @@ def _judge(path: Path, setting: _Setting) -> ModelResult:
     terms = replace(setting.terms, waivers=(), fixer=no_fixes)
     try:
         before = judge_model(
-            read_model(earlier), setting.subjects, path=setting.known_as(earlier), terms=terms
+            read_network(earlier), setting.subjects, path=setting.known_as(earlier), terms=terms
         )
     except ModelError as err:
         raise UsageError(f"--diff: {err}") from err
@@ -183,7 +183,7 @@ def _judge_one(path: Path, setting: _Setting) -> ModelResult:
         from mosaic_deploy.gate.fix.fix_file import fix_file
 
         fixed = fix_file(path, request.fix_to, known, inputs=request.inputs, on_progress=on_progress)
-    model = read_model(request.fix_to or path)
+    model = read_network(request.fix_to or path)
     verdicts = judge_model(model, setting.subjects, path=setting.known_as(path), terms=setting.terms)
     verified: tuple[Verified, ...] = ()
     if request.verify:

@@ -190,12 +190,12 @@ def prune(graph: onnx.GraphProto) -> None:
         if needed.intersection(node.output):
             kept.append(node)
             needed.update(reads(node))
-    del graph.node[:]
-    graph.node.extend(reversed(kept))
-    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.initializer[:]
-    graph.initializer.extend(weights)
+    if len(kept) < len(graph.node):
+        alive = [type(node).FromString(node.SerializeToString()) for node in reversed(kept)]
+        del graph.node[:]
+        graph.node.extend(alive)
     made = {name for node in graph.node for name in node.output}
-    notes = [value for value in graph.value_info if value.name in made]
-    del graph.value_info[:]
-    graph.value_info.extend(notes)
+    for held, wanted in ((graph.initializer, needed), (graph.value_info, made)):
+        for index in reversed(range(len(held))):  # one by one: weights are large, and few go
+            if held[index].name not in wanted:
+                del held[index]

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mosaic_deploy.gate.fix.pass_search import Goal, Taken, search
 from mosaic_deploy.gate.op_support.judge import check
@@ -34,6 +34,9 @@ NODE_TOLERANCE = 1e-5
 OUTPUT_TOLERANCE = 1e-4
 """The same for tensors behind others that it made, up to the outputs, where rounding has added up."""
 
+Fixes = Literal["exact", "lossy", "none"]
+"""Which passes may rewrite a graph unasked."""
+
 TOOLCHAIN = "ort"
 """Where passes are re-checked."""
 TIMEOUT_S = 600.0
@@ -50,6 +53,11 @@ class Recheck:
     random: int = 2
     """Random inputs beside them: normal numbers, or bytes."""
     seed: int = 0
+
+
+def allowed_passes(fixes: Fixes) -> tuple[Pass, ...]:
+    """The passes that a choice allows: none; those that change rounding at most; all."""
+    return () if fixes == "none" else tuple(step for step in PASSES if step.exact or fixes == "lossy")
 
 
 def fixable(op: str, *, passes: Sequence[Pass] = PASSES) -> bool:

@@ -17,6 +17,7 @@ from mosaic_deploy.gate.fix.fix import Recheck, fix
 from mosaic_deploy.gate.report import Fixed
 from mosaic_deploy.gate.verdict import GateTarget, decisive
 from mosaic_deploy.graph.facts import Tensor, inputs_of, nodes_with_bodies
+from mosaic_deploy.graph.normal.normalise import read_network
 from mosaic_deploy.graph.reader.read import FILE_BYTES, read_model
 from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import StageProgress, silent
@@ -53,7 +54,7 @@ def fix_file(
     """
     if out.suffix != ".onnx":
         raise UsageError(f"--fix {out}: name a file that ends in .onnx")
-    model, done = fix_for(read_model(path), subjects, inputs=inputs, on_progress=on_progress)
+    model, done = fix_for(read_network(path), subjects, inputs=inputs, on_progress=on_progress)
     _write(model, out)
     return done
 

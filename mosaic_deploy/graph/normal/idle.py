@@ -1,0 +1,269 @@
+"""Nodes that change nothing, and chains that one node says.
+
+x -> Identity -> y                   becomes    x
+x -> Reshape -> Reshape -> y         becomes    x -> Reshape -> y
+x -> Pad(zeros) -> Conv -> y         becomes    x -> Conv(pads) -> y
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaic_deploy.graph.attributes import Attribute, read_attribute
+from mosaic_deploy.graph.normal.draft import Draft
+
+if TYPE_CHECKING:
+    import onnx
+
+_SAME_GRID = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+_WINDOWS = frozenset({"Conv", "MaxPool", "AveragePool"})
+_MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+"""Operators that only give an array another shape."""
+
+
+def drop(draft: Draft) -> None:
+    """Drop idle nodes, merge chains, and write automatic paddings as numbers."""
+    for node in draft.nodes:
+        rule = _RULES.get(node.op_type)
+        if rule is not None and rule(node, draft):
+            continue
+        if node.op_type in _WINDOWS and not draft.touched(node):
+            _pads_stated(node, draft)
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Attribute]:
+    return {attribute.name: read_attribute(attribute) for attribute in node.attribute}
+
+
+def _identity(node: onnx.NodeProto, draft: Draft) -> bool:
+    return draft.forward(node, node.input[0])
+
+
+def _dropout(node: onnx.NodeProto, draft: Draft) -> bool:
+    """Outside training it hands its input on; its mask must be unread."""
+    training = draft.array(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+    trains = len(node.input) > 2 and bool(node.input[2]) and (training is None or bool(training.any()))
+    masked = len(node.output) > 1 and (
+        draft.graph.consumers(node.output[1]) or node.output[1] in draft.graph.protected
+    )
+    return not trains and not masked and draft.forward(node, node.input[0])
+
+
+def _cast(node: onnx.NodeProto, draft: Draft) -> bool:
+    before, after = draft.graph.dtype(node.input[0]), draft.graph.dtype(node.output[0])
+    return before is not None and before == after and draft.forward(node, node.input[0])
+
+
+def _same_shape(node: onnx.NodeProto, draft: Draft) -> bool:
+    """Reshape and its like, Expand, Tile and Slice that leave the shape leave everything."""
+    before, after = draft.graph.shape(node.input[0]), draft.graph.shape(node.output[0])
+    if before is None or before != after or not _forward_steps(node, draft):
+        return False
+    return draft.forward(node, node.input[0])
+
+
+def _forward_steps(node: onnx.NodeProto, draft: Draft) -> bool:
+    if node.op_type != "Slice" or len(node.input) < 5 or not node.input[4]:
+        return True
+    steps = draft.array(node.input[4])
+    return steps is not None and bool((steps == 1).all())
+
+
+def _reshape(node: onnx.NodeProto, draft: Draft) -> bool:
+    """Two in a row are one: only the last shape counts."""
+    if _same_shape(node, draft):
+        return True
+    maker = draft.graph.producer(node.input[0], *_MOVES)
+    shape = draft.graph.shape(node.output[0])
+    if maker is None or draft.touched(maker) or shape is None or 0 in shape:
+        return False
+    if draft.graph.only_consumer(node.input[0]) is None:
+        return False
+    import onnx
+
+    sizes = draft.store(node.output[0], np.asarray(shape, np.int64))
+    made = onnx.helper.make_node("Reshape", [maker.input[0], sizes], [node.output[0]], name=node.name)
+    return draft.replace(node, [made], maker)
+
+
+def _transpose(node: onnx.NodeProto, draft: Draft) -> bool:
+    """No move at all, or two in a row as one."""
+    perm = _perm(node, draft)
+    if perm is None:
+        return False
+    if perm == tuple(range(len(perm))):
+        return draft.forward(node, node.input[0])
+    maker = draft.graph.producer(node.input[0], "Transpose")
+    first = None if maker is None else _perm(maker, draft)
+    if maker is None or first is None or draft.touched(maker):
+        return False
+    if draft.graph.only_consumer(node.input[0]) is None:
+        return False
+    import onnx
+
+    both = [first[axis] for axis in perm]
+    made = onnx.helper.make_node("Transpose", [maker.input[0]], [node.output[0]], name=node.name, perm=both)
+    return draft.replace(node, [made], maker)
+
+
+def _perm(node: onnx.NodeProto, draft: Draft) -> tuple[int, ...] | None:
+    stated = next((tuple(a.ints) for a in node.attribute if a.name == "perm"), None)
+    shape = draft.graph.shape(node.input[0])
+    return stated or (None if shape is None else tuple(reversed(range(len(shape)))))
+
+
+def _neutral(node: onnx.NodeProto, draft: Draft) -> bool:
+    """Plus or minus nothing, times or divided by one."""
+    shape = draft.graph.shape(node.output[0])
+    idle = 0.0 if node.op_type in ("Add", "Sub") else 1.0
+    ways = [(0, 1)] if node.op_type in ("Sub", "Div") else [(0, 1), (1, 0)]
+    for kept, other in ways:
+        held = draft.array(node.input[other])
+        if held is not None and held.size and (held == idle).all() and shape is not None:
+            return draft.graph.shape(node.input[kept]) == shape and draft.forward(node, node.input[kept])
+    return False
+
+
+def _concat(node: onnx.NodeProto, draft: Draft) -> bool:
+    return len(node.input) == 1 and draft.forward(node, node.input[0])
+
+
+def _pad(node: onnx.NodeProto, draft: Draft) -> bool:
+    pads = draft.array(node.input[1]) if len(node.input) > 1 else None
+    return pads is not None and not pads.any() and draft.forward(node, node.input[0])
+
+
+def _resize(node: onnx.NodeProto, draft: Draft) -> bool:
+    """To the size that it has already, on a grid that then hits every pixel."""
+    stated = _attributes(node)
+    frame = stated.get("coordinate_transformation_mode", "half_pixel")
+    before, after = draft.graph.shape(node.input[0]), draft.graph.shape(node.output[0])
+    same = before is not None and before == after and frame in _SAME_GRID
+    return same and stated.get("mode") != "cubic" and draft.forward(node, node.input[0])
+
+
+def _gather(node: onnx.NodeProto, draft: Draft) -> bool:
+    """All elements of an axis in their order.
+
+    x -> Gather(0, 1, ... n - 1) -> y    becomes    x -> Reshape -> y
+    """
+    axis = next((int(a.i) for a in node.attribute if a.name == "axis"), 0)
+    shape, out = draft.graph.shape(node.input[0]), draft.graph.shape(node.output[0])
+    indices = draft.array(node.input[1])
+    if shape is None or indices is None or not -len(shape) <= axis < len(shape):
+        return False
+    side = shape[axis]
+    if indices.size != side or not np.array_equal(indices.reshape(-1) % max(1, side), np.arange(side)):
+        return False
+    made_shape = (*shape[:axis], *indices.shape, *shape[axis % len(shape) + 1 :])
+    if out is None:
+        out = made_shape if axis >= 0 else (*shape[: axis % len(shape)], *made_shape[axis:])
+    if out == shape:
+        return draft.forward(node, node.input[0])
+    import onnx
+
+    sizes = draft.store(node.output[0], np.asarray(out, np.int64))
+    made = onnx.helper.make_node("Reshape", [node.input[0], sizes], [node.output[0]], name=node.name)
+    return draft.replace(node, [made])
+
+
+def _pads_stated(node: onnx.NodeProto, draft: Draft) -> bool:
+    """Automatic padding in numbers; a Pad of zeros before a convolution as the convolution's own."""
+    stated = _attributes(node)
+    sides = draft.graph.shape(node.input[0])
+    out = draft.graph.shape(node.output[0])
+    if sides is None or out is None or len(sides) < 3:
+        return False
+    count = len(sides) - 2
+    automatic = str(stated.get("auto_pad", "NOTSET"))
+    pads = _list(stated.get("pads"), 2 * count, 0)
+    if automatic in ("SAME_UPPER", "SAME_LOWER"):
+        pads = _same(node, draft, stated, upper=automatic == "SAME_UPPER")
+    elif automatic == "VALID":
+        pads = [0] * (2 * count)
+    elif automatic != "NOTSET":
+        return False
+    source, maker = _padded_by(node, draft, count) if node.op_type == "Conv" else (None, None)
+    if maker is not None and automatic == "NOTSET":
+        more = draft.array(maker.input[1])
+        assert more is not None
+        pads = [
+            a + int(b)
+            for a, b in zip(pads, [*more[2 : 2 + count], *more[4 + count : 4 + 2 * count]], strict=True)
+        ]
+    elif automatic == "NOTSET":
+        return False
+    made = type(node)()
+    made.CopyFrom(node)
+    kept = [a for a in node.attribute if a.name not in ("auto_pad", "pads")]
+    del made.attribute[:]
+    import onnx
+
+    made.attribute.extend([*kept, onnx.helper.make_attribute("pads", pads)])
+    if maker is not None and source is not None and automatic == "NOTSET":
+        made.input[0] = source
+        return draft.replace(node, [made], maker)
+    return draft.replace(node, [made])
+
+
+def _padded_by(node: onnx.NodeProto, draft: Draft, count: int) -> tuple[str | None, onnx.NodeProto | None]:
+    """The Pad before a convolution that its own padding can do, and what that reads."""
+    maker = draft.graph.producer(node.input[0], "Pad")
+    if maker is None or draft.touched(maker) or draft.graph.only_consumer(node.input[0]) is None:
+        return None, None
+    pads = draft.array(maker.input[1]) if len(maker.input) > 1 else None
+    value = draft.array(maker.input[2]) if len(maker.input) > 2 and maker.input[2] else np.zeros(1)
+    mode = _attributes(maker).get("mode", "constant")
+    plain = pads is not None and value is not None and not value.any() and mode == "constant"
+    if not plain or pads is None or (len(maker.input) > 3 and maker.input[3]):
+        return None, None
+    borders = pads.reshape(2, -1)
+    fits = borders.shape[1] == count + 2 and not borders[:, :2].any() and bool((pads >= 0).all())
+    return (maker.input[0], maker) if fits else (None, None)
+
+
+def _same(node: onnx.NodeProto, draft: Draft, stated: Mapping[str, Attribute], *, upper: bool) -> list[int]:
+    """The padding by which the output has ceil(side / stride) pixels, as ONNX defines SAME."""
+    sides = draft.graph.shape(node.input[0]) or ()
+    count = len(sides) - 2
+    weight = draft.graph.shape(node.input[1]) if node.op_type == "Conv" else None
+    kernel = _list(stated.get("kernel_shape") or (weight or ())[2:], count, 1)
+    strides = _list(stated.get("strides"), count, 1)
+    dilations = _list(stated.get("dilations"), count, 1)
+    begin, end = [], []
+    for side, window, stride, dilation in zip(sides[2:], kernel, strides, dilations, strict=True):
+        reach = (window - 1) * dilation + 1
+        total = max(0, (-(-side // stride) - 1) * stride + reach - side)
+        small, large = total // 2, total - total // 2
+        begin.append(small if upper else large)
+        end.append(large if upper else small)
+    return [*begin, *end]
+
+
+def _list(stated: object, count: int, default: int) -> list[int]:
+    if isinstance(stated, tuple) and stated:
+        return [int(number) for number in stated]
+    return [default] * count
+
+
+_RULES: Mapping[str, Callable[[onnx.NodeProto, Draft], bool]] = {
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _neutral),
+    "Cast": _cast,
+    "Concat": _concat,
+    "Dropout": _dropout,
+    "Expand": _same_shape,
+    "Flatten": _reshape,
+    "Gather": _gather,
+    "Identity": _identity,
+    "Pad": _pad,
+    "Reshape": _reshape,
+    "Resize": _resize,
+    "Slice": _same_shape,
+    "Squeeze": _reshape,
+    "Tile": _same_shape,
+    "Transpose": _transpose,
+    "Unsqueeze": _reshape,
+}

@@ -1,0 +1,62 @@
+"""The one graph of a network: read, brought into its plain form, and from then on the only one spoken of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.normal import affine, bodies, branches, constants, idle
+from mosaic_deploy.graph.normal.draft import Draft
+from mosaic_deploy.graph.reader import shapes
+from mosaic_deploy.graph.reader.read import read_model
+
+if TYPE_CHECKING:
+    import onnx
+
+_ROUNDS, _SWEEPS = 8, 16
+_FAMILIES = (constants.fold, bodies.inline, idle.drop, affine.fold, branches.merge)
+
+
+def read_network(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file as ``read_model`` does, and normalise it; raises as that does."""
+    return normalise(read_model(path))
+
+
+def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Compute what is constant, drop what is idle, fold what stands beside convolutions.
+
+    Nodes that stay keep their names, and so do inputs, outputs and whatever tensors are left. Outputs are the
+    same but for rounding of the folded weights.
+
+    Args:
+        model: as ``read_model`` returned it; it is not changed.
+
+    Returns:
+        A model with its shapes inferred; the very one that was given where nothing is to be done. Where a
+        rule makes no sound ONNX of it, the last sound one.
+    """
+    sound = model
+    for _ in range(_ROUNDS):
+        made = _swept(sound)
+        if made is None:
+            break
+        try:
+            shapes.infer(made)
+        except ModelError:  # an odd graph, on which the rules' reasoning does not hold: it is left as it was
+            break
+        sound = made
+    return sound
+
+
+def _swept(model: onnx.ModelProto) -> onnx.ModelProto | None:
+    """All rules until they find no more that they can see without new shapes; None where there is nothing."""
+    made = None
+    for _ in range(_SWEEPS):
+        draft = Draft(model if made is None else made)
+        for family in _FAMILIES:
+            family(draft)
+        if not draft.edited:
+            break
+        made = draft.carry_out(copy=made is None)
+    return made
