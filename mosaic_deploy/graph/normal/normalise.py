@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.normal import affine, bodies, branches, constants, idle
 from mosaic_deploy.graph.normal.draft import Draft
+from mosaic_deploy.graph.passes import apply
+from mosaic_deploy.graph.passes.adaptive_pool import ADAPTIVE_POOL
 from mosaic_deploy.graph.reader import shapes
 from mosaic_deploy.graph.reader.read import read_model
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     import onnx
 
 _ROUNDS, _SWEEPS = 8, 16
+_SPELLED_OUT = ("GatherND", "GatherElements")
+"""What an exporter writes uneven adaptive pooling with."""
+
 _FAMILIES = (constants.fold, bodies.inline, idle.drop, affine.fold, branches.merge)
 
 
@@ -36,6 +41,15 @@ def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
         A model with its shapes inferred; the very one that was given where nothing is to be done. Where a
         rule makes no sound ONNX of it, the last sound one.
     """
+    sound = _swept_soundly(model)
+    if any(node.op_type in _SPELLED_OUT for node in sound.graph.node):
+        pooled = apply(ADAPTIVE_POOL, sound).model
+        sound = pooled if pooled is sound else _swept_soundly(pooled)
+    return sound
+
+
+def _swept_soundly(model: onnx.ModelProto) -> onnx.ModelProto:
+    """All rules until they find no more, shapes inferred in between."""
     sound = model
     for _ in range(_ROUNDS):
         made = _swept(sound)

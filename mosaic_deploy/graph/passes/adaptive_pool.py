@@ -44,6 +44,8 @@ def _rewrite(site: Site) -> bool:
     small = site.out_shape
     if small is None or len(small) != 4 or site.graph.dtype(site.node.output[0]) != np.float32:
         return False
+    if _goes_on(site.node, site.graph, small):
+        return False
     for x, region in _regions(site.node, site.graph, small):
         big = site.graph.shape(x) or ()
         rows, columns = windows(big[2], small[2]), windows(big[3], small[3])
@@ -52,6 +54,19 @@ def _rewrite(site: Site) -> bool:
             left = site.op("MatMul", site.const(rows.astype(np.float32)), x)
             return site.replace_with(site.op("MatMul", left, site.const(columns.T.astype(np.float32))))
     return False
+
+
+def _goes_on(node: onnx.NodeProto, graph: GraphIndex, small: tuple[int, ...]) -> bool:
+    """Whether the sum or quotient of the same size behind a node belongs to the pooling, too."""
+    reader = graph.only_consumer(node.output[0])
+    if (
+        reader is None
+        or reader.op_type not in ("Add", "Div", "Mul")
+        or graph.shape(reader.output[0]) != small
+    ):
+        return False
+    others = [name for name in reader.input if name != node.output[0]]
+    return all(graph.constant(name) is not None or graph.producer(name, *_LINEAR) for name in others)
 
 
 def _regions(
