@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.normal import affine, bodies, branches, constants, idle
 from mosaic_deploy.graph.normal.draft import Draft
+from mosaic_deploy.graph.normal.opset import raised
 from mosaic_deploy.graph.passes import apply
 from mosaic_deploy.graph.passes.adaptive_pool import ADAPTIVE_POOL
 from mosaic_deploy.graph.reader import shapes
@@ -29,7 +30,7 @@ def read_network(path: Path) -> onnx.ModelProto:
 
 
 def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Compute what is constant, drop what is idle, fold what stands beside convolutions.
+    """Compute what is constant, drop what is idle, fold what stands beside convolutions, raise opsets to 18.
 
     Nodes that stay keep their names, and so do inputs, outputs and whatever tensors are left. Outputs are the
     same but for rounding of the folded weights.
@@ -42,6 +43,9 @@ def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
         rule makes no sound ONNX of it, the last sound one.
     """
     sound = _swept_soundly(model)
+    later = raised(sound)
+    if later is not None and _infers(later):
+        sound = later
     if any(node.op_type in _SPELLED_OUT for node in sound.graph.node):
         pooled = apply(ADAPTIVE_POOL, sound).model
         sound = pooled if pooled is sound else _swept_soundly(pooled)
@@ -55,12 +59,21 @@ def _swept_soundly(model: onnx.ModelProto) -> onnx.ModelProto:
         made = _swept(sound)
         if made is None:
             break
-        try:
-            shapes.infer(made)
-        except ModelError:  # an odd graph, on which the rules' reasoning does not hold: it is left as it was
+        if not _infers(
+            made
+        ):  # an odd graph, on which the rules' reasoning does not hold: it is left as it was
             break
         sound = made
     return sound
+
+
+def _infers(model: onnx.ModelProto) -> bool:
+    """Infer a model's shapes; whether it is sound."""
+    try:
+        shapes.infer(model)
+    except ModelError:
+        return False
+    return True
 
 
 def _swept(model: onnx.ModelProto) -> onnx.ModelProto | None:
