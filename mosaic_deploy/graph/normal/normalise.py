@@ -42,28 +42,27 @@ def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
         A model with its shapes inferred; the very one that was given where nothing is to be done. Where a
         rule makes no sound ONNX of it, the last sound one.
     """
-    sound = _swept_soundly(model)
-    later = raised(sound)
-    if later is not None and _infers(later):
-        sound = later
+    later = raised(model)
+    sound = _swept_soundly(model, later)
+    if sound is model and later is not None:  # not sound in the later opset
+        sound = _swept_soundly(model)
     if any(node.op_type in _SPELLED_OUT for node in sound.graph.node):
         pooled = apply(ADAPTIVE_POOL, sound).model
         sound = pooled if pooled is sound else _swept_soundly(pooled)
     return sound
 
 
-def _swept_soundly(model: onnx.ModelProto) -> onnx.ModelProto:
-    """All rules until they find no more, shapes inferred in between."""
+def _swept_soundly(model: onnx.ModelProto, begun: onnx.ModelProto | None = None) -> onnx.ModelProto:
+    """All rules until they find no more, shapes inferred in between; the last that was sound.
+
+    ``begun`` is a changed copy to start from.
+    """
     sound = model
     for _ in range(_ROUNDS):
-        made = _swept(sound)
-        if made is None:
+        made = _swept(sound, begun)
+        if made is None or not _infers(made):  # an odd graph, on which the rules' reasoning does not hold
             break
-        if not _infers(
-            made
-        ):  # an odd graph, on which the rules' reasoning does not hold: it is left as it was
-            break
-        sound = made
+        sound, begun = made, None
     return sound
 
 
@@ -76,9 +75,11 @@ def _infers(model: onnx.ModelProto) -> bool:
     return True
 
 
-def _swept(model: onnx.ModelProto) -> onnx.ModelProto | None:
-    """All rules until they find no more that they can see without new shapes; None where there is nothing."""
-    made = None
+def _swept(model: onnx.ModelProto, made: onnx.ModelProto | None) -> onnx.ModelProto | None:
+    """All rules until they find no more that they can see without new shapes; None where nothing changed.
+
+    ``made`` is a copy that may be changed further.
+    """
     for _ in range(_SWEEPS):
         draft = Draft(model if made is None else made)
         for family in _FAMILIES:
