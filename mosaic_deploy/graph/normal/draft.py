@@ -44,8 +44,15 @@ class Draft:
 
     @property
     def edited(self) -> bool:
-        """Whether anything is to change."""
-        return bool(self._instead or self._renamed or self._stored)
+        """Whether anything is to change: an edit, or a node that leads nowhere."""
+        return bool(self._instead or self._renamed or self._stored) or self._has_dead_ends()
+
+    def _has_dead_ends(self) -> bool:
+        graph = self.graph
+        return any(
+            not any(name and (graph.consumers(name) or name in graph.protected) for name in node.output)
+            for node in self.source.graph.node
+        )
 
     @property
     def nodes(self) -> Iterable[onnx.NodeProto]:

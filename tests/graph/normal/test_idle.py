@@ -124,6 +124,10 @@ def test_outputs_and_dead_ends() -> None:
     assert made.graph.node[0].output[0] == "y"
 
 
+def test_what_leads_nowhere_goes_where_nothing_else_is_to_be_done() -> None:
+    becomes(image("dead = Neg (image) gone = Exp (dead) y = Relu (image)"), "Relu")
+
+
 def test_an_image_handed_through_is_an_identity() -> None:
     model = image("y = Identity (image)")
     assert normal(model) is model
