@@ -5,8 +5,7 @@
 The target's options:
 
     accelerator     what runs it: "xnnpack" or "gpu"
-    whole           refuse a network of which XNNPACK leaves something to other kernels
-    outside         the kinds of operators that it may leave all the same
+    floats_stay     an int8 file may keep in float what XNNPACK takes in float alone, or has no integers
     convolve_pools  write integer averages as convolutions, which XNNPACK takes
     compiler_table  a table in targets/compilers that every operator is held against
     compiler        a program that compiles the file further, run where it is on PATH
@@ -28,7 +27,6 @@ from mosaic_deploy.backends.litert.child_calls import (
     WRITE_S,
     record,
     step,
-    words,
     work,
 )
 from mosaic_deploy.backends.litert.convert import convert
@@ -48,7 +46,7 @@ from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _TOOLCHAIN = "litert"
-_OPTIONS = ("accelerator", "whole", "outside", "convolve_pools", "compiler_table", "compiler")
+_OPTIONS = ("accelerator", "floats_stay", "convolve_pools", "compiler_table", "compiler")
 _ACCELERATORS = ("xnnpack", "gpu")
 _CONVERTING = 0.3
 """Share of a build's time that converting takes, where the build has to."""
@@ -121,8 +119,6 @@ class TfliteBackend:
             "output": made.result["output"],
             "difference": made.result["difference"],
             "accelerator": "xnnpack",
-            "whole": False,
-            "allowed": [],
         }
         files = (File(MODEL, "tflite", ships=True),)
         return CompiledModel(folder, files, (step("onnx2tf", "onnx2tf", made),), facts)
@@ -135,7 +131,7 @@ class TfliteBackend:
         Raises:
             SpecError: the recipe is none that TFLite has.
             ModelError: the network cannot be converted or quantised.
-            RefusedError: something stays in float, or the compiler does not map an operator.
+            RefusedError: something stays in float and must not, or the compiler does not map an operator.
             ToolError: a tool failed.
         """
         options, begun = job.target.options, 0.0 if converted else _CONVERTING
@@ -154,8 +150,6 @@ class TfliteBackend:
             "arithmetic": "int8"
             if isinstance(job.recipe.activations, IntegerFormat)
             else job.recipe.activations,
-            "whole": bool(options.get("whole", False)),
-            "allowed": list(words(options.get("outside", ()))),
         }
         steps = (written,) if converted else (*source.steps, written)
         built = CompiledModel(out.resolve(), (File(MODEL, "tflite", ships=True),), steps, facts)
@@ -177,7 +171,7 @@ class TfliteBackend:
         """Run the file; on the GPU also on XNNPACK, and the float network in emulated float16.
 
         Raises:
-            RefusedError: some of it would run elsewhere than the target allows.
+            RefusedError: the accelerator does not take all of it.
             ToolError: the runtime crashed, or took too long or too much memory.
         """
         if built.facts["accelerator"] == "gpu":
@@ -227,6 +221,7 @@ def _writing(job: BuildJob, source: CompiledModel, out: Path) -> Call:
         "pixels": _pixels(job.contract) if taken is None else taken,
         "bytes": taken is not None,
         "convolve_pools": bool(job.target.options.get("convolve_pools", False)),
+        "floats_stay": bool(job.target.options.get("floats_stay", False)),
         "threads": THREADS,
     }
     return work(job.space, quantize.integers, request, timeout_s=QUANTIZE_S)

@@ -49,13 +49,6 @@ def version(package: str) -> str:
     return load_toolchain(TOOLCHAIN).version(package)
 
 
-def words(value: object) -> tuple[str, ...]:
-    """A list of words out of a TOML file or a manifest; a word alone is a list too."""
-    if isinstance(value, str):
-        return (value,)
-    return tuple(str(part) for part in value) if isinstance(value, list | tuple) else ()
-
-
 def record(value: object) -> dict[str, Any]:
     """The facts of an input or output."""
     if not isinstance(value, dict):

@@ -14,7 +14,8 @@ import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer
 
-_TO_NCHW, _TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
+TO_NCHW, TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
+"""Orders of axes, as a TRANSPOSE states them."""
 _AXIS = (0, 3, 1, 2)
 """Axis of NCHW -> the same one in NHWC."""
 _ACTIVATIONS = ("RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "ELU", "HARD_SWISH", "LOGISTIC", "TANH")
@@ -52,9 +53,9 @@ class _Work:
         """Remember what it turns to NCHW; skip it where it turns such a thing back."""
         order = flatbuffer.constant(self.model, int(op.inputs[1]))
         source, result = int(op.inputs[0]), int(op.outputs[0])
-        if order is None or order.tolist() not in (_TO_NCHW, _TO_NHWC):
+        if order is None or order.tolist() not in (TO_NCHW, TO_NHWC):
             return
-        if order.tolist() == _TO_NCHW:
+        if order.tolist() == TO_NCHW:
             self.last[result] = source
         elif source in self.last and result not in list(self.graph.outputs):
             for user in self.graph.operators:
@@ -75,7 +76,7 @@ class _Work:
         op.outputs = [self._twin(i) for i in results]
         for result, twin in zip(results, op.outputs, strict=True):
             self.last[result] = twin
-            self.graph.operators.insert(place + 1, self._transpose(twin, result))
+            self.graph.operators.insert(place + 1, transpose(self.model, twin, result, TO_NCHW))
         self.moved += 1
 
     def _data(self, op: Any, kind: str) -> list[int]:
@@ -99,9 +100,7 @@ class _Work:
             if value is None:
                 return False
             turned = (
-                np.array(_AXIS[int(value.ravel()[0]) % 4], value.dtype)
-                if kind == "SPLIT"
-                else value[_TO_NHWC]
+                np.array(_AXIS[int(value.ravel()[0]) % 4], value.dtype) if kind == "SPLIT" else value[TO_NHWC]
             )
             name = f"{flatbuffer.title(self.graph.tensors[inputs[number]])}_nhwc"
             inputs[number] = flatbuffer.add_constant(self.model, name, turned)
@@ -115,7 +114,7 @@ class _Work:
             return self.last[index]
         if value.size == 1:
             return index
-        four = value.reshape((1,) * (4 - value.ndim) + value.shape).transpose(_TO_NHWC)
+        four = value.reshape((1,) * (4 - value.ndim) + value.shape).transpose(TO_NHWC)
         return flatbuffer.add_constant(
             self.model, f"{flatbuffer.title(self.graph.tensors[index])}_nhwc", four
         )
@@ -126,22 +125,24 @@ class _Work:
 
         tensor, twin = self.graph.tensors[index], schema.TensorT()
         twin.name, twin.type = f"{flatbuffer.title(tensor)}_nhwc".encode(), tensor.type
-        twin.shape = [int(tensor.shape[axis]) for axis in _TO_NHWC]
+        twin.shape = [int(tensor.shape[axis]) for axis in TO_NHWC]
         twin.buffer, twin.quantization = 0, None
         self.graph.tensors.append(twin)
         return len(self.graph.tensors) - 1
 
-    def _transpose(self, source: int, result: int) -> Any:
-        from ai_edge_litert import schema_py_generated as schema
 
-        op = schema.OperatorT()
-        name = f"{flatbuffer.title(self.graph.tensors[result])}_order"
-        order = flatbuffer.add_constant(self.model, name, np.array(_TO_NCHW, np.int32))
-        op.opcodeIndex = flatbuffer.opcode(self.model, "TRANSPOSE", version=1)
-        op.inputs, op.outputs = [source, order], [result]
-        op.builtinOptionsType = schema.BuiltinOptions.TransposeOptions
-        op.builtinOptions = schema.TransposeOptionsT()
-        return op
+def transpose(model: Any, source: int, result: int, order: list[int]) -> Any:
+    """An operator that turns one tensor of the graph into another; the caller puts it in its place."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    op = schema.OperatorT()
+    name = f"{flatbuffer.title(model.subgraphs[0].tensors[result])}_order"
+    axes = flatbuffer.add_constant(model, name, np.array(order, np.int32))
+    op.opcodeIndex = flatbuffer.opcode(model, "TRANSPOSE", version=1)
+    op.inputs, op.outputs = [source, axes], [result]
+    op.builtinOptionsType = schema.BuiltinOptions.TransposeOptions
+    op.builtinOptions = schema.TransposeOptionsT()
+    return op
 
 
 def _drop_dead(graph: Any) -> None:

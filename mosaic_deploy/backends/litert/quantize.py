@@ -7,12 +7,14 @@ calibrator knows moving averages of minima and maxima only.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mosaic_deploy.backends.litert import flatbuffer, rewrites
+from mosaic_deploy.backends.litert import flatbuffer, floats, rewrites
 from mosaic_deploy.backends.litert.activations import Activations
 from mosaic_deploy.errors import ModelError, RefusedError
 from mosaic_deploy.quantize.calibrate import Calibrator, Ranges, collect
@@ -68,8 +70,8 @@ def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
 
     The request further holds ``calibration`` (.npy as the contract prepares them), ``recipe`` (a
     ``QuantRecipe`` as a dict), ``pixels`` ([mean, scale] where the file's input is (pixel - mean) / scale,
-    else None), ``bytes`` (whether the .npy hold the pixels), ``convolve_pools``, ``threads`` and
-    ``description`` with ``key``.
+    else None), ``bytes`` (whether the .npy hold the pixels), ``convolve_pools``, ``floats_stay`` (whether
+    some may stay in float), ``threads`` and ``description`` with ``key``.
 
     Returns:
         ``input`` and ``output`` (name, shape, dtype, scale, zero point) and ``nodes``. The input also has
@@ -78,7 +80,7 @@ def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
 
     Raises:
         ModelError: a tensor holds NaN or infinity.
-        RefusedError: something stays in float.
+        RefusedError: something stays in float, and must not.
     """
     model = flatbuffer.load(Path(request["model"]))
     if request["convolve_pools"]:
@@ -88,10 +90,28 @@ def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     found = _ranges(plain, request, on_progress)
     facts = _pixel_grid(request, found, flatbuffer.describe(model, model.subgraphs[0].inputs[0])["name"])
     on_progress(0.9, "quantising")
-    made = flatbuffer.load(_quantized(plain, found, request["recipe"]))
+    made = (
+        _mixed(plain, found, request)
+        if request["floats_stay"]
+        else _integers(plain, found, request["recipe"])
+    )
+    return _finish(made, request, facts)
+
+
+def _integers(plain: Path, ranges: Ranges, recipe: JsonObject) -> Any:
+    made = flatbuffer.load(_quantized(plain, ranges, recipe))
     rewrites.integer_ids(made)
     _refuse_floats(made)
-    return _finish(made, request, facts)
+    return made
+
+
+def _mixed(plain: Path, ranges: Ranges, request: JsonObject) -> Any:
+    """Quantise all, see what XNNPACK leaves then, and quantise again with some of that in float."""
+    path = _quantized(plain, ranges, request["recipe"], floats=floats.hopeless(plain))
+    stay = floats.staying(plain, path)
+    made = flatbuffer.load(_quantized(plain, ranges, request["recipe"], floats=stay))
+    rewrites.integer_ids(made)
+    return made
 
 
 def _ranges(path: Path, request: JsonObject, on_progress: OnProgress) -> Ranges:
@@ -115,9 +135,9 @@ def _pixel_grid(request: JsonObject, ranges: Ranges, image: str) -> JsonObject:
     return {"pixel_factor": 1, "pixel_offset": -128, "pixel_shift": zero - mean}
 
 
-def _quantized(path: Path, ranges: Ranges, recipe: JsonObject) -> Path:
-    """Let ai-edge-quantizer do it; gives the file that it made."""
-    from ai_edge_quantizer import qtyping, quantizer
+def _quantized(path: Path, ranges: Ranges, recipe: JsonObject, *, floats: Collection[str] = ()) -> Path:
+    """Let ai-edge-quantizer do it, but for the operators that make the tensors ``floats``; gives its file."""
+    from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
     per_channel = recipe["weights"]["per_channel"]
     granularity = qtyping.QuantGranularity
@@ -129,6 +149,13 @@ def _quantized(path: Path, ranges: Ranges, recipe: JsonObject) -> Path:
         weight_num_bits=recipe["weights"]["bits"],
         weight_granularity=granularity.CHANNELWISE if per_channel else granularity.TENSORWISE,
     )
+    if floats:
+        names = "|".join(re.escape(name) for name in sorted(floats))
+        work.update_quantization_recipe(
+            regex=f"(?:^|;)(?:{names});",
+            operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+            algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE,
+        )
     model = flatbuffer.load(path)
     ranks = {flatbuffer.title(t): len(t.shape) for t in model.subgraphs[0].tensors}
     found = {

@@ -15,12 +15,10 @@ from mosaic_deploy.backends.litert.child_calls import (
     TIME_S,
     step,
     version,
-    words,
     work,
 )
 from mosaic_deploy.backends.litert.gpu import accelerator
 from mosaic_deploy.backends.protocol import CompiledModel, Run, Timing, TimingConfig, WorkDir
-from mosaic_deploy.errors import RefusedError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.workers.call import Call, Outcome, call
 from mosaic_deploy.workers.progress import OnProgress
@@ -33,17 +31,16 @@ _FLOAT = "model.onnx"
 def on_xnnpack(
     built: CompiledModel, inputs: tuple[Path, ...], *, space: WorkDir, on_progress: OnProgress
 ) -> Run:
-    """Run the file on LiteRT's interpreter with XNNPACK.
-
-    Raises ``RefusedError`` where XNNPACK leaves more than the target allows.
-    """
+    """Run the file on LiteRT's interpreter with XNNPACK, and measure what XNNPACK leaves to other kernels."""
     folder = Path(tempfile.mkdtemp(prefix="xnnpack-", dir=space.scratch)).resolve()
     request, outputs = _request(built, inputs, folder)
     made = call(
         work(space, xnnpack.predict, request, timeout_s=PREDICT_S, cwd=folder), on_progress=on_progress
     )
-    _require_whole(built, made.result)
-    facts = {"ran_on": _cpu(), **{key: made.result[key] for key in ("precision", "nodes", "outside")}}
+    facts = {
+        "ran_on": _cpu(),
+        **{key: made.result[key] for key in ("precision", "nodes", "outside", "floats", "fallback")},
+    }
     return Run(outputs, (step("run", "ai-edge-litert", made),), facts, "xnnpack")
 
 
@@ -134,18 +131,6 @@ def _request(
         "threads": THREADS,
     }
     return request, outputs
-
-
-def _require_whole(built: CompiledModel, result: JsonObject) -> None:
-    """Raise ``RefusedError`` where XNNPACK left more than the target allows."""
-    allowed = words(built.facts["allowed"])
-    left = [name for name in result["outside"] if name.partition(" ")[0] not in allowed]
-    if built.facts["whole"] and left:
-        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
-        raise RefusedError(
-            f"XNNPACK leaves {len(left)} of {result['nodes']} operators to slower kernels: "
-            f"{', '.join(left[:3])}{more}; replace them in the network, or allow them in the target's TOML"
-        )
 
 
 def _cpu() -> str:

@@ -7,19 +7,21 @@ worked out here: the nodes that must still run for the output to be had.
 from __future__ import annotations
 
 import time as clock
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaic_deploy.backends.litert import flatbuffer
+from mosaic_deploy.backends.litert import fallback, flatbuffer
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.quantize.boundary import to_floats
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _DELEGATE = "DELEGATE"
+_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 
 def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
@@ -28,20 +30,25 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     ``input`` and ``output`` are the facts of a ``Built``, ``threads`` the number of XNNPACK's threads.
 
     Returns:
-        ``nodes``, ``outside`` (kind and name of those that XNNPACK left to other kernels) and ``precision``.
+        ``nodes``, ``outside`` (kind and name of those that XNNPACK left to other kernels), ``fallback`` (what
+        those are and cost, see ``fallback.measure``), ``precision`` and ``floats`` (of a file of integers:
+        what it computes in float, kind -> how many).
 
     Raises:
         ModelError: LiteRT cannot load the file.
     """
     model = Path(request["model"])
-    interpreter = _open(model, threads=request["threads"])
+    interpreter = open_file(model, threads=request["threads"])
     source, result = request["input"], request["output"]
     pairs = list(zip(request["inputs"], request["outputs"], strict=True))
+    values: NDArray[Any] = np.zeros(0, np.float32)
     for index, (image, place) in enumerate(pairs):
         values = feed(np.load(image, allow_pickle=False), source)
         np.save(place, to_floats(_once(interpreter, values), result), allow_pickle=False)
         on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
-    return _facts(model, interpreter)
+    others = left(flatbuffer.load(model), interpreter)
+    cost = fallback.measure(model, others, values, threads=request["threads"])
+    return {**_facts(model, interpreter), "fallback": cost}
 
 
 def time(request: JsonObject, on_progress: OnProgress) -> JsonObject:
@@ -51,7 +58,7 @@ def time(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         what ``predict`` does, and ``seconds`` of each run after the warm-up, input copied in and output out.
     """
     model = Path(request["model"])
-    interpreter = _open(model, threads=request["threads"])
+    interpreter = open_file(model, threads=request["threads"])
     values = feed(np.load(request["input_file"], allow_pickle=False), request["input"])
     seconds, rounds = [], request["warm_up"] + request["runs"]
     for index in range(rounds):
@@ -84,7 +91,8 @@ def feed(values: NDArray[Any], grid: JsonObject) -> NDArray[Any]:
     return integers
 
 
-def _open(model: Path, *, threads: int) -> Any:
+def open_file(model: Path, *, threads: int) -> Any:
+    """Load a file into LiteRT's interpreter; raises ``ModelError`` where that is not possible."""
     from ai_edge_litert.interpreter import Interpreter
 
     if not model.is_file():
@@ -108,16 +116,39 @@ def _once(interpreter: Any, values: NDArray[Any]) -> NDArray[Any]:
 def _facts(path: Path, interpreter: Any) -> JsonObject:
     model = flatbuffer.load(path)
     nodes = len(model.subgraphs[0].operators)
-    integer = not flatbuffer.floats(model)
+    floats = _floats(model)
+    integer = any(flatbuffer.dtype(tensor) == "INT8" for tensor in model.subgraphs[0].tensors)
     return {
         "nodes": nodes,
-        "outside": _outside(model, interpreter),
-        "precision": "int8" if integer else "float32",
+        "outside": outside(model, interpreter),
+        "floats": floats if integer else {},
+        "precision": "float32" if not integer else "int8, partly float32" if floats else "int8",
     }
 
 
-def _outside(model: Any, interpreter: Any) -> list[str]:
-    """The nodes that do not run inside a delegate, as ``ARG_MAX 'classmap'``, in the file's order.
+def _floats(model: Any) -> dict[str, int]:
+    """The operators that compute in float, kind -> how many; conversions to and from integers are none."""
+    graph, floats = model.subgraphs[0], {*flatbuffer.floats(model)}
+    kinds = Counter(
+        flatbuffer.kind(model, op)
+        for op in graph.operators
+        if floats & {flatbuffer.title(graph.tensors[i]) for i in op.outputs}
+    )
+    return {kind: count for kind, count in sorted(kinds.items()) if kind not in _CONVERSIONS}
+
+
+def outside(model: Any, interpreter: Any) -> list[str]:
+    """List the nodes that do not run inside a delegate, as ``ARG_MAX 'classmap'``, in the file's order."""
+    graph = model.subgraphs[0]
+    return [
+        f"{flatbuffer.kind(model, graph.operators[n])} "
+        f"'{flatbuffer.title(graph.tensors[graph.operators[n].outputs[0]])}'"
+        for n in sorted(left(model, interpreter))
+    ]
+
+
+def left(model: Any, interpreter: Any) -> set[int]:
+    """Give the numbers of the nodes that do not run inside a delegate.
 
     The interpreter lists the file's nodes and behind them each delegate as one more, with its inputs and
     outputs, but not which of them it still runs. Going back from the output: what a delegate makes, it
@@ -129,7 +160,7 @@ def _outside(model: Any, interpreter: Any) -> list[str]:
         if node["op_name"] == _DELEGATE:
             by_delegate |= {int(tensor): node for tensor in node["outputs"]}
     by_node = {int(tensor): n for n, op in enumerate(graph.operators) for tensor in op.outputs}
-    left: set[int] = set()
+    alone: set[int] = set()
     needed, seen = [int(tensor) for tensor in graph.outputs], set[int]()
     while needed:
         tensor = needed.pop()
@@ -139,10 +170,6 @@ def _outside(model: Any, interpreter: Any) -> list[str]:
         if tensor in by_delegate:
             needed += [int(i) for i in by_delegate[tensor]["inputs"]]
         elif tensor in by_node:
-            left.add(by_node[tensor])
+            alone.add(by_node[tensor])
             needed += [int(i) for i in graph.operators[by_node[tensor]].inputs]
-    return [
-        f"{flatbuffer.kind(model, graph.operators[n])} "
-        f"'{flatbuffer.title(graph.tensors[graph.operators[n].outputs[0]])}'"
-        for n in sorted(left)
-    ]
+    return alone

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.backends.litert import flatbuffer
+from mosaic_deploy.backends.litert.c_api import PRECISIONS, OnGpu, StatusError
 from mosaic_deploy.backends.litert.gpu import precision, vulkan
-from mosaic_deploy.backends.litert.gpu.c_api import PRECISIONS, OnGpu, StatusError
 from mosaic_deploy.errors import ModelError, RefusedError, ToolError
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer
-from mosaic_deploy.backends.litert.gpu.c_api import OnGpu
+from mosaic_deploy.backends.litert.c_api import OnGpu
 
 _CHANNELS = 1024
 _FINE = np.float32(1 + 2**-12)

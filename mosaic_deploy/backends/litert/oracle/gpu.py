@@ -23,8 +23,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaic_deploy.backends.litert import flatbuffer, quantize
-from mosaic_deploy.backends.litert.gpu import accelerator, c_api
+from mosaic_deploy.backends.litert import c_api, flatbuffer, quantize
+from mosaic_deploy.backends.litert.gpu import accelerator
 from mosaic_deploy.backends.litert.oracle import convert
 from mosaic_deploy.backends.litert.oracle.xnnpack import plainly
 from mosaic_deploy.backends.oracle.compare import (

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.backends.litert import flatbuffer, quantize, rewrites
 from mosaic_deploy.backends.litert.oracle import convert
-from mosaic_deploy.backends.litert.xnnpack import _outside, feed
+from mosaic_deploy.backends.litert.xnnpack import feed, outside
 from mosaic_deploy.backends.oracle.compare import (
     EIGHT_BITS,
     IN_SINGLE,
@@ -234,5 +234,5 @@ class _Network:
 
     def verdict(self) -> tuple[Found, str]:
         """Whether XNNPACK takes all of it, and what it leaves."""
-        left = {line.partition(" ")[0] for line in _outside(self._model, self._interpreter)}
+        left = {line.partition(" ")[0] for line in outside(self._model, self._interpreter)}
         return ("falls-back", f"XNNPACK leaves {', '.join(sorted(left))}") if left else ("runs", "")

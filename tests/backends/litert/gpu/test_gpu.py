@@ -13,9 +13,9 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from mosaic_deploy.backends.litert import flatbuffer, float16
+from mosaic_deploy.backends.litert import c_api, flatbuffer, float16
 from mosaic_deploy.backends.litert.convert import convert
-from mosaic_deploy.backends.litert.gpu import accelerator, c_api, vulkan
+from mosaic_deploy.backends.litert.gpu import accelerator, vulkan
 from mosaic_deploy.backends.litert.quantize import halves
 from mosaic_deploy.errors import ModelError, RefusedError, ToolError
 from mosaic_deploy.specs.registry import load_spec

@@ -1,9 +1,9 @@
-"""A network on LiteRT's GPU accelerator, through LiteRT's C interface; used in child processes only.
+"""LiteRT through its C interface, for the GPU accelerator and the profiler; in child processes only.
 
 The Python classes of ``ai-edge-litert`` can neither ask for a precision nor tell whether the whole graph is
-accelerated, and move every number through a Python list. The C functions are those of its header files
-``litert_compiled_model.h``, ``litert_gpu_options.h`` and ``litert_tensor_buffer.h``. Only buffers are ever
-freed: the process ends when the work is done.
+accelerated, know no profiler, and move every number through a Python list. The C functions are those of its
+header files ``litert_compiled_model.h``, ``litert_gpu_options.h``, ``litert_profiler.h`` and
+``litert_tensor_buffer.h``. Only buffers are ever freed: the process ends when the work is done.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -19,8 +20,10 @@ from numpy.typing import NDArray
 
 PRECISIONS = {"default": 0, "float16": 1, "float32": 2}
 """What can be asked for, as LiteRT numbers it; ``default`` leaves it to the accelerator."""
+CPU = 1
+"""LiteRT's bit for the CPU, with XNNPACK."""
 ACCELERATORS = 2
-"""What may be used, as LiteRT's bits: 1 is the CPU, 2 the GPU."""
+"""What a network for the GPU may use, as LiteRT's bits: the GPU alone."""
 _RUNTIME_FOLDER = 22  # LiteRtEnvOptionTag: where the accelerator's library lies
 _STRING = 8  # LiteRtAnyType
 _READ, _WRITE = 0, 1
@@ -55,6 +58,34 @@ class _TensorType(ctypes.Structure):
     )
 
 
+class _Event(ctypes.Structure):
+    _fields_ = (
+        ("tag", ctypes.c_char_p),
+        ("type", ctypes.c_int),
+        ("start_us", ctypes.c_uint64),
+        ("elapsed_us", ctypes.c_uint64),
+        ("memory", ctypes.c_size_t * 6),
+        ("node", ctypes.c_uint64),
+        ("subgraph", ctypes.c_uint64),
+        ("source", ctypes.c_int),
+    )
+
+
+_YES = ctypes.c_bool(1)
+_RAN, _OPERATOR = 1, 2
+"""Kinds of events: something as a whole, and an operator that the interpreter ran by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Where the time of one run went."""
+
+    whole_us: int
+    """From the first operator to the last."""
+    operators_us: Mapping[int, int]
+    """Number of an operator of the file -> its time, of those that no delegate took."""
+
+
 @final
 class Runtime:
     """LiteRT with one environment: its functions, each of which raises ``StatusError`` where it fails."""
@@ -72,6 +103,37 @@ class Runtime:
         self.call("LiteRtSetGpuAcceleratorCompilationOptionsPrecision", gpu, PRECISIONS[precision])
         self.call("LiteRtAddOpaqueOptions", options, gpu)
         return self.made("LiteRtCreateCompiledModel", self._environment, graph, options)
+
+    def profiled(self, model: Path, *, threads: int) -> Handle:
+        """Compile a ``.tflite`` file for the CPU, with XNNPACK, so that its runs can be profiled."""
+        graph, options = (
+            self.made("LiteRtCreateModelFromFile", str(model).encode()),
+            self.made("LiteRtCreateOptions"),
+        )
+        self.call("LiteRtSetOptionsHardwareAccelerators", options, CPU)
+        runtime, cpu = self.made("LiteRtCreateRuntimeOptions"), self.made("LiteRtCreateCpuOptions")
+        profiling = self.made("LiteRtFindRuntimeOptions", runtime)
+        self.call("LiteRtSetRuntimeOptionsEnableProfiling", profiling, _YES)
+        self.call("LiteRtSetCpuOptionsNumThread", self.made("LiteRtFindCpuOptions", cpu), threads)
+        for more in (runtime, cpu):
+            self.call("LiteRtAddOpaqueOptions", options, more)
+        return self.made("LiteRtCreateCompiledModel", self._environment, graph, options)
+
+    def profile(self, model: Handle, inputs: Sequence[Handle], outputs: Sequence[Handle]) -> Profile:
+        """Run a model that ``profiled`` compiled, and say where the time went."""
+        profiler, count = self.made("LiteRtCompiledModelGetProfiler", model), ctypes.c_int()
+        self.call("LiteRtResetProfiler", profiler)
+        self.call("LiteRtStartProfiler", profiler)
+        self.run(model, inputs, outputs)
+        self.call("LiteRtStopProfiler", profiler)
+        self.call("LiteRtGetNumProfilerEvents", profiler, ctypes.byref(count))
+        events = (_Event * max(count.value, 1))()
+        self.call("LiteRtGetProfilerEvents", profiler, count, events)
+        whole = [e.elapsed_us for e in events if e.type == _RAN and e.tag == b"Invoke"]
+        if len(whole) != 1:
+            raise StatusError(f"LiteRT's profiler tells of {len(whole)} runs, not of one")
+        alone = {int(e.node): int(e.elapsed_us) for e in events if e.type == _OPERATOR}
+        return Profile(int(whole[0]), alone)
 
     def accelerated(self, model: Handle) -> bool:
         """Whether LiteRT says that nothing of a compiled model is left to another processor."""

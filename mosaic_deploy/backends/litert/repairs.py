@@ -1,0 +1,86 @@
+"""Repairs of what onnx2tf's own rewrites break: connections lost, shapes computed that are known.
+
+Each works in place on the schema's ``ModelT`` and gives the number of its changes; whether the network is
+still the same is found by running it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mosaic_deploy.backends.litert import flatbuffer
+from mosaic_deploy.backends.litert.layout import TO_NCHW, transpose
+
+_BRIDGE = "_nhwc"
+"""How onnx2tf names, behind the tensor's own name, the same in NHWC."""
+
+
+def reconnect(model: Any) -> int:
+    """Turn  ADD -> y_nhwc, y (made by nothing) -> SPLIT  into  ADD -> y_nhwc -> TRANSPOSE -> y -> SPLIT.
+
+    onnx2tf gives an operator another output, in NHWC, and forgets who else takes the old one.
+    """
+    graph = model.subgraphs[0]
+    makers = {int(i): op for op in graph.operators for i in op.outputs}
+    taken = dict.fromkeys(int(i) for op in graph.operators for i in op.inputs if i >= 0)
+    lost = [i for i in taken if i not in makers and i not in list(graph.inputs)]
+    changes = 0
+    for index in [i for i in lost if flatbuffer.constant(model, i) is None]:
+        twin = next((i for i in makers if _is_twin(graph.tensors[i], graph.tensors[index])), None)
+        if twin is not None:
+            place = next(n for n, op in enumerate(graph.operators) if op is makers[twin])
+            graph.operators.insert(place + 1, transpose(model, twin, index, TO_NCHW))
+            changes += 1
+    return changes
+
+
+def _is_twin(tensor: Any, lost: Any) -> bool:
+    """Whether a tensor is a lost one in NHWC, by its name and shape."""
+    shapes = [[] if t.shape is None else [int(d) for d in t.shape] for t in (tensor, lost)]
+    if len(shapes[0]) != 4 or len(shapes[1]) != 4 or tensor.type != lost.type:
+        return False
+    turned = np.array(shapes[0])[TO_NCHW].tolist() == shapes[1]
+    return turned and flatbuffer.title(tensor).startswith(f"{flatbuffer.title(lost)}{_BRIDGE}")
+
+
+def pad_plainly(model: Any) -> int:
+    """Turn RELU -> PADV2 by a lowest number -> MAX_POOL_2D  into  RELU -> PAD by 0 -> MAX_POOL_2D.
+
+    No maximum of numbers that are not negative is below 0. ai-edge-quantizer has no integers for so low a number.
+    Any other PADV2 gets a number of as many dimensions as what it pads, which ai-edge-quantizer asks for.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = model.subgraphs[0]
+    changes = 0
+    for op in [o for o in graph.operators if flatbuffer.kind(model, o) == "PADV2"]:
+        value = flatbuffer.constant(model, int(op.inputs[2]))
+        if value is None or value.size != 1:
+            continue
+        users = [user for user in graph.operators if int(op.outputs[0]) in list(user.inputs)]
+        pooled = users and all(flatbuffer.kind(model, user) == "MAX_POOL_2D" for user in users)
+        low = pooled and value.ravel()[0] < 0 and _is_rectified(model, int(op.inputs[0]))
+        rank = len(graph.tensors[op.inputs[0]].shape)
+        if low or value.ravel()[0] == 0:
+            op.opcodeIndex = flatbuffer.opcode(model, "PAD", version=1)
+            op.inputs = op.inputs[:2]
+            op.builtinOptionsType, op.builtinOptions = schema.BuiltinOptions.PadOptions, schema.PadOptionsT()
+        elif value.ndim != rank:
+            name = f"{flatbuffer.title(graph.tensors[op.inputs[2]])}_rank{rank}"
+            number = flatbuffer.add_constant(model, name, value.reshape((1,) * rank))
+            op.inputs = [*op.inputs[:2], number]
+        else:
+            continue
+        changes += 1
+    return changes
+
+
+def _is_rectified(model: Any, index: int) -> bool:
+    """Whether a tensor is what a RELU gives, fused or alone."""
+    maker = next((op for op in model.subgraphs[0].operators if index in list(op.outputs)), None)
+    if maker is None:
+        return False
+    fused = getattr(maker.builtinOptions, "fusedActivationFunction", 0)
+    return flatbuffer.kind(model, maker) in ("RELU", "RELU6") or fused in (1, 3)
