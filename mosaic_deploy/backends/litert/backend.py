@@ -211,6 +211,7 @@ def _writing(job: BuildJob, source: CompiledModel, out: Path) -> Call:
         "out": str(out / MODEL),
         "description": dict(job.description),
         "key": METADATA_KEY,
+        "accelerator": str(job.target.options.get("accelerator", "xnnpack")),
     }
     if not isinstance(job.recipe.activations, IntegerFormat):
         function = quantize.halves if job.recipe.weights == "float16" else quantize.copy

@@ -16,6 +16,8 @@ from mosaic_deploy.errors import ModelError
 
 ALIGNMENT = 16
 """Bytes: where the constants of a file must start, as the schema says and as kernels rely on."""
+_OPTIONS = {"PADV2": "PadV2"}
+"""What the schema calls the options of an operator, where that is not the operator's name."""
 _FLOATS = ("FLOAT16", "BFLOAT16", "FLOAT32", "FLOAT64")
 
 
@@ -160,6 +162,30 @@ def add_constant(model: Any, name: str, value: NDArray[Any]) -> int:
     tensor.quantization = None
     model.subgraphs[0].tensors.append(tensor)
     return len(model.subgraphs[0].tensors) - 1
+
+
+def add_tensor(model: Any, name: str, shape: list[int]) -> int:
+    """Put a float32 tensor that is to be computed into the graph; gives its number."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    tensor = schema.TensorT()
+    tensor.name, tensor.shape, tensor.type = name.encode(), shape, schema.TensorType.FLOAT32
+    tensor.buffer, tensor.quantization = 0, None
+    model.subgraphs[0].tensors.append(tensor)
+    return len(model.subgraphs[0].tensors) - 1
+
+
+def operator(model: Any, name: str, inputs: list[int], outputs: list[int]) -> Any:
+    """An operator with its default options, which the caller puts in its place; ``name`` as in ``kind``."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    options = f"{_OPTIONS.get(name) or name.title().replace('_', '')}Options"
+    op = schema.OperatorT()
+    op.opcodeIndex = opcode(model, name, version=1)
+    op.inputs, op.outputs = inputs, outputs
+    op.builtinOptionsType = vars(schema.BuiltinOptions)[options]
+    op.builtinOptions = vars(schema)[f"{options}T"]()
+    return op
 
 
 def describe(model: Any, index: int) -> dict[str, Any]:

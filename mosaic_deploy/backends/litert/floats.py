@@ -14,7 +14,7 @@ from typing import Any
 
 from mosaic_deploy.backends.litert import flatbuffer, xnnpack
 
-_HOPELESS = ("DIV",)
+_HOPELESS = ("DIV", "BATCH_MATMUL")
 """Operators whose integer kernels in LiteRT 2.1.2 are no use: DIV ends with an error where a divisor is
 stored as 0, which may be any number of its grid."""
 _STATISTICS = frozenset(

@@ -18,7 +18,18 @@ TO_NCHW, TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 """Orders of axes, as a TRANSPOSE states them."""
 _AXIS = (0, 3, 1, 2)
 """Axis of NCHW -> the same one in NHWC."""
-_ACTIVATIONS = ("RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "ELU", "HARD_SWISH", "LOGISTIC", "TANH")
+_ACTIVATIONS = (
+    "RELU",
+    "RELU6",
+    "RELU_N1_TO_1",
+    "LEAKY_RELU",
+    "ELU",
+    "HARD_SWISH",
+    "LOGISTIC",
+    "TANH",
+    "PRELU",
+    "GELU",
+)
 _SUMS = ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "ABS", "NEG", "SQUARE", "SQRT", "RSQRT", "EXP")
 _PLAIN = frozenset({*_ACTIVATIONS, *_SUMS})
 """Operators that work number by number."""
@@ -133,16 +144,9 @@ class _Work:
 
 def transpose(model: Any, source: int, result: int, order: list[int]) -> Any:
     """An operator that turns one tensor of the graph into another; the caller puts it in its place."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    op = schema.OperatorT()
     name = f"{flatbuffer.title(model.subgraphs[0].tensors[result])}_order"
     axes = flatbuffer.add_constant(model, name, np.array(order, np.int32))
-    op.opcodeIndex = flatbuffer.opcode(model, "TRANSPOSE", version=1)
-    op.inputs, op.outputs = [source, axes], [result]
-    op.builtinOptionsType = schema.BuiltinOptions.TransposeOptions
-    op.builtinOptions = schema.TransposeOptionsT()
-    return op
+    return flatbuffer.operator(model, "TRANSPOSE", [source, axes], [result])
 
 
 def _drop_dead(graph: Any) -> None:

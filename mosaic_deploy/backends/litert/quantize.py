@@ -16,6 +16,7 @@ import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer, floats, rewrites
 from mosaic_deploy.backends.litert.activations import Activations
+from mosaic_deploy.backends.litert.gpu.rewrites import for_accelerator
 from mosaic_deploy.errors import ModelError, RefusedError
 from mosaic_deploy.quantize.calibrate import Calibrator, Ranges, collect
 from mosaic_deploy.workers.progress import OnProgress
@@ -26,8 +27,15 @@ _HALF = float(np.finfo(np.float16).max)
 
 
 def copy(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
-    """Write the float file ``request["model"]`` to ``out`` with its ``description``; see ``integers``."""
-    return _finish(flatbuffer.load(Path(request["model"])), request)
+    """Write the float file ``request["model"]`` to ``out`` with its ``description``; see ``halves``."""
+    return _finish(_float_file(request), request)
+
+
+def _float_file(request: JsonObject) -> Any:
+    model = flatbuffer.load(Path(request["model"]))
+    if request["accelerator"] == "gpu":
+        for_accelerator(model)
+    return model
 
 
 def halves(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
@@ -36,14 +44,14 @@ def halves(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
         x -> CONV(float32)  becomes  float16 -> DEQUANTIZE -> CONV
 
     XNNPACK and GPUs undo this once, when they load the file. Biases are halved too: with float32 ones beside
-    float16 weights XNNPACK runs no convolution at all.
+    float16 weights XNNPACK runs no convolution at all. For ``accelerator`` "gpu" the file is rewritten first.
 
     Raises:
         ModelError: a weight is too large for float16.
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    model = flatbuffer.load(Path(request["model"]))
+    model = _float_file(request)
     graph = model.subgraphs[0]
     weighted = [op for op in graph.operators if flatbuffer.kind(model, op) in _WEIGHTED]
     for number in sorted({int(i) for op in weighted for i in op.inputs if i >= 0}):

@@ -48,8 +48,8 @@ def _is_twin(tensor: Any, lost: Any) -> bool:
 def pad_plainly(model: Any) -> int:
     """Turn RELU -> PADV2 by a lowest number -> MAX_POOL_2D  into  RELU -> PAD by 0 -> MAX_POOL_2D.
 
-    No maximum of numbers that are not negative is below 0. ai-edge-quantizer has no integers for so low a number.
-    Any other PADV2 gets a number of as many dimensions as what it pads, which ai-edge-quantizer asks for.
+    No maximum of numbers that are not negative is below 0, and so low a number makes a grid of no use. Any
+    other PADV2 gets a number of as many dimensions as what it pads, which ai-edge-quantizer asks for.
     """
     from ai_edge_litert import schema_py_generated as schema
 

@@ -55,7 +55,8 @@ def on_gpu(
     """Run the file on the GPU accelerator and on XNNPACK, and the float network in emulated float16.
 
     The accelerator is asked for the recipe's arithmetic: for float16, as it is a phone's default. What a
-    driver makes of that differs, in how sums are kept above all; the emulation rounds at every node.
+    driver makes of that differs, in how sums are kept above all; the emulation rounds at every node. Where
+    the driver cannot do it, the accelerator computes in float32, and ``substitute`` says so.
 
     Raises ``RefusedError`` where the accelerator does not take all of it.
     """
@@ -80,7 +81,7 @@ def on_gpu(
         *(replace(s, name="run xnnpack") for s in plain.steps),
         step("emulate float16", "onnxruntime", sixteen),
     )
-    facts = {key: made.result[key] for key in ("precision", "nodes", "outside", "software")}
+    facts = {key: made.result[key] for key in ("precision", "nodes", "outside", "software", "substitute")}
     others = {"xnnpack": plain.outputs, "float16": emulated}
     return Run(outputs, steps, {"ran_on": _gpu(made), **facts}, "gpu", others)
 
@@ -101,7 +102,11 @@ def time(built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing
         made = call(
             _with_driver(work(space, accelerator.time, request, timeout_s=TIME_S, cwd=folder), folder)
         )
-        facts = {"ran_on": _gpu(made), "software": made.result["software"]}
+        facts = {
+            "ran_on": _gpu(made),
+            "software": made.result["software"],
+            "substitute": made.result["substitute"],
+        }
     else:
         made = call(work(space, xnnpack.time, request, timeout_s=TIME_S, cwd=folder))
         facts = {"ran_on": _cpu(), "outside": made.result["outside"]}
@@ -139,4 +144,5 @@ def _cpu() -> str:
 
 def _gpu(made: Outcome) -> str:
     kind = "a software GPU" if made.result["software"] else "a GPU"
-    return f"LiteRT {version('ai-edge-litert')} GPU accelerator on {made.result['device']}, {kind}"
+    ran_on = f"LiteRT {version('ai-edge-litert')} GPU accelerator on {made.result['device']}, {kind}"
+    return f"{ran_on}; {made.result['substitute']}" if made.result["substitute"] else ran_on

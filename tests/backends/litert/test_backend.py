@@ -369,7 +369,7 @@ def test_what_xnnpack_leaves_falls_back_and_is_timed(make_job: Callable[..., Bui
 
 
 def test_a_product_that_falls_back_is_counted(tmp_path: Path) -> None:
-    """XNNPACK takes this convolution, and so none of its time is another's; its arithmetic counts all the same."""
+    """XNNPACK takes this convolution, so that no time is another's; its arithmetic counts."""
     from mosaic_deploy.backends.litert import fallback
     from mosaic_deploy.backends.litert.gpu import precision
 

@@ -10,6 +10,11 @@ What the accelerator of ai-edge-litert 2.1.2 takes, as tried:
 
 Asked for the GPU alone, LiteRT refuses a graph of which anything would be left to the CPU, and its log says
 what; after compiling it is asked once more. The precision is what a probe found, not what was asked for.
+
+A shader that the driver does not take is an error in the log alone: LiteRT goes on and gives whatever lay in
+memory. So the log is read after compiling and after the first run. A driver without 16-bit types in shaders
+(SwiftShader is one) does not take some float16 kernels, those of large dense 3x3 convolutions above all: then
+the same file runs in float32, and ``substitute`` says so.
 """
 
 from __future__ import annotations
@@ -36,7 +41,17 @@ _LOG = Path("/proc/self/fd/2")
 _LEFT = "operations are not supported by GPU delegate:"
 _SPLIT = re.compile(r"^(\d+|No) operations will run on the GPU, and ")
 _ADAPTER = re.compile(r"Selected adapter: (.+?), arch=.*adapterType=(.+)")
+_INVALID = "Validation error: "
+_HALVES = "'f16' type used without 'f16' extension enabled"
+NO_HALVES = (
+    "this Vulkan driver has no 16-bit type in shaders, which float16 kernels of this network need: "
+    "the accelerator computed in float32 here, and float16 is emulated on the CPU"
+)
 _PREPARE = re.compile(r"Node number \d+ \((\w+)\) failed to prepare")
+
+
+class NoHalvesError(Exception):
+    """The driver has no 16-bit type in shaders; not an error to show, for float32 can be had."""
 
 
 def missing() -> str | None:
@@ -58,7 +73,8 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
 
     Returns:
         ``nodes`` (how many operators ran on the GPU), ``outside`` (always empty), ``device`` (Vulkan's
-        name of it), ``software`` (whether that is a CPU) and ``precision`` (as found by a probe).
+        name of it), ``software`` (whether that is a CPU), ``precision`` (as found by a probe) and
+        ``substitute`` (why it is another than was asked for, in words, or empty).
 
     Raises:
         RefusedError: the accelerator does not take all of the graph; what it leaves is named.
@@ -135,11 +151,22 @@ class _Log:
 
 
 def _open(model: Path, request: JsonObject) -> tuple[OnGpu, JsonObject]:
-    """Compile a file, and find out on what and how it runs."""
-    asked, began = str(request.get("precision", "float32")), _Log.now()
+    """Compile a file, try it, and find out on what and how it runs."""
+    asked = str(request.get("precision", "float32"))
     if asked not in PRECISIONS:
         raise ModelError(f"no precision '{asked}'; known: {', '.join(PRECISIONS)}")
+    substitute = ""
+    try:
+        network, facts = _compiled(model, asked)
+    except NoHalvesError:
+        network, facts = _compiled(model, "float32")
+        substitute = NO_HALVES
+    return network, {**facts, "substitute": substitute}
+
+
+def _compiled(model: Path, asked: str) -> tuple[OnGpu, JsonObject]:
     source, result = _ends(model)
+    began = _Log.now()
     try:
         found = precision.precision(Path.cwd(), asked=asked)
     except (StatusError, OSError) as err:
@@ -151,11 +178,29 @@ def _open(model: Path, request: JsonObject) -> tuple[OnGpu, JsonObject]:
         _refuse(model, compiling.lines(), err)
     if not network.fully_accelerated:
         _refuse(model, compiling.lines(), StatusError("it is not fully accelerated"))
-    device, kind = _adapter(began.lines())
+    _run(network, np.zeros(source["shape"], np.dtype(str(source["dtype"]))))
+    require_valid(model.name, compiling.lines())
+    device, kind = _adapter(_Log(0).lines())
     nodes = len(flatbuffer.load(model).subgraphs[0].operators)
     software = "cpu" in kind.lower() or "software" in kind.lower()
     facts = {"nodes": nodes, "outside": [], "device": device, "software": software, "precision": found}
     return network, facts
+
+
+def require_valid(name: str, lines: list[str]) -> None:
+    """Hold the log against it that the driver took every shader.
+
+    Raises:
+        NoHalvesError: it has no 16-bit type, and a shader uses one.
+        ToolError: it did not, for another reason; what came out is of no worth.
+    """
+    wrong = [line.partition(_INVALID)[2].strip() for line in lines if _INVALID in line]
+    if any(_HALVES in line for line in wrong):
+        raise NoHalvesError(NO_HALVES)
+    if wrong:
+        raise ToolError(
+            f"{name}: the GPU's driver does not take a shader of the accelerator's: {wrong[0][:200]}"
+        )
 
 
 def _run(network: OnGpu, values: NDArray[Any]) -> NDArray[Any]:

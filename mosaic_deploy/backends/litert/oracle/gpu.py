@@ -3,6 +3,9 @@
     fp32  onnx2tf, tidied               computed in float32, against ONNX Runtime
     fp16  the same, weights in float16  computed in float16, against ONNX Runtime
 
+Where the driver has no 16-bit types in shaders and the second needs them, the file is computed in float32 and
+the model in emulated float16, on the CPU: what a phone will make of it, as near as this machine can tell.
+
 A case runs where both do. Asked for the GPU alone, LiteRT refuses a graph of which it would leave anything to
 the CPU, and says on standard error what that is: then the case falls back.
 """
@@ -23,8 +26,9 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaic_deploy.backends.litert import c_api, flatbuffer, quantize
+from mosaic_deploy.backends.litert import c_api, flatbuffer, float16, quantize
 from mosaic_deploy.backends.litert.gpu import accelerator
+from mosaic_deploy.backends.litert.gpu.rewrites import for_accelerator
 from mosaic_deploy.backends.litert.oracle import convert
 from mosaic_deploy.backends.litert.oracle.xnnpack import plainly
 from mosaic_deploy.backends.oracle.compare import (
@@ -113,13 +117,17 @@ def _tried(model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path) -> _A
     except NoReferenceError as err:
         return "no-reference", str(err), None
     try:
-        path = convert.convert(model, scratch)
+        path = _rewritten(convert.convert(model, scratch))
         values = convert.fed(path, feeds)
     except (convert.NotMadeError, MosaicError) as err:
         return "fails-to-compile", said(err), None
     answer: _Answer = "runs", "", None
     for asked, tolerance in _WAYS:
-        answer = _on_gpu(path, asked, values, expected, feeds, for_chain(tolerance, model))
+        allowed = for_chain(tolerance, model)
+        try:
+            answer = _on_gpu(path, asked, values, expected, feeds, allowed)
+        except accelerator.NoHalvesError:
+            answer = _substituted(model, path, values, expected, feeds, allowed)
         if answer[0] != "runs":
             break
     return answer
@@ -146,6 +154,35 @@ def _require_steady(model: bytes, feeds: Mapping[str, NDArray[Any]], expected: A
         raise NoReferenceError("rounding the inputs to float16 alone moves the answer")
 
 
+def _rewritten(path: Path) -> Path:
+    model = flatbuffer.load(path)
+    if for_accelerator(model):
+        flatbuffer.save(model, path)
+    return path
+
+
+def _substituted(
+    model: bytes,
+    path: Path,
+    values: Arrays,
+    expected: Arrays,
+    feeds: Mapping[str, NDArray[Any]],
+    tolerance: Tolerance,
+) -> _Answer:
+    """The file with float16 weights in float32, and the model in emulated float16."""
+    answer = _on_gpu(_halved(path), "float32", values, expected, feeds, tolerance)
+    if answer[0] != "runs":
+        return answer
+    try:
+        emulated = float16.emulated(model, feeds)
+    except MosaicError as err:
+        return "wrong", f"float16: {said(err)}", None
+    found = convert.compared(expected, emulated, tolerance=tolerance, feeds=feeds)
+    if found.right:
+        return "runs", "", max(found.difference, answer[2] or 0.0)
+    return "wrong", f"emulated float16: {found.error}", found.difference
+
+
 def _on_gpu(
     path: Path,
     asked: str,
@@ -161,6 +198,7 @@ def _on_gpu(
         with _logged(log):
             network = _Network(path, asked)
             given = network.run(values)
+        accelerator.require_valid(path.name, log.read_text(errors="replace").splitlines())
     except MosaicError as err:
         return "fails-to-compile", said(err), None
     except c_api.StatusError as err:
@@ -175,7 +213,7 @@ def _on_gpu(
 
 def _halved(path: Path) -> Path:
     made = path.with_name("half.tflite")
-    request = {"model": str(path), "out": str(made), "description": {}, "key": "probe"}
+    request = {"model": str(path), "out": str(made), "description": {}, "key": "probe", "accelerator": "gpu"}
     quantize.halves(request, lambda _share, _text: None)
     return made
 

@@ -58,6 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "out": str(place / f"{head}16.tflite"),
             "key": "k",
             "description": {},
+            "accelerator": "gpu",
         }
         call(job(place, halves, halved))
     return place

@@ -1,0 +1,231 @@
+"""What the accelerator gets wrong or refuses as it stands, and right after the rewrite: on the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from mosaic_deploy.backends.litert import flatbuffer
+from mosaic_deploy.backends.litert.convert import convert
+from mosaic_deploy.backends.litert.gpu import accelerator
+from mosaic_deploy.backends.litert.gpu.rewrites import (
+    fill_lanes,
+    for_accelerator,
+    pad_channels_by_zero,
+)
+from mosaic_deploy.backends.litert.layout import TO_NCHW, TO_NHWC, keep_nhwc, transpose
+from mosaic_deploy.backends.litert.quantize import copy, halves
+from mosaic_deploy.errors import RefusedError, ToolError
+from mosaic_deploy.workers.call import call
+from tests.backends.litert import tflite
+from tests.backends.litert.gpu.test_gpu import job, on_gpu
+
+SIDE = 8
+SLOPES = (0.1, -0.2, 0.3, 2)
+
+
+def a_file(place: Path, channels: int, end: Callable[[Any, int], int]) -> Path:
+    """x (1, 8, 8, channels) -> MUL by 1 -> whatever ``end`` adds."""
+    model = tflite.tflite_model()
+    graph = model.subgraphs[0]
+    source = tflite.tensor(model, "x", [1, SIDE, SIDE, channels])
+    between = tflite.tensor(model, "y", [1, SIDE, SIDE, channels])
+    one = flatbuffer.add_constant(model, "one", np.ones(1, np.float32))
+    graph.operators.append(flatbuffer.operator(model, "MUL", [source, one], [between]))
+    graph.inputs = [source]
+    graph.outputs = [end(model, between)]
+    path = place / "file.tflite"
+    flatbuffer.save(model, path)
+    return path
+
+
+def largest(model: Any, scores: int) -> int:
+    from ai_edge_litert import schema_py_generated as schema
+
+    ids = tflite.tensor(model, "ids", [1, SIDE, SIDE])
+    model.subgraphs[0].tensors[ids].type = schema.TensorType.INT32
+    axis = flatbuffer.add_constant(model, "axis", np.array(3, np.int32))
+    op = flatbuffer.operator(model, "ARG_MAX", [scores, axis], [ids])
+    op.builtinOptions.outputType = schema.TensorType.INT32
+    model.subgraphs[0].operators.append(op)
+    return ids
+
+
+def padded(model: Any, source: int) -> int:
+    return pad(model, source, [[0, 0], [0, 0], [0, 1], [0, 3]])
+
+
+def bordered(model: Any, source: int) -> int:
+    return pad(model, source, [[0, 0], [1, 1], [0, 1], [0, 0]])
+
+
+def pad(model: Any, source: int, widths: list[list[int]]) -> int:
+    sides = [int(side) for side in model.subgraphs[0].tensors[source].shape]
+    shape = [side + before + after for side, (before, after) in zip(sides, widths, strict=True)]
+    made = tflite.tensor(model, "padded", shape)
+    constants = [
+        flatbuffer.add_constant(model, "widths", np.array(widths, np.int32)),
+        flatbuffer.add_constant(model, "value", np.array([3.5], np.float32)),
+    ]
+    model.subgraphs[0].operators.append(flatbuffer.operator(model, "PADV2", [source, *constants], [made]))
+    return made
+
+
+def sloped_in_nchw(model: Any, source: int) -> int:
+    from ai_edge_litert import schema_py_generated as schema
+
+    turned = tflite.tensor(model, "turned", [1, 4, SIDE, SIDE])
+    sloped = tflite.tensor(model, "sloped", [1, 4, SIDE, SIDE])
+    made = tflite.tensor(model, "back", [1, SIDE, SIDE, 4])
+    slopes = np.array(SLOPES, np.float32).reshape(1, 4, 1, 1)
+    op = schema.OperatorT()
+    op.opcodeIndex = flatbuffer.opcode(model, "PRELU", version=1)
+    op.inputs, op.outputs = [turned, flatbuffer.add_constant(model, "slopes", slopes)], [sloped]
+    ends = transpose(model, source, turned, TO_NCHW), transpose(model, sloped, made, TO_NHWC)
+    model.subgraphs[0].operators += [ends[0], op, ends[1]]
+    return made
+
+
+def rewritten(path: Path) -> Path:
+    model = flatbuffer.load(path)
+    assert for_accelerator(model) > 0
+    assert for_accelerator(model) == 0
+    made = path.with_name("rewritten.tflite")
+    flatbuffer.save(model, made)
+    return made
+
+
+def computed(path: Path, values: NDArray[Any]) -> NDArray[Any]:
+    model = flatbuffer.load(path)
+    graph = model.subgraphs[0]
+    place = path.parent
+    np.save(place / "in.npy", values)
+    request = {
+        "model": str(path),
+        "inputs": [str(place / "in.npy")],
+        "outputs": [str(place / "out.npy")],
+        "input": flatbuffer.describe(model, graph.inputs[0]),
+        "output": flatbuffer.describe(model, graph.outputs[0]),
+    }
+    on_gpu(place, request)
+    result: NDArray[Any] = np.load(place / "out.npy")
+    return result
+
+
+@pytest.mark.parametrize("classes", [2, 5, 8, 11])
+def test_the_largest_of_negative_scores_is_found(tmp_path: Path, classes: int) -> None:
+    path = a_file(tmp_path, classes, largest)
+    values = np.random.default_rng(classes).normal(-20, 3, (1, SIDE, SIDE, classes)).astype(np.float32)
+    if classes % 4:
+        assert (computed(path, values) != values.argmax(3)).any(), "needs no rewrite any more"
+        path = rewritten(path)
+    assert (computed(path, values) == values.argmax(3)).all()
+    assert (tflite.run(path, values) == values.argmax(3)).all()
+
+
+def test_padding_of_channels_is_by_what_is_asked(tmp_path: Path) -> None:
+    path = a_file(tmp_path, 5, padded)
+    values = np.random.default_rng(0).normal(size=(1, SIDE, SIDE, 5)).astype(np.float32)
+    exact = np.pad(values, [(0, 0), (0, 0), (0, 1), (0, 3)], constant_values=3.5)
+    assert (computed(path, values) != exact).any(), "needs no rewrite any more"
+    path = rewritten(path)
+    assert (computed(path, values) == exact).all()
+    assert (tflite.run(path, values) == exact).all()
+
+
+def test_padding_elsewhere_needs_no_rewrite(tmp_path: Path) -> None:
+    path = a_file(tmp_path, 4, bordered)
+    values = np.random.default_rng(0).normal(size=(1, SIDE, SIDE, 4)).astype(np.float32)
+    assert for_accelerator(flatbuffer.load(path)) == 0
+    exact = np.pad(values, [(0, 0), (1, 1), (0, 1), (0, 0)], constant_values=3.5)
+    assert (computed(path, values) == exact).all()
+
+
+def test_slopes_in_nchw_are_turned(tmp_path: Path) -> None:
+    """The accelerator takes slopes along the last axis alone, and onnx2tf leaves them along the second."""
+    path = a_file(tmp_path, 4, sloped_in_nchw)
+    values = np.random.default_rng(0).normal(size=(1, SIDE, SIDE, 4)).astype(np.float32)
+    with pytest.raises(RefusedError, match="PRELU"):
+        computed(path, values)
+    model = flatbuffer.load(path)
+    assert keep_nhwc(model) == 1
+    flatbuffer.save(model, path)
+    exact = np.where(values > 0, values, values * np.array(SLOPES, np.float32))
+    assert (computed(path, values) == exact).all()
+
+
+def test_what_needs_no_rewrite_stays(tmp_path: Path) -> None:
+    model = flatbuffer.load(a_file(tmp_path, 8, largest))
+    assert (fill_lanes(model), pad_channels_by_zero(model)) == (0, 0)
+
+
+def wide(folder: Path) -> dict[str, Any]:
+    """A dense 3x3 convolution of 64 channels at 64x64, with float16 weights, as a build makes it."""
+    rng = np.random.default_rng(0)
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 18]>
+        net (float[1, 3, 64, 64] image) => (float[1, 64, 64, 64] scores) {
+            stem = Conv<pads = [1, 1, 1, 1]>(image, a)
+            rectified = Relu(stem)
+            scores = Conv<pads = [1, 1, 1, 1]>(rectified, b)
+        }
+    """)
+    for name, shape in (("a", (64, 3, 3, 3)), ("b", (64, 64, 3, 3))):
+        weights = rng.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, name))
+    onnx.save(model, folder / "wide.onnx")
+    np.save(folder / "image.npy", rng.normal(size=(1, 64, 64, 3)).astype(np.float32))
+    request = {
+        "onnx": str(folder / "wide.onnx"),
+        "out": str(folder / "wide.tflite"),
+        "shape": [1, 64, 64, 3],
+        "layout": "NCHW",
+        "fold": False,
+        "image": str(folder / "image.npy"),
+    }
+    call(job(folder, convert, request))
+    for function, name in ((halves, "wide16"), (copy, "wide32")):
+        made = {"model": request["out"], "out": str(folder / f"{name}.tflite"), "key": "k", "description": {}}
+        call(job(folder, function, {**made, "accelerator": "gpu"}))
+    tensor = {"scale": None, "zero_point": None, "dtype": "float32"}
+    return {
+        "model": str(folder / "wide16.tflite"),
+        "inputs": [str(folder / "image.npy")],
+        "outputs": [str(folder / "out.npy")],
+        "input": {**tensor, "shape": [1, 64, 64, 3]},
+        "output": {**tensor, "shape": [1, 64, 64, 64]},
+    }
+
+
+def test_shaders_that_the_driver_does_not_take_are_no_result(tmp_path: Path) -> None:
+    """SwiftShader has no 16-bit types: LiteRT says nothing and gives what lies in memory. The log says it."""
+    request = {**wide(tmp_path), "precision": "float16"}
+    made = on_gpu(tmp_path, request)
+    exact = tflite.run(tmp_path / "wide32.tflite", np.load(tmp_path / "image.npy"))
+    difference = np.abs(np.load(tmp_path / "out.npy") - exact).max() / np.abs(exact).max()
+    assert difference < 5e-3
+    if made.result["substitute"]:
+        assert made.result["precision"] == "float32"
+        assert "no 16-bit type in shaders" in made.result["substitute"]
+        assert made.result["device"] != "unknown"
+    else:  # a driver that can
+        assert made.result["precision"].startswith("float16")
+
+
+def test_a_shader_refused_for_another_reason_is_an_error() -> None:
+    accelerator.require_valid("net", ["I0000 environment.cc:1] all is well"])
+    with pytest.raises(accelerator.NoHalvesError):
+        line = (
+            "E0000 x.cc:108] Validation error: :12:25 error: 'f16' type used without 'f16' extension enabled"
+        )
+        accelerator.require_valid("net", [line])
+    with pytest.raises(
+        ToolError, match=r"net: the GPU's driver does not take a shader .*: too many bindings"
+    ):
+        accelerator.require_valid("net", ["E0000 x.cc:108] Validation error: too many bindings"])
