@@ -86,8 +86,11 @@ def sample(values: Floats) -> Floats:
 
 
 def _histogram(values: Floats, span: tuple[np.float32, np.float32], *, fold: bool) -> NDArray[np.int64]:
-    """Count a sample of the values; of their magnitudes if ``fold``."""
-    flat = sample(values)
+    """Count a sample of the values; of their magnitudes if ``fold``.
+
+    In float64, for between two neighbouring numbers of float32 there is no place for so many bins.
+    """
+    flat = sample(values).astype(np.float64)
     if fold:
         top = max(abs(float(span[0])), abs(float(span[1])))
         return np.histogram(np.abs(flat), _BINS, (0.0, top or 1.0))[0]

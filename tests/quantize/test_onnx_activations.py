@@ -74,6 +74,15 @@ def test_constant_tensors_have_a_range(tmp_path: Path) -> None:
         assert ranges(tmp_path, method, zeros)["y"] == (0, 0)
 
 
+@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy"])
+@pytest.mark.parametrize("value", [5.0, -300.0, 1e-38, 0.0], ids=str)
+def test_nearly_constant_tensors_have_a_range(tmp_path: Path, method: Method, value: float) -> None:
+    image = np.full(10_000, value, np.float32)
+    image[::2] = np.nextafter(np.float32(value), np.float32(np.inf))
+    low, high = ranges(tmp_path, method, image)["image"]
+    assert float(image[1]) <= low <= high <= float(image[0])
+
+
 def test_an_even_histogram_is_kept_whole() -> None:
     assert least_divergence(np.full(2048, 7), levels=128) == 2048
 
