@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mosaic_deploy.backends.openvino.channel_order import count_from_the_end
 from mosaic_deploy.errors import ModelError, RefusedError
 from mosaic_deploy.specs.metadata import METADATA_KEY
 from mosaic_deploy.workers.progress import OnProgress
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import openvino
 
 _UNWANTED = ("openvino_telemetry", "torch")
+_READERS = ("openvino", "onnx", "google.protobuf")
+"""Packages whose errors say that a file is no network they can read."""
 _UNKNOWN = "No conversion rule found for operations:"
 
 
@@ -53,9 +57,9 @@ def convert(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     ov = bring_openvino()
     onnx = Path(request["onnx"])
     try:
-        model = ov.convert_model(onnx)
+        model = from_onnx(onnx)
     except Exception as err:
-        if not type(err).__module__.startswith("openvino"):
+        if not type(err).__module__.startswith(_READERS):
             raise
         if _UNKNOWN in str(err):
             named = str(err).partition(_UNKNOWN)[2].strip().splitlines()[0]
@@ -66,6 +70,23 @@ def convert(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     on_progress(0.8, "converted")
     write(model, Path(request["xml"]), description={}, half=False)
     return {**ports(model), "version": ov.__version__}
+
+
+def from_onnx(path: Path) -> openvino.Model:
+    """Read an ONNX file with OpenVINO's converter, channels in the order that the file states.
+
+    Raises whatever OpenVINO and protobuf raise.
+    """
+    import onnx
+
+    ov = bring_openvino()
+    graph = onnx.load(path)
+    count_from_the_end(graph)
+    with TemporaryDirectory(dir=".") as folder:  # the converter takes ONNX from memory only beside torch
+        plain = Path(folder).resolve() / path.name
+        onnx.save_model(graph, plain)
+        model: openvino.Model = ov.convert_model(plain)
+    return model
 
 
 def _reordered(model: openvino.Model, layout: str, wanted: str) -> openvino.Model:

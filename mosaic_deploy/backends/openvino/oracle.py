@@ -110,12 +110,12 @@ def attempt(
 
 def _converted(model: bytes, scratch: Path) -> Path:
     """The case as OpenVINO's files, as the backend's ``convert`` writes them."""
-    from mosaic_deploy.backends.openvino.ir import bring_openvino, reason, write
+    from mosaic_deploy.backends.openvino.ir import from_onnx, reason, write
 
     source, xml = scratch / "case.onnx", scratch / "float.xml"
     source.write_bytes(model)
     try:
-        converted = bring_openvino().convert_model(source)
+        converted = from_onnx(source)
     except Exception as err:
         if not (type(err).__module__.startswith("openvino") or isinstance(err, RuntimeError)):
             raise
@@ -175,14 +175,14 @@ def _run(xml: Path, feeds: Mapping[str, NDArray[Any]], *, arithmetic: Arithmetic
     Raises ``MosaicError`` where the plugin refuses, fails, or computes in another precision.
     """
     from mosaic_deploy.backends.openvino.ir import reason
-    from mosaic_deploy.backends.openvino.precision import judge, nodes_of
+    from mosaic_deploy.backends.openvino.precision import nodes_of, require_everywhere
     from mosaic_deploy.backends.openvino.run import _compile
 
     settings = {"INFERENCE_NUM_THREADS": 1, **(_IN_FLOATS if arithmetic is None else {})}
     _core, compiled = _compile(xml, "CPU", settings, _HINT)
     nodes = nodes_of(compiled) if arithmetic else ()
     if nodes and arithmetic:  # a graph that only hands its input on has none
-        judge(nodes, arithmetic=arithmetic)
+        require_everywhere(nodes, arithmetic=arithmetic)
     try:
         runner = compiled.create_infer_request()  # which owns the outputs
         made = runner.infer(_fed(compiled.inputs, feeds))

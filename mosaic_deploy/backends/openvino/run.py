@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mosaic_deploy.backends.openvino.fallback import fallback_of
 from mosaic_deploy.backends.openvino.ir import bring_openvino, read, reason
 from mosaic_deploy.backends.openvino.precision import judge, nodes_of
 from mosaic_deploy.errors import ToolError
@@ -30,7 +31,7 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
 
     Returns:
         ``version``, ``device`` in words, ``devices`` that OpenVINO finds here, and ``facts``: see
-        ``precision.judge``.
+        ``precision.judge``, and of an int8 network ``fallback``: see ``fallback.fallback_of``.
 
     Raises:
         ModelError: the files are damaged.
@@ -39,7 +40,8 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """
     ov = bring_openvino()
     device = request["device"]
-    core, compiled = _compile(Path(request["xml"]), device, {}, request["hint"])
+    timed = {"PERF_COUNT": True} if request["arithmetic"] == "int8" else {}
+    core, compiled = _compile(Path(request["xml"]), device, timed, request["hint"])
     nodes = nodes_of(compiled)
     if request["arithmetic"] is None:
         facts: JsonObject = {"precision": "+".join(sorted({node.precision for node in nodes})) or "unknown"}
@@ -51,9 +53,17 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         runner.infer([np.load(source, allow_pickle=False)])
         np.save(place, runner.get_output_tensor().data, allow_pickle=False)
         on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
+    if timed and pairs:
+        facts["fallback"] = fallback_of(read(Path(request["xml"])), nodes, _seconds(runner))
     name = str(core.get_property(device, "FULL_DEVICE_NAME")) if device == _CPU else device
     found = list(core.available_devices)
     return {"version": ov.__version__, "device": name, "devices": found, "facts": facts}
+
+
+def _seconds(runner: Any) -> dict[str, float]:
+    """What each node takes, by the plugin's clock, in one more run on the image that it has."""
+    runner.infer()
+    return {each.node_name: each.real_time.total_seconds() for each in runner.profiling_info}
 
 
 def time_here(request: JsonObject, on_progress: OnProgress) -> JsonObject:  # noqa: ARG001  # a worker's signature

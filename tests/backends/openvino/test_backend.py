@@ -19,10 +19,13 @@ import pytest
 from numpy.typing import NDArray
 
 from mosaic_deploy.backends.openvino import backend
-from mosaic_deploy.backends.openvino.precision import Arithmetic, Node, judge
+from mosaic_deploy.backends.openvino.precision import Arithmetic, Node, judge, require_everywhere
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, TimingConfig, WorkDir
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import DataError, MosaicError, RefusedError, SpecError, ToolError
+from mosaic_deploy.graph.facts import nodes
+from mosaic_deploy.graph.macs import macs
+from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.metadata import METADATA_KEY
 from mosaic_deploy.specs.recipe import Calibration, IntegerFormat, QuantRecipe
@@ -160,9 +163,13 @@ def test_int8_is_int8_and_close_to_float(built: tuple[BuildJob, CompiledModel, C
     outcome = OPENVINO.run(made, job.contract, images(job), space=job.space, on_progress=quiet)
     assert outcome.facts["precision"] == "int8"
     outside: Any = outcome.facts["outside"]
-    nodes: Any = outcome.facts["nodes"]
+    count: Any = outcome.facts["nodes"]
     assert "logits" in outside
-    assert len(outside) < nodes / 2
+    assert len(outside) < count / 2
+    fallback: Any = outcome.facts["fallback"]
+    assert fallback["macs_share"] == 0
+    assert 0 < fallback["time_share"] < 1
+    assert "Convolution" not in fallback["operators"]
     reasons: Any = outcome.facts["outside_because"]
     assert {"Interpolate"} <= set(reasons) <= {"Interpolate", "Reorder", "Subgraph"}
     assert outcome.name == "CPU"
@@ -269,7 +276,34 @@ def test_another_precision_is_refused(arithmetic: Arithmetic, node: Node, says: 
     good = Node("fine", "Convolution", "f32" if arithmetic == "float32" else "u8")
     assert judge([good], arithmetic=arithmetic)["outside"] == []
     with pytest.raises(RefusedError, match=f"^OpenVINO computes {says}[^\n]*, not in {arithmetic}$"):
-        judge([good, node], arithmetic=arithmetic)
+        require_everywhere([good, node], arithmetic=arithmetic)
+    if arithmetic == "int8":
+        assert judge([good, node], arithmetic=arithmetic)["outside"] == [node.name]
+    with pytest.raises(RefusedError, match=f"^OpenVINO computes {says}[^\n]*, not in {arithmetic}$"):
+        judge([node], arithmetic=arithmetic)
+
+
+def test_what_stays_in_float_is_a_fallback(make_job: Callable[..., BuildJob]) -> None:
+    after = """
+        packed = SpaceToDepth<blocksize = 2>(lowres)
+        mixed = Conv(packed, packed_w)
+        last = DepthToSpace<blocksize = 2, mode = "DCR">(mixed)
+    """
+    model = network("lowres", after=after)
+    model.graph.output[0].name = "last"
+    packed = 4 * CLASSES
+    values = np.random.default_rng(3).normal(0, 0.2, (packed, packed, 1, 1)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(values, "packed_w"))
+    job = make_job(model, output="lowres")
+    made = build(job)
+    outcome = OPENVINO.run(made, job.contract, images(job), space=job.space, on_progress=quiet)
+    fallback: Any = outcome.facts["fallback"]
+    assert fallback["operators"].items() >= {"Convolution": 1, "SpaceToDepth": 1}.items()
+    left, whole = HEIGHT // 4 * (WIDTH // 4) * packed**2, sum(map(macs, nodes(read_model(job.onnx))))
+    assert fallback["macs_share"] == pytest.approx(left / whole, abs=1e-4)
+    assert 0.01 < fallback["time_share"] < 1
+    found = [np.load(path) for path in outcome.outputs]
+    assert agreement(job, found, on_the_cpu(job, images(job))) > 0.95
 
 
 def test_a_device_that_says_nothing_is_refused() -> None:
