@@ -97,7 +97,7 @@ class OrtBackend:
         Raises:
             SpecError: the recipe is in float16.
             ModelError: the graph cannot be quantised.
-            RefusedError: a convolution would stay in float.
+            RefusedError: all that convolves or multiplies matrices would stay in float.
             ToolError: the quantiser or the converter failed.
         """
         out = out.resolve()
@@ -152,6 +152,8 @@ class OrtBackend:
             "nodes": result["nodes"],
             "outside": [] if precision == "float32" else result["outside"],
         }
+        if precision != "float32":
+            facts["fallback"] = result["fallback"]
         return Run(outputs, (_step("run", outcome),), facts)
 
     def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:

@@ -146,7 +146,8 @@ def _run(
 
 def _converted(model: bytes, folder: Path, *, integers: bool) -> Path:
     """The ``.ort`` file, as the backend's ``to_ort`` makes it, without its outlook on accelerators."""
-    from mosaic_deploy.backends.ort.ort_file import nodes, require_integers, require_portable
+    from mosaic_deploy.backends.ort.fallback import require_integers
+    from mosaic_deploy.backends.ort.ort_file import nodes, require_portable
     from mosaic_deploy.quantize.ort_tools import tool
 
     converter = tool("convert_onnx_models_to_ort")

@@ -5,7 +5,7 @@ Nothing is optimised when such a file is loaded, so these are the kernels that r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from mosaic_deploy.quantize.ort_tools import tool
 
 _DOMAINS = ("", "ai.onnx", "com.microsoft")
 _BLOCKED = "com.microsoft.nchwc"
-_ARITHMETIC = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""What makes up nearly all work; also as ``FusedConv`` and the like."""
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class Node:
     domain: str
     floats: bool
     """Whether it computes in floating point: a tensor that it takes or gives, constants aside, is one."""
+    taken: tuple[Shape | None, ...] = ()
+    given: tuple[Shape | None, ...] = ()
+    """Shapes of what it takes and gives; None where one is not known."""
 
     @property
     def title(self) -> str:
@@ -53,55 +56,52 @@ def require_portable(found: tuple[Node, ...], *, file: str) -> None:
     strange = [node for node in found if node.domain not in _DOMAINS]
     if any(node.domain == _BLOCKED for node in strange):
         raise RefusedError(
-            f"{file}: {_named(strange)} are in the blocked NCHWc layout of the CPU that "
+            f"{file}: {titles(strange)} are in the blocked NCHWc layout of the CPU that "
             "optimised them and do not run on others; convert it for the platform 'arm'"
         )
     if strange:
-        raise RefusedError(f"{file}: {_named(strange)} are no operators of ONNX or ONNX Runtime's own")
+        raise RefusedError(f"{file}: {titles(strange)} are no operators of ONNX or ONNX Runtime's own")
 
 
-def require_integers(found: tuple[Node, ...], *, file: str) -> None:
-    """Raise ``RefusedError`` where a convolution or matrix product of a quantised file is left in float."""
-    kinds = (*_ARITHMETIC, *(f"Fused{op}" for op in _ARITHMETIC))
-    left = [node for node in found if node.floats and node.op in kinds]
-    if left:
-        raise RefusedError(
-            f"{file}: {_named(left)} would compute in float, {len(left)} of {len(found)} nodes: "
-            "ONNX Runtime has no integer kernel for them as they are quantised"
-        )
-
-
-def _named(found: list[Node]) -> str:
+def titles(found: Sequence[Node]) -> str:
+    """The first three of some nodes, and how many more there are."""
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return ", ".join(node.title for node in found[:3]) + more
 
 
 def _walk(graph: Any, fbs: Any) -> Iterator[Node]:
-    floats = set(_float_tensors(graph, fbs))
+    floats, shapes = _tensors(graph, fbs)
     for index in range(graph.NodesLength()):
         node = graph.Nodes(index)
-        tensors = [node.Inputs(i) for i in range(node.InputsLength())]
-        tensors += [node.Outputs(i) for i in range(node.OutputsLength())]
+        taken = [node.Inputs(i) for i in range(node.InputsLength())]
+        given = [node.Outputs(i) for i in range(node.OutputsLength())]
         op, name, domain = (str(text or b"", "utf-8") for text in (node.OpType(), node.Name(), node.Domain()))
-        yield Node(op, name, domain, any(tensor in floats for tensor in tensors))
+        sides = [tuple(shapes.get(tensor) for tensor in tensors) for tensors in (taken, given)]
+        yield Node(op, name, domain, not floats.isdisjoint((*taken, *given)), *sides)
         for attribute in (node.Attributes(i) for i in range(node.AttributesLength())):
             if attribute.G() is not None:
                 yield from _walk(attribute.G(), fbs)
 
 
-def _float_tensors(graph: Any, fbs: Any) -> Iterator[bytes]:
-    """Names of the tensors that a run computes in floating point."""
+def _tensors(graph: Any, fbs: Any) -> tuple[set[bytes], dict[bytes, Shape]]:
+    """Names of the tensors that a run computes in floating point, and the shapes of all tensors."""
     kinds = fbs.TensorDataType.TensorDataType
     real = {kinds.FLOAT, kinds.FLOAT16, kinds.DOUBLE, kinds.BFLOAT16}
     constants = {graph.Initializers(i).Name() for i in range(graph.InitializersLength())}
+    floats: set[bytes] = set()
+    shapes: dict[bytes, Shape] = {}
     for index in range(graph.NodeArgsLength()):
         argument = graph.NodeArgs(index)
         described = argument.Type()
-        if argument.Name() in constants or described is None:
-            continue
-        if described.ValueType() != fbs.TypeInfoValue.TypeInfoValue.tensor_type:
+        if described is None or described.ValueType() != fbs.TypeInfoValue.TypeInfoValue.tensor_type:
             continue
         tensor = fbs.TensorTypeAndShape.TensorTypeAndShape()
         tensor.Init(described.Value().Bytes, described.Value().Pos)
-        if tensor.ElemType() in real:
-            yield argument.Name()
+        if tensor.ElemType() in real and argument.Name() not in constants:
+            floats.add(argument.Name())
+        shape = tensor.Shape()
+        if shape is not None:
+            values = [shape.Dim(i).Value() for i in range(shape.DimLength())]
+            if all(value is not None for value in values):
+                shapes[argument.Name()] = tuple(int(value.DimValue()) for value in values)
+    return floats, shapes

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mosaic_deploy.backends.ort.fallback import fallback_of, seconds_of
 from mosaic_deploy.backends.ort.ort_file import nodes, require_portable
 from mosaic_deploy.errors import ToolError
 from mosaic_deploy.quantize.boundary import to_floats, to_integers
@@ -22,8 +23,9 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     dequantised afterwards, as an application would.
 
     Returns:
-        ``version``; ``nodes`` and ``outside`` as ``_ort_convert.to_ort`` does; ``saturates``, whether this
-        CPU's integer sums stop at 16 bits, which a phone's do not.
+        ``version``; ``nodes`` and ``outside`` as ``convert.to_ort`` does; ``fallback``, see
+        ``fallback.fallback_of``; ``saturates``, whether this CPU's integer sums stop at 16 bits, which a
+        phone's do not.
 
     Raises:
         RefusedError: the file holds kernels of x86 only.
@@ -34,7 +36,7 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     path = Path(request["ort"])
     found = nodes(path)
     require_portable(found, file=path.name)
-    session = _open(path, request["threads"], spin=False)
+    session = _open(path, request["threads"], spin=False, profile=True)
     source, result = request["input"], request["output"]
     pairs = list(zip(request["inputs"], request["outputs"], strict=True))
     for index, (image, place) in enumerate(pairs):
@@ -42,7 +44,8 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         np.save(place, to_floats(_run(session, source, feed), result), allow_pickle=False)
         on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
     outside = [node.title for node in found if node.floats]
-    facts = {"nodes": len(found), "outside": outside, "saturates": _saturates()}
+    fallback = fallback_of(found, seconds_of(Path(session.end_profiling())))
+    facts = {"nodes": len(found), "outside": outside, "fallback": fallback, "saturates": _saturates()}
     return {**facts, "version": ort.__version__}
 
 
@@ -65,7 +68,7 @@ def time_here(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     return {"seconds": seconds[request["warm_up"] :], "version": ort.__version__}
 
 
-def _open(path: Path, threads: int, *, spin: bool) -> Any:
+def _open(path: Path, threads: int, *, spin: bool, profile: bool = False) -> Any:
     """Open a session that runs the file as it is: nothing is optimised any more, nothing replaced."""
     import onnxruntime as ort
 
@@ -73,6 +76,8 @@ def _open(path: Path, threads: int, *, spin: bool) -> Any:
     options.intra_op_num_threads = threads
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.load_model_format", "ORT")
+    if profile:  # into a file in the working folder
+        options.enable_profiling = True
     if not spin:  # the default, and the fastest; but it takes a core from whoever else works here
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

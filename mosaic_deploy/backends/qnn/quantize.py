@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.quantize.qdq import Insertion, Style, quantize_as
+from mosaic_deploy.quantize.shared_biases import separate_biases
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -38,6 +39,7 @@ def _insert(what: Insertion) -> onnx.ModelProto:
     from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+    separate_biases(what.model)
     weights, activations = what.recipe["weights"], what.recipe["activations"]
     config = get_qnn_qdq_config(
         what.model,

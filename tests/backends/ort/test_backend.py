@@ -19,11 +19,15 @@ import pytest
 from numpy.typing import NDArray
 
 from mosaic_deploy.backends.ort import backend
-from mosaic_deploy.backends.ort.ort_file import Node, nodes, require_integers, require_portable
+from mosaic_deploy.backends.ort.fallback import require_integers
+from mosaic_deploy.backends.ort.ort_file import Node, nodes, require_portable
 from mosaic_deploy.backends.ort.run import _saturates
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Run, TimingConfig, WorkDir
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import ModelError, RefusedError, SpecError, ToolError
+from mosaic_deploy.graph.facts import nodes as graph_nodes
+from mosaic_deploy.graph.macs import macs
+from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.quantize.boundary import to_floats, to_integers
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.metadata import METADATA_KEY
@@ -291,6 +295,26 @@ def test_convolutions_in_float_are_refused(make_job: Callable[..., BuildJob]) ->
         RefusedError, match=r"^model.ort: Conv '[^\n]+ would compute in float, 4 of \d+ nodes"
     ):
         build(job)
+
+
+def test_what_stays_in_float_is_a_fallback(make_job: Callable[..., BuildJob]) -> None:
+    model = network("lowres", after="last = ConvTranspose<strides = [2, 2]>(lowres, grow_w)")
+    model.graph.output[0].CopyFrom(
+        onnx.helper.make_tensor_value_info("last", onnx.TensorProto.FLOAT, (1, CLASSES, HEIGHT, WIDTH))
+    )
+    values = np.random.default_rng(3).normal(0, 0.3, (CLASSES, CLASSES, 2, 2)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(values, "grow_w"))
+    job = make_job(model, output="logits")
+    made = build(job)
+    outcome = ORT.run(made, job.contract, images(job), space=job.space, on_progress=quiet)
+    fallback: Any = outcome.facts["fallback"]
+    assert fallback["operators"] == {"ConvTranspose": 1}
+    left, whole = HEIGHT * WIDTH * CLASSES**2, sum(map(macs, graph_nodes(read_model(job.onnx))))
+    assert fallback["macs_share"] == pytest.approx(left / whole, abs=1e-4)
+    assert 0.01 < fallback["time_share"] < 1
+    found = [np.load(path) for path in outcome.outputs]
+    same = [(a.argmax(3) == b.argmax(3)).mean() for a, b in zip(found, exact(job), strict=True)]
+    assert np.mean(same) > 0.9
 
 
 def test_a_small_operator_in_float_is_named(make_job: Callable[..., BuildJob]) -> None:

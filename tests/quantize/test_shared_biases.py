@@ -1,0 +1,61 @@
+"""Biases that several nodes share."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.checker
+import onnxruntime
+
+from mosaic_deploy.backends.ort.quantize import _insert
+from mosaic_deploy.quantize.qdq import Insertion
+from mosaic_deploy.quantize.shared_biases import separate_biases
+
+NAMES = ("image", "norm", "norm0", "bias0", "y")
+"""ONNX Runtime's quantiser would call its copy of the bias like one of these tensors."""
+
+
+def network() -> onnx.ModelProto:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 18]>
+        net (float[1, 4, 8, 8] image) => (float[1, 4, 8, 8] y) {
+            norm = InstanceNormalization(image, scale, bias)
+            norm0 = InstanceNormalization(norm, scale, bias)
+            bias0 = Tanh(norm0)
+            y = Conv(bias0, weight, bias)
+        }
+    """)
+    arrays = {"scale": np.ones(4), "bias": np.arange(4), "weight": np.eye(4).reshape(4, 4, 1, 1)}
+    for name, values in arrays.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.float32), name))
+    return model
+
+
+def test_each_node_gets_its_own_and_computes_the_same() -> None:
+    model, before = network(), network()
+    separate_biases(model)
+    read = [node.input[2] for node in model.graph.node if len(node.input) > 2]
+    assert len(set(read)) == len(read) == 3
+    image = np.random.default_rng(1).normal(0, 1, (1, 4, 8, 8)).astype(np.float32)
+    sessions = [onnxruntime.InferenceSession(m.SerializeToString()) for m in (before, model)]
+    ours, theirs = (session.run(None, {"image": image})[0] for session in sessions)
+    assert np.array_equal(ours, theirs)
+    once = model.SerializeToString()
+    separate_biases(model)
+    assert model.SerializeToString() == once
+
+
+def test_a_quantised_graph_defines_each_name_once() -> None:
+    model = onnx.shape_inference.infer_shapes(network())
+    from onnxruntime.quantization import QuantType
+
+    ranges = {name: (np.float32(-2), np.float32(2)) for name in NAMES}
+    recipe = {
+        "weights": {"symmetric": True, "per_channel": True},
+        "activations": {"symmetric": False},
+    }
+    what = Insertion(model, ranges, recipe, QuantType.QInt8, QuantType.QUInt8, None)
+    made = _insert(what)
+    outputs = [name for node in made.graph.node for name in node.output]
+    assert len(set(outputs)) == len(outputs)
+    onnx.checker.check_model(made)
