@@ -29,6 +29,7 @@ from mosaic_deploy.graph.passes import (
     resize,
     slicing,
     softmax,
+    stacking,
 )
 from mosaic_deploy.graph.passes._apply import Applied, Change, apply
 from mosaic_deploy.graph.passes._pass import Pass
@@ -57,6 +58,7 @@ PASSES: tuple[Pass, ...] = ordered(
         activations.DROPOUT,
         convolutions.BATCH_NORM_FOLDED,
         convolutions.BATCH_NORM_ALONE,
+        convolutions.DEPTHWISE_WIDE,
         activations.HARDSWISH,
         activations.HARDSIGMOID,
         activations.SWISH,
@@ -103,6 +105,7 @@ PASSES: tuple[Pass, ...] = ordered(
         layout.LOW_RANK_TRANSPOSE,
         low_rank.LOW_RANK_UNARY,
         low_rank.LOW_RANK_BINARY,
+        stacking.CONCAT_LOW_RANK,
         slicing.SPLIT_SIZES,
         slicing.SPLIT_SLICES,
         slicing.GATHER_SLICES,

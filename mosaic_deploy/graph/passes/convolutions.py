@@ -77,6 +77,36 @@ BATCH_NORM_ALONE = Pass(
 )
 
 
+def _depthwise_wide(site: Site) -> bool:
+    """A depthwise convolution of one tap, of three.
+
+    Conv(group = channels, kernel (1,1), weights w)    becomes
+    Conv(group = channels, kernel (1,3), weights 0 w 0, one column more of padding on both sides)
+    """
+    weight, pads = site.constant(1), site.attr_ints("pads", (0, 0, 0, 0))
+    if weight is None or weight.shape[1:] != (1, 1, 1) or site.attr_int("group", 1) == 1:
+        return False
+    if site.attr_str("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or len(pads) != 4:
+        return False
+    wide = np.zeros((*weight.shape[:3], 3), weight.dtype)
+    wide[..., 1:2] = weight
+    top, left, bottom, right = pads
+    wider = (top, left + 1, bottom, right + 1)
+    inputs = (site.x, site.const(wide), *filter(None, site.node.input[2:]))
+    name = site.op("Conv", *inputs, kernel_shape=(1, 3), pads=wider)
+    kept = [a for a in site.node.attribute if a.name in ("group", "strides")]
+    site.made[-1].attribute.extend(kept)
+    return site.replace_with(name)
+
+
+DEPTHWISE_WIDE = Pass(
+    name="depthwise_wide",
+    summary="Conv (depthwise, 1x1) -> depthwise Conv of 1x3, two taps zero",
+    anchors=("Conv",),
+    rewrite=_depthwise_wide,
+)
+
+
 def _conv_transpose_dilated(site: Site) -> bool:
     """A dilated ConvTranspose with the gaps written into its kernel.
 
