@@ -31,6 +31,15 @@ def check(
             metavar="SHARE", help="Largest share of the MACs that may fall back, such as 5% or 0.05."
         ),
     ] = None,
+    unknown: Annotated[
+        str | None,
+        typer.Option(
+            metavar="fail|warn|ask",
+            help="What to make of nodes that nothing is known of: fail, only warn, or ask the target's "
+            "compiler. Default: the project config's, else ask where the toolchain is installed and fail "
+            "where not.",
+        ),
+    ] = None,
     format_: Annotated[
         str, typer.Option("--format", help="Output format: text, json, sarif, junit, github or markdown.")
     ] = "text",
@@ -73,6 +82,7 @@ def check(
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
     """Check whether each target supports each model's operators, and say what to change."""
+    from mosaic_deploy.gate.config import unknown_nodes
     from mosaic_deploy.gate.fix.dry_run import by_passes
     from mosaic_deploy.gate.formats.registry import find_format
     from mosaic_deploy.gate.repository import find_repository
@@ -84,6 +94,7 @@ def check(
         targets=tuple(name for text in target or () for name in text.split(",") if name),
         recipe=recipe,
         max_fallback_macs=share(max_fallback_macs, "--max-fallback-macs"),
+        unknown=unknown_nodes(unknown, "--unknown"),
         config=config,
         base=diff,
         fix_to=fix,

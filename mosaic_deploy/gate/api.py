@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from mosaic_deploy.errors import ModelError, UsageError
 from mosaic_deploy.gate.fix.dry_run import by_passes
 from mosaic_deploy.gate.fix_report import FixReport
-from mosaic_deploy.gate.verdict import GatePolicy, TargetVerdict, find_subject, judge_model
+from mosaic_deploy.gate.judging import find_subject, judge_model
+from mosaic_deploy.gate.verdict import GatePolicy, TargetVerdict
 from mosaic_deploy.graph.normal.normalise import read_network
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def check(model: Path | str | onnx.ModelProto, *, target: str, recipe: str | Non
         ModelError: the model cannot be read.
     """
     subject = find_subject(target, recipe)
-    terms = GatePolicy(today=datetime.now(UTC).date(), fixer=by_passes)
-    (verdict,) = judge_model(_read(model), (subject,), path="", terms=terms)
-    return verdict
+    terms = GatePolicy(today=datetime.now(UTC).date())
+    (judged,) = judge_model(_read(model), (subject,), path="", terms=terms, fixer=by_passes)
+    return judged.verdict
 
 
 def fix(

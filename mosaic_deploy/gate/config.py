@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -25,6 +25,10 @@ from mosaic_deploy.specs.toml import nearest, read_toml
 
 FILE = "mosaic-deploy.toml"
 """The file's name; it lies at the top of a repository."""
+
+UnknownNodes = Literal["fail", "warn", "ask"]
+"""What becomes of nodes that nothing is known of: the gate says no, it only says so, or the target's
+compiler is asked, and what it cannot tell fails."""
 
 MODELS = 10_000
 """Most files that the patterns may name."""
@@ -92,7 +96,10 @@ class ProjectConfig(_Spec):
     """Patterns, from the config's folder; ``**`` is any number of folders."""
     targets: tuple[str, ...] = ()
     max_fallback_macs: Share | None = None
-    """Largest share of a model's multiply-accumulates, in [0, 1], that may fall back; None is no limit."""
+    """Largest share of a model's multiply-accumulates, in [0, 1], that may fall back; None leaves it to the
+    targets."""
+    unknown: UnknownNodes | None = None
+    """What becomes of nodes that nothing is known of; None asks where the target's toolchain is there."""
     waiver: tuple[Waiver, ...] = ()
 
     def find_models(self, folder: Path) -> tuple[Path, ...]:
@@ -111,6 +118,17 @@ class ProjectConfig(_Spec):
                 f"{folder / FILE}: models names {len(found)} files; at most {MODELS} are supported"
             )
         return tuple(sorted(found))
+
+
+def unknown_nodes(text: str | None, option: str) -> UnknownNodes | None:
+    """Read one of the three words; raises ``UsageError`` for another, with the nearest."""
+    for word in get_args(UnknownNodes):
+        if text == word:
+            return cast("UnknownNodes", word)
+    if text is None:
+        return None
+    known = get_args(UnknownNodes)
+    raise UsageError(f"{option} {text!r}: not one of {', '.join(known)}{nearest(text, known)}")
 
 
 def find_config(start: Path) -> Path | None:

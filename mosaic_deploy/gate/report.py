@@ -146,8 +146,9 @@ def _verdict(verdict: TargetVerdict) -> dict[str, object]:
         "operators": dict(verdict.operators),
         "fallback_macs_share": verdict.fallback_macs_share,
         "max_fallback_macs": verdict.max_fallback_macs,
-        "unknown": verdict.count("unknown"),
+        "unknown": verdict.unknown,
         "violations": [_item(item) for item in verdict.items],
+        "asked": asdict(verdict.inquiry) if verdict.inquiry else None,
     }
 
 
@@ -156,7 +157,10 @@ def _item(item: Item) -> dict[str, object]:
         **asdict(item.violation),
         "fails": item.fails,
         "deployed": item.deployed,
-        "fixable": item.fixable,
+        "fixable": item.cure is not None,
+        "cure": asdict(item.cure) if item.cure else None,
+        "basis": item.basis,
+        "reproducer": item.reproducer or None,
         "known": item.known,
         "waiver": _waiver(item.waiver) if item.waiver else None,
     }

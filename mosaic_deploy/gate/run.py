@@ -7,18 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mosaic_deploy.errors import ModelError, UsageError
-from mosaic_deploy.gate.config import ProjectConfig, find_config, read_config
+from mosaic_deploy.gate.baseline import mark_known
+from mosaic_deploy.gate.config import ProjectConfig, UnknownNodes, find_config, read_config
+from mosaic_deploy.gate.judging import Fixer, find_subject, judge_model
 from mosaic_deploy.gate.report import Fixed, GateReport, ModelResult, Verified
 from mosaic_deploy.gate.repository import Repository
-from mosaic_deploy.gate.verdict import (
-    Fixer,
-    GatePolicy,
-    GateTarget,
-    find_subject,
-    judge_model,
-    mark_known,
-    no_fixes,
-)
+from mosaic_deploy.gate.verdict import GatePolicy, GateTarget
 from mosaic_deploy.graph.normal.normalise import read_network
 from mosaic_deploy.specs.registry import spec_names
 from mosaic_deploy.specs.target import TargetSpec
@@ -44,6 +38,9 @@ class GateRequest:
     """Where the person stands."""
     fix_to: Path | None = None
     """File for the fixed model, which is judged in place of the one named; then only one may be named."""
+    unknown: UnknownNodes | None = None
+    """What becomes of nodes that nothing is known of; None leaves it to the config, which leaves it to
+    ``fail``."""
     verify: bool = False
     """Whether the targets' compilers are asked too."""
     save: Path = Path()
@@ -64,6 +61,7 @@ class _Setting:
     repository: Repository
     request: GateRequest
     on_progress: StageProgress
+    fixer: Fixer | None
 
     def known_as(self, model: Path) -> str:
         """The path that waivers know a model by."""
@@ -83,7 +81,7 @@ def run_gate(
     request: GateRequest,
     *,
     repository: Repository,
-    fixer: Fixer = no_fixes,
+    fixer: Fixer | None = None,
     on_progress: StageProgress = silent,
 ) -> GateReport:
     """Judge every model on every target.
@@ -114,7 +112,7 @@ def run_gate(
 
 
 def _settle(
-    request: GateRequest, repository: Repository, fixer: Fixer, on_progress: StageProgress
+    request: GateRequest, repository: Repository, fixer: Fixer | None, on_progress: StageProgress
 ) -> _Setting:
     path = request.config or find_config(request.folder)
     config = read_config(path) if path else ProjectConfig(schema=1)
@@ -144,13 +142,14 @@ def _settle(
             today=datetime.now(UTC).date(),
             waivers=config.waiver,
             max_fallback_macs=next((limit for limit in given if limit is not None), None),
-            fixer=fixer,
+            unknown_fails=(request.unknown or config.unknown) != "warn",
         ),
         config=path,
         base=request.base,
         repository=repository,
         request=request,
         on_progress=on_progress,
+        fixer=fixer,
     )
 
 
@@ -163,14 +162,14 @@ def _judge(path: Path, setting: _Setting) -> ModelResult:
     earlier = setting.base_of(path)
     if earlier is None:
         return judged
-    terms = replace(setting.terms, waivers=(), fixer=no_fixes)
+    terms = replace(setting.terms, waivers=())
     try:
         before = judge_model(
             read_network(earlier), setting.subjects, path=setting.known_as(earlier), terms=terms
         )
     except ModelError as err:
         raise UsageError(f"--diff: {err}") from err
-    verdicts = tuple(mark_known(v, b) for v, b in zip(judged.verdicts, before, strict=True))
+    verdicts = tuple(mark_known(v, b.verdict) for v, b in zip(judged.verdicts, before, strict=True))
     return replace(judged, verdicts=verdicts)
 
 
@@ -184,7 +183,10 @@ def _judge_one(path: Path, setting: _Setting) -> ModelResult:
 
         fixed = fix_file(path, request.fix_to, known, inputs=request.inputs, on_progress=on_progress)
     model = read_network(request.fix_to or path)
-    verdicts = judge_model(model, setting.subjects, path=setting.known_as(path), terms=setting.terms)
+    answers = judge_model(
+        model, setting.subjects, path=setting.known_as(path), terms=setting.terms, fixer=setting.fixer
+    )
+    verdicts = tuple(answer.verdict for answer in answers)
     verified: tuple[Verified, ...] = ()
     if request.verify:
         from mosaic_deploy.gate.verify import verify

@@ -1,36 +1,29 @@
-"""The verdict of one model on several targets: what stands in its way, and whether the gate lets it pass.
+"""The verdict of one model on one target as a value: what stands in its way, and whether it passes.
 
-The verdict says what the model is; whether the gate lets it pass also depends on waivers and on what an
-earlier version of the model had already. Every node is judged twice: as it is, and as the target's recipe
-will leave it. The second decides, for that is what a phone gets; a model that is quantised already has only
-the first.
+The verdict says what the model is; whether the gate lets it pass also depends on waivers, on what an earlier
+version of the model had already, and on what is made of nodes that nothing is known of.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from mosaic_deploy.backends.registry import load_backend
-from mosaic_deploy.errors import UsageError
 from mosaic_deploy.gate.config import Waiver
-from mosaic_deploy.gate.op_support.judge import FAILING, CheckReport, Violation, check
-from mosaic_deploy.gate.op_support.load import load_table
+from mosaic_deploy.gate.op_support.judge import FAILING, Violation
 from mosaic_deploy.gate.op_support.tables import OpTable
-from mosaic_deploy.graph.facts import Node, nodes_with_bodies
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.specs.recipe import QuantRecipe
-from mosaic_deploy.specs.registry import load_spec
-from mosaic_deploy.specs.target import TargetSpec
 
-if TYPE_CHECKING:
-    import onnx
+Kind = Literal["supported", "supported after fixes", "undecided", "unsupported", "no table"]
+"""``supported after fixes``: the exact passes that a build applies by itself do away with every refusal.
+``undecided``: nothing is refused, and of some node nothing is known. ``no table``: nothing is known of the
+target's compiler at all, and nothing passes."""
 
-Kind = Literal["supported", "supported after fixes", "unsupported", "no table"]
-"""``no table``: nothing is known of the target's compiler, so there is no verdict, and nothing passes."""
+Basis = Literal["table", "asked"]
+"""What a finding rests on: the op table, or the compiler itself, asked about this very part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +34,17 @@ class GateTarget:
     recipe: QuantRecipe
     table: OpTable | None
     devices: tuple[str, ...]
+    max_fallback_macs: float | None = None
+    """Share of the multiply-accumulates, in [0, 1], that the target lets fall back; None is no limit."""
 
 
-Fixer = Callable[["onnx.ModelProto", GateTarget, Precision], Callable[[Violation], bool]]
-"""Makes, for a model on a target, the test whether some pass would do away with a violation."""
+@dataclass(frozen=True, slots=True)
+class Cure:
+    """What would do away with a violation."""
 
-
-def no_fixes(
-    _model: onnx.ModelProto, _subject: GateTarget, _precision: Precision
-) -> Callable[[Violation], bool]:
-    """Fix nothing."""
-    return lambda _: False
+    passes: tuple[str, ...]
+    exact: bool
+    """Whether a build applies them by itself; else only ``build --fix lossy`` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +54,9 @@ class GatePolicy:
     today: date
     waivers: tuple[Waiver, ...] = ()
     max_fallback_macs: float | None = None
-    """Share of the multiply-accumulates, in [0, 1]; None is no limit."""
-    fixer: Fixer = no_fixes
+    """Share of the multiply-accumulates, in [0, 1]; None leaves it to the target."""
+    unknown_fails: bool = True
+    """Whether a node that nothing is known of stops the gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +66,74 @@ class Item:
     violation: Violation
     deployed: bool
     """Whether it stands in what is deployed; else only in the model as it is, before it is quantised."""
-    fixable: bool = False
+    cure: Cure | None = None
     waiver: Waiver | None = None
     """The one in force."""
     expired: Waiver | None = None
     """One that would cover it, had its day not passed."""
     known: bool = False
     """Whether the earlier version of the model had it too."""
+    unknown_fails: bool = False
+    """Whether the gate says no to what is unknown."""
+    basis: Basis = "table"
+    reproducer: str = ""
+    """File of the smallest part that the compiler refused, where it was asked and the part was saved."""
+
+    @property
+    def cured(self) -> bool:
+        """Whether a build does away with it by itself."""
+        return self.cure is not None and self.cure.exact
 
     @property
     def refused(self) -> bool:
-        """Whether the target cannot have it, waived or not."""
+        """Whether the target cannot have it as it stands, waived or not."""
         return self.deployed and self.violation.level in FAILING
+
+    @property
+    def undecided(self) -> bool:
+        """Whether nothing is known of it, even after fixes."""
+        return self.deployed and self.violation.level == "unknown" and not self.cured
 
     @property
     def fails(self) -> bool:
         """Whether the gate says no because of it."""
-        return self.refused and self.waiver is None and not self.known
+        counts = (self.refused and not self.cured) or (self.undecided and self.unknown_fails)
+        return counts and self.waiver is None and not self.known
 
     @property
     def falls_back(self) -> bool:
-        """Whether it runs on another processor."""
-        return self.deployed and self.violation.level == "cpu-fallback"
+        """Whether it runs on another kernel, or on another processor."""
+        return self.deployed and self.violation.level == "fallback" and not self.cured
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """Nodes that the table did not clear, and the compiler does."""
+
+    nodes: tuple[str, ...]
+    op: str
+    level: str
+    """What the table made of them: ``unknown``, or a refusal that is not so."""
+    part: tuple[str, ...]
+    """Operators of the part that was compiled and run: the node alone, or with its neighbours."""
+    difference: float | None
+    """Largest to the reference, as a share of its range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What asking the compiler came to, for one target."""
+
+    tool: str
+    """With its version; empty where nothing was asked."""
+    note: str = ""
+    """Why nothing, or not everything, was asked."""
+    tried: int = 0
+    """Parts that were compiled now."""
+    recalled: int = 0
+    """Parts whose outcome the evidence had already."""
+    seconds: float = 0.0
+    cleared: tuple[Cleared, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +153,23 @@ class TargetVerdict:
     operators: tuple[tuple[str, int], ...] = ()
     items: tuple[Item, ...] = ()
     max_fallback_macs: float | None = None
+    inquiry: Inquiry | None = None
+    """What the compiler was asked, and what came of it; None where nobody wanted to know."""
 
     @property
     def kind(self) -> Kind:
         """What the model is on the target; waivers and earlier versions change nothing about that."""
         if not self.table:
             return "no table"
-        if not any(item.refused for item in self.items) and not self._exceeds(self.items):
-            return "supported"
-        left = [item for item in self.items if not item.fixable]
-        lost = any(item.refused for item in left) or self._exceeds(left)
-        return "unsupported" if lost else "supported after fixes"
+        if any(item.refused and not item.cured for item in self.items) or self._exceeds(self.items):
+            return "unsupported"
+        if any(item.undecided for item in self.items):
+            return "undecided"
+        return "supported after fixes" if any(item.refused for item in self.items) else "supported"
 
     @property
     def passed(self) -> bool:
-        """Whether the gate lets the model pass as it is."""
+        """Whether the gate lets the model pass, with what a build does to it by itself."""
         return bool(self.table) and not any(item.fails for item in self.items) and not self.too_much_fallback
 
     @property
@@ -141,8 +183,13 @@ class TargetVerdict:
         unwaived = [item for item in self.items if item.waiver is None]
         return self._exceeds(unwaived) and any(i.falls_back and not i.known for i in unwaived)
 
+    @property
+    def unknown(self) -> int:
+        """Nodes that nothing is known of, even after fixes."""
+        return sum(item.undecided for item in self.items)
+
     def count(self, level: str) -> int:
-        """Count the violations of one level in what is deployed."""
+        """Count the violations of one level in what is deployed, those that a build cures by itself too."""
         return sum(item.deployed and item.violation.level == level for item in self.items)
 
     def _exceeds(self, items: Sequence[Item]) -> bool:
@@ -151,132 +198,3 @@ class TargetVerdict:
 
 def _share(items: Sequence[Item]) -> float:
     return min(1.0, sum(item.violation.macs_share for item in items if item.falls_back))
-
-
-def find_subject(name: str, recipe: str | None = None) -> GateTarget:
-    """Load a target with a recipe of its own, by default its first.
-
-    Raises ``SpecError`` for an unknown name, and ``UsageError`` for a recipe that the target does not take.
-    """
-    target = load_spec(TargetSpec, name)
-    chosen = load_spec(QuantRecipe, recipe or target.recipes[0])
-    if chosen.name not in target.recipes:
-        raise UsageError(
-            f"recipe {chosen.name} is not for target {target.name}, which takes {', '.join(target.recipes)}"
-        )
-    if target.ops is None:
-        return GateTarget(target.name, chosen, None, ())
-    backend = load_backend(target.backend)
-    devices = backend.devices(backend.check_options(target, {}))
-    return GateTarget(target.name, chosen, load_table(target.ops), devices)
-
-
-def judge_model(
-    model: onnx.ModelProto, subjects: Sequence[GateTarget], *, path: str, terms: GatePolicy
-) -> tuple[TargetVerdict, ...]:
-    """Judge a model, as ``read_model`` returned it, on each target.
-
-    Args:
-        model: what is judged.
-        subjects: the targets, in the order of the verdicts.
-        path: the model's, from the config's folder, which waivers may name.
-        terms: what the gate puts up with.
-    """
-    described = nodes_with_bodies(model)
-    return tuple(_judge(model, described, subject, path, terms) for subject in subjects)
-
-
-def decisive(described: Sequence[Node], subject: GateTarget) -> Precision:
-    """Say what a model is judged as: a quantised one as it is, any other as the recipe will leave it."""
-    quantized = any(node.op == "QuantizeLinear" and not node.folded for node in described)
-    return "float" if quantized else subject.recipe.precision
-
-
-def mark_known(verdict: TargetVerdict, base: TargetVerdict) -> TargetVerdict:
-    """Mark what an earlier version of the model had too.
-
-    A violation is known if the same node violated the same rule as badly; or, where nodes were renamed, as
-    often as the same was found of the same operator.
-    """
-    named = Counter(_by_name(item) for item in base.items)
-    known = [_take(named, _by_name(item)) for item in verdict.items]
-    alike = Counter(_by_finding(item) for item in base.items)
-    alike.subtract(_by_finding(i) for i, old in zip(verdict.items, known, strict=True) if old)
-    items = tuple(
-        replace(item, known=old or _take(alike, _by_finding(item)))
-        for item, old in zip(verdict.items, known, strict=True)
-    )
-    return replace(verdict, items=items)
-
-
-def _by_name(item: Item) -> tuple[object, ...]:
-    found = item.violation
-    return item.deployed, found.level, found.rule, found.op, found.node
-
-
-def _by_finding(item: Item) -> tuple[object, ...]:
-    found = item.violation
-    return item.deployed, found.level, found.rule, found.op, found.found
-
-
-def _take(counts: Counter[tuple[object, ...]], key: tuple[object, ...]) -> bool:
-    if counts[key] <= 0:
-        return False
-    counts[key] -= 1
-    return True
-
-
-def _judge(
-    model: onnx.ModelProto, described: tuple[Node, ...], subject: GateTarget, path: str, terms: GatePolicy
-) -> TargetVerdict:
-    if subject.table is None:
-        return TargetVerdict(subject.name, subject.recipe.name, "")
-    precision = decisive(described, subject)
-
-    def judge(precision: Precision) -> CheckReport:
-        assert subject.table is not None
-        return check(
-            model, table=subject.table, precision=precision, devices=subject.devices, described=described
-        )
-
-    final = judge(precision)
-    takes_floats = any(rule.accepts and rule.dtypes for rule in subject.table.rules)
-    before = judge("float") if takes_floats and precision != "float" else final
-    fixable = terms.fixer(model, subject, precision)
-    waivers = [waiver for waiver in terms.waivers if waiver.applies(subject.name, path)]
-    return TargetVerdict(
-        target=subject.name,
-        recipe=subject.recipe.name,
-        table=final.table,
-        tool=final.tool,
-        precision=precision,
-        devices=final.devices,
-        nodes=final.nodes,
-        macs=final.macs,
-        operators=final.operators,
-        items=tuple(
-            _weigh(item, waivers, terms.today, fixable)
-            for item in _merge(final.violations, before.violations)
-        ),
-        max_fallback_macs=terms.max_fallback_macs,
-    )
-
-
-def _merge(final: Sequence[Violation], before: Sequence[Violation]) -> list[Item]:
-    """Join what both found; of a node that is as bad in both, what will be deployed tells enough."""
-    said = {(found.node, found.level) for found in final}
-    return [
-        *(Item(found, deployed=True) for found in final),
-        *(Item(found, deployed=False) for found in before if (found.node, found.level) not in said),
-    ]
-
-
-def _weigh(item: Item, waivers: Sequence[Waiver], today: date, fixable: Callable[[Violation], bool]) -> Item:
-    found = item.violation
-    covering = [waiver for waiver in waivers if waiver.covers(found.node, found.op)]
-    return replace(
-        item,
-        fixable=fixable(found),
-        waiver=next((waiver for waiver in covering if not waiver.expired(today)), None),
-        expired=next((waiver for waiver in covering if waiver.expired(today)), None),
-    )

@@ -23,8 +23,9 @@ from mosaic_deploy.backends.oracle.fleet import try_all
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import COMPILERS, load_compiler
 from mosaic_deploy.errors import ModelError, ToolError, UsageError
+from mosaic_deploy.gate.judging import decisive
 from mosaic_deploy.gate.report import Reproducer, Verified
-from mosaic_deploy.gate.verdict import GateTarget, decisive
+from mosaic_deploy.gate.verdict import GateTarget
 from mosaic_deploy.graph.facts import Node, inputs_of, nodes, nodes_with_bodies
 from mosaic_deploy.graph.intermediates import activations
 from mosaic_deploy.graph.subgraph import cut

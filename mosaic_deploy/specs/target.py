@@ -26,5 +26,8 @@ class TargetSpec(Spec):
     """Quantisation recipes that the backend takes; the first is the default."""
     tolerance: Share = 0.01
     """Largest drop in mIoU (or loss of agreement) that passes, in [0, 1]."""
+    max_fallback_macs: Share | None = None
+    """Largest share of a network's multiply-accumulates, in [0, 1], that may run in other kernels than the
+    target's own, on the same processor; None where the op table says what may."""
     options: Options = Field(default_factory=dict)
     """What the backend alone understands."""

@@ -13,7 +13,7 @@ from mosaic_deploy.gate.op_support.judge import Violation
 from mosaic_deploy.gate.op_support.tables import OpTable
 from mosaic_deploy.gate.report import GateReport, ModelResult, Reproducer, Verified
 from mosaic_deploy.gate.repository import Repository
-from mosaic_deploy.gate.verdict import GateTarget, Item, TargetVerdict
+from mosaic_deploy.gate.verdict import Cure, GateTarget, Item, TargetVerdict
 from mosaic_deploy.specs.recipe import QuantRecipe
 from mosaic_deploy.specs.registry import load_spec
 
@@ -104,8 +104,8 @@ def hostile() -> GateReport:
     items = (
         Item(violation(node=evil, found=evil, allowed=evil, fix=evil, error=evil, op=evil), deployed=True),
         Item(violation(source="model.py:3"), deployed=True, waiver=waiver(reason=evil)),
-        Item(violation("cpu-fallback", node="two"), deployed=True, known=True),
-        Item(violation("unknown", node="three", rule=""), deployed=True, fixable=True),
+        Item(violation("fallback", node="two"), deployed=True, known=True),
+        Item(violation("unknown", node="three", rule=""), deployed=True, cure=Cure(("erf",), exact=True)),
         Item(violation("silent-wrong", node="four"), deployed=False, expired=waiver(until="2025-01-01")),
     )
     culprit = Reproducer(f"out/{evil}.onnx", (evil, "five"), (evil,), evil)

@@ -1,18 +1,19 @@
-"""Would passes do away with a violation? Tried on the part of the graph around one node of its kind.
+"""Whether fixes exist for violations, without running anything.
 
-A network repeats its blocks, so one node stands for all that are refused for the same reason. It is a dry
-run: nothing is computed. ``check --fix`` does the work on the whole graph, and verifies it.
+A dry run on the violation's neighbourhood, cut out of the model, tells what passes can do about it, at a
+fraction of what the whole model would cost. What exact passes leave of the whole model is asked once, where
+they help at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.gate.judging import Rewritten
 from mosaic_deploy.gate.op_support.judge import Violation
 from mosaic_deploy.gate.op_support.tables import OpTable
-from mosaic_deploy.gate.verdict import GateTarget
+from mosaic_deploy.gate.verdict import Cure, GateTarget
 from mosaic_deploy.graph.facts import title
 from mosaic_deploy.specs.precision import Precision
 
@@ -25,54 +26,74 @@ _HOPS = 6
 _MOST = 48
 
 
-def by_passes(
-    model: onnx.ModelProto, subject: GateTarget, precision: Precision
-) -> Callable[[Violation], bool]:
-    """Make the test whether some pass would cure a violation; a ``gate.Fixer``."""
+def by_passes(model: onnx.ModelProto, subject: GateTarget, precision: Precision) -> DryRuns:
+    """Say what passes can do for a model on a target; a ``judging.Fixer``."""
     assert subject.table is not None
-    return _Trials(model, subject.table, precision, subject.devices).cures
+    return DryRuns(model, subject.table, precision, subject.devices)
 
 
 @final
-class _Trials:
-    """Dry runs, one per kind of violation."""
+class DryRuns:
+    """Dry runs, one per kind of violation; a ``judging.Fixes``."""
 
     def __init__(
         self, model: onnx.ModelProto, table: OpTable, precision: Precision, devices: tuple[str, ...]
     ) -> None:
+        """Begin; nothing is tried yet."""
         self._model, self._table, self._precision, self._devices = model, table, precision, devices
         self._places: dict[str, int] = {}
-        self._cured: dict[tuple[str, str, str, str], bool] = {}
+        self._cures: dict[tuple[str, str, str, str], Cure | None] = {}
 
-    def cures(self, violation: Violation) -> bool:
-        """Whether the kind of violation goes, and none as bad comes in its place; never of an unknown."""
+    def cure(self, violation: Violation) -> Cure | None:
+        """What does away with the kind of violation and makes none as bad; never of an unknown."""
         if violation.level == "unknown":
-            return False
+            return None
         from mosaic_deploy.gate.fix.fix import fixable  # a model without violations needs no passes
 
         if not fixable(violation.op):
-            return False
+            return None
         kind = (violation.op, violation.rule, violation.found, violation.allowed)
-        if kind not in self._cured:
-            self._cured[kind] = self._try(violation)
-        return self._cured[kind]
+        if kind not in self._cures:
+            self._cures[kind] = self._try(violation, exact=True) or self._try(violation, exact=False)
+        return self._cures[kind]
 
-    def _try(self, violation: Violation) -> bool:
-        from mosaic_deploy.gate.fix.fix import fix
+    def rewrite(self) -> Rewritten:
+        """The whole model as the exact passes leave it."""
+        from mosaic_deploy.gate.fix.fix import EXACT, fix
+
+        model, report = fix(
+            self._model, table=self._table, precision=self._precision, devices=self._devices, passes=EXACT
+        )
+        passes: dict[str, tuple[str, ...]] = {}
+        for step in report.steps:
+            for node in step.nodes:
+                passes[node] = (*passes.get(node, ()), step.name)
+        return Rewritten(model, report.after, passes)
+
+    def _try(self, violation: Violation, *, exact: bool) -> Cure | None:
+        from mosaic_deploy.gate.fix.fix import EXACT, fix
+        from mosaic_deploy.graph.passes import PASSES
         from mosaic_deploy.graph.subgraph import around, cut
 
         if not self._places:
             self._places = {title(node): i for i, node in enumerate(self._model.graph.node)}
-        place = self._places[violation.node]
+        place = self._places.get(violation.node)
+        if place is None:  # in a body of an If or Loop
+            return None
         try:
             part = cut(self._model, around(self._model, place, hops=_HOPS, most=_MOST))
         except ModelError:  # shapes that only running tells
-            return False
-        _, report = fix(part, table=self._table, precision=self._precision, devices=self._devices)
+            return None
+        _, report = fix(
+            part, table=self._table, precision=self._precision, devices=self._devices,
+            passes=EXACT if exact else PASSES,
+        )  # fmt: skip
         before = {found.node for found in report.before.violations}
         left = [
             found
             for found in report.after.violations
             if found.level != "unknown" and (found.node not in before or found.node == violation.node)
         ]
-        return violation.node in before and not left
+        if violation.node not in before or left:
+            return None
+        return Cure(tuple(dict.fromkeys(step.name for step in report.steps)), report.exact)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     import onnx
 from mosaic_deploy.gate.fix_report import FixReport, FixStep
 
+EXACT = tuple(step for step in PASSES if step.exact)
+"""What a build applies by itself."""
+
 NODE_TOLERANCE = 1e-5
 """Of an exact pass: the largest difference, as a share of the range, in the first tensor that it makes."""
 

@@ -14,8 +14,9 @@ from mosaic_deploy.errors import ModelError, UsageError
 from mosaic_deploy.files import moved_in
 from mosaic_deploy.gate.fix.fix import TOOLCHAIN as RECHECK_TOOLCHAIN
 from mosaic_deploy.gate.fix.fix import Recheck, fix
+from mosaic_deploy.gate.judging import decisive
 from mosaic_deploy.gate.report import Fixed
-from mosaic_deploy.gate.verdict import GateTarget, decisive
+from mosaic_deploy.gate.verdict import GateTarget
 from mosaic_deploy.graph.facts import Tensor, inputs_of, nodes_with_bodies
 from mosaic_deploy.graph.normal.normalise import read_network
 from mosaic_deploy.graph.reader.read import FILE_BYTES, read_model

@@ -19,7 +19,7 @@ _ROUNDS = 8
 _AHEAD = 2
 """How many more passes may follow one that alone makes nothing better."""
 
-_WORTH_A_LOSS = ("silent-wrong", "unsupported", "cpu-fallback")
+_WORTH_A_LOSS = ("silent-wrong", "unsupported", "fallback")
 """A lossy pass is no cure for what may well run."""
 
 Score = tuple[int, int, int]
@@ -143,6 +143,6 @@ def _score(violations: Iterable[Violation]) -> Score:
     levels = [violation.level for violation in violations]
     return (
         levels.count("silent-wrong") + levels.count("unsupported"),
-        levels.count("cpu-fallback"),
+        levels.count("fallback"),
         levels.count("unknown"),
     )

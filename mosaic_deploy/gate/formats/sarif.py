@@ -84,7 +84,7 @@ class _Log:
             said = summary(verdict)
             self._plain(
                 "target/fallback",
-                "Too much falls back to another processor",
+                "Too much falls back to other kernels",
                 judged.model,
                 said,
                 verdict.target,
@@ -133,7 +133,8 @@ class _Log:
                 "partialFingerprints": prints,
                 "properties": {
                     "level": found.level, "target": verdict.target, "recipe": verdict.recipe,
-                    "deployed": item.deployed, "macsShare": found.macs_share, "fixable": item.fixable,
+                    "deployed": item.deployed, "macsShare": found.macs_share,
+                    "fixable": item.cure is not None, "basis": item.basis,
                 },
             },
             item,
@@ -188,7 +189,7 @@ def _title(verdict: TargetVerdict, item: Item) -> str:
     words = {
         "silent-wrong": "gives wrong results",
         "unsupported": "is not supported",
-        "cpu-fallback": "runs on another processor",
+        "fallback": "runs in another kernel",
         "unknown": "is untested",
     }
     return f"{item.violation.op} {words[item.violation.level]} ({verdict.table})"

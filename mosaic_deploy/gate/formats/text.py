@@ -21,7 +21,7 @@ from mosaic_deploy.gate.repository import Repository
 from mosaic_deploy.gate.verdict import Item
 
 _SHOWN = 6  # nodes named of one kind of violation; --format json has all
-_ORDER: tuple[Level, ...] = ("silent-wrong", "unsupported", "cpu-fallback", "unknown")
+_ORDER: tuple[Level, ...] = ("silent-wrong", "unsupported", "fallback", "unknown")
 
 
 def render(report: GateReport, repository: Repository) -> str:  # noqa: ARG001  # every format's signature

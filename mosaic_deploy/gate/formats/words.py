@@ -15,10 +15,10 @@ NO_TABLE = "the target has no op table, so nothing was checked: build the model 
 
 
 def severity(item: Item) -> Severity:
-    """How loud a violation is: an error is what the target cannot have, waived or not."""
-    if item.refused:
+    """How loud a violation is: an error stops the gate, were it not waived or known."""
+    if (item.refused and not item.cured) or (item.undecided and item.unknown_fails):
         return "error"
-    return "warning" if item.falls_back else "note"
+    return "warning" if item.refused or item.falls_back or item.undecided else "note"
 
 
 def sentence(item: Item) -> str:
@@ -30,6 +30,7 @@ def sentence(item: Item) -> str:
         f"{percent(found.macs_share)} of the MACs" if found.macs_share else "",
         f"tool output: {found.error}" if found.error else "",
         found.fix,
+        f"reproducer: {item.reproducer}" if item.reproducer else "",
     ]
     return "; ".join(part for part in parts if part)
 
@@ -45,8 +46,15 @@ def standing(item: Item) -> str:
         parts.append(f"its waiver expired on {item.expired.expires}")
     if item.known:
         parts.append("also in the baseline")
-    if item.fixable:
-        parts.append("--fix can rewrite it")
+    if item.cure is not None:
+        named = " and ".join(item.cure.passes) or "a pass"
+        parts.append(
+            f"the build rewrites it: {named}"
+            if item.cure.exact
+            else f"build --fix lossy rewrites it: {named}"
+        )
+    if item.basis == "asked":
+        parts.append("the compiler was asked")
     return "; ".join(parts)
 
 
@@ -54,15 +62,18 @@ def summary(verdict: TargetVerdict) -> str:
     """The verdict with its counts."""
     if not verdict.table:
         return f"no table: {NO_TABLE}"
+    open_ = [item for item in verdict.items if item.deployed and not item.cured]
     parts = [nodes(verdict.nodes)]
     for level, words in (
         ("silent-wrong", "silently wrong"),
         ("unsupported", "unsupported"),
-        ("cpu-fallback", "on another processor"),
+        ("fallback", "in other kernels"),
         ("unknown", "unknown"),
     ):
-        if count := verdict.count(level):
+        if count := sum(item.violation.level == level for item in open_):
             parts.append(f"{count} {words}")
+    if count := sum(item.refused and item.cured for item in verdict.items):
+        parts.append(f"{count} rewritten by the build")
     for words, count in (
         ("waived", sum(item.waiver is not None for item in verdict.items)),
         ("in the baseline", sum(item.known for item in verdict.items)),
@@ -78,7 +89,7 @@ def summary(verdict: TargetVerdict) -> str:
 
 def _gate(verdict: TargetVerdict) -> str:
     """The gate's answer, where the verdict alone does not tell."""
-    return " (passes)" if verdict.passed and verdict.kind != "supported" else ""
+    return " (passes)" if verdict.passed and not verdict.kind.startswith("supported") else ""
 
 
 def compiled(verdict: TargetVerdict) -> str:

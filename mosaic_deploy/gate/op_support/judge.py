@@ -18,15 +18,16 @@ from mosaic_deploy.specs.precision import Precision
 if TYPE_CHECKING:
     import onnx
 
-Level = Literal["silent-wrong", "unsupported", "cpu-fallback", "unknown"]
-"""The first two fail the gate. ``cpu-fallback`` is counted. ``unknown`` is no evidence, not a no."""
+Level = Literal["silent-wrong", "unsupported", "fallback", "unknown"]
+"""The first two fail the gate. ``fallback``: another kernel computes it, as the table says it may; its share
+of MACs is counted. ``unknown`` is no evidence, not a no."""
 
 SCHEMA = 1
 
 FAILING: tuple[Level, ...] = ("silent-wrong", "unsupported")
 _LEVELS: Mapping[Outcome, Level] = {
     "wrong": "silent-wrong",
-    "falls-back": "cpu-fallback",
+    "falls-back": "fallback",
     "fails-to-compile": "unsupported",
     "undocumented": "unknown",
 }
@@ -81,8 +82,8 @@ class CheckReport:
 
     @property
     def fallback_macs_share(self) -> float:
-        """Share of the multiply-accumulates, in [0, 1], of nodes that fall back to another processor."""
-        return sum(v.macs_share for v in self.violations if v.level == "cpu-fallback")
+        """Share of the multiply-accumulates, in [0, 1], of nodes that fall back to another kernel."""
+        return sum(v.macs_share for v in self.violations if v.level == "fallback")
 
     def to_json(self) -> dict[str, object]:
         """The report as one object; ``violations`` have the fields of ``Violation``."""
@@ -218,4 +219,4 @@ def _level(node: Node, rule: OpRule | None, table: OpTable, *, refused: bool) ->
     if rule is None:
         return "unsupported" if node.domain else "unknown"
     level = _LEVELS[rule.verdict] if refused else "unknown"
-    return "unsupported" if level == "cpu-fallback" and not table.may_fall_back(node.op) else level
+    return "unsupported" if level == "fallback" and not table.may_fall_back(node.op) else level

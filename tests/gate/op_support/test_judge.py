@@ -270,7 +270,7 @@ def test_the_share_of_macs_is_named(htp: OpTable, tmp_path: Path) -> None:
 def test_fallback_is_counted_where_the_runtime_allows_it(htp: OpTable, tmp_path: Path) -> None:
     lenient = htp.model_copy(update={"fallback": True})
     report = check(read(image("y = Erf(image)"), tmp_path), table=lenient, precision="float")
-    assert only(report).level == "cpu-fallback"
+    assert only(report).level == "fallback"
     assert report.passed
 
 
@@ -412,6 +412,6 @@ def test_some_operators_may_fall_back(tmp_path: Path, htp: OpTable) -> None:
     text = "g (float[1,8,16,16] image) => (float[] y) { y = Erf (image) }"
     refusal = next(rule for rule in htp.rules if rule.op == "Erf" and not rule.accepts)
     rules = (refusal.model_copy(update={"verdict": "falls-back"}),)
-    for fallback, level in ((("Erf",), "cpu-fallback"), (("ArgMax",), "unsupported"), (False, "unsupported")):
+    for fallback, level in ((("Erf",), "fallback"), (("ArgMax",), "unsupported"), (False, "unsupported")):
         given = htp.model_copy(update={"rules": rules, "fallback": fallback})
         assert only(check(read(text, tmp_path), table=given, precision="w8a8")).level == level
