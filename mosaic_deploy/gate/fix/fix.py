@@ -60,7 +60,7 @@ class Recheck:
 
 def allowed_passes(fixes: Fixes) -> tuple[Pass, ...]:
     """The passes that a choice allows: none; those that change rounding at most; all."""
-    return () if fixes == "none" else tuple(step for step in PASSES if step.exact or fixes == "lossy")
+    return {"none": (), "exact": EXACT, "lossy": PASSES}[fixes]
 
 
 def fixable(op: str, *, passes: Sequence[Pass] = PASSES) -> bool:
