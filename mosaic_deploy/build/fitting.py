@@ -14,8 +14,8 @@ from mosaic_deploy.build.float_graph import GraphFile
 from mosaic_deploy.build.plan import Plan
 from mosaic_deploy.gate.fix.fix import Recheck, allowed_passes, fix
 from mosaic_deploy.gate.fix_report import FixReport
-from mosaic_deploy.gate.op_support.judge import CheckReport, check
 from mosaic_deploy.gate.judging import decisive
+from mosaic_deploy.gate.op_support.judge import CheckReport, check
 from mosaic_deploy.gate.verdict import GateTarget
 from mosaic_deploy.graph.facts import nodes_with_bodies
 
