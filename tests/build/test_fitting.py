@@ -1,0 +1,111 @@
+"""A graph made to fit its target before it is compiled: normalised, rewritten by passes, still the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from onnx import helper, numpy_helper
+
+from mosaic_deploy.build.float_graph import write_float_graph
+from mosaic_deploy.build.model_source import InputOptions, find_model
+from mosaic_deploy.build.pipeline import deploy
+from mosaic_deploy.build.plan import Request
+from mosaic_deploy.build.report import BuildReport
+from mosaic_deploy.errors import UsageError
+from tests.conftest import Tiny, tiny_graph
+
+GELU = """
+    d = Div (scores, root) e = Erf (d) p = Add (e, one) m = Mul (scores, p) logits = Mul (m, half)
+"""
+
+
+def with_gelu(tiny: Tiny, opset: int = 17) -> None:
+    """End the network in GELU as PyTorch's older exporter writes it, whose Erf the Hexagon has not."""
+    model = tiny_graph()
+    nodes = onnx.parser.parse_graph(
+        f"g (float[1,3,32,48] scores) => (float[1,3,32,48] logits) {{ {GELU} }}"
+    ).node
+    for index, node in enumerate(nodes):
+        node.name = f"gelu_{index}"
+    del model.graph.node[1:]
+    model.graph.node.extend(nodes)
+    for name, value in (("root", 2**0.5), ("one", 1), ("half", 0.5)):
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+    model.opset_import[0].version = opset
+    onnx.save(model, tiny.onnx)
+
+
+def build(tiny: Tiny, out: Path, **more: object) -> BuildReport:
+    asked = Request(model=str(tiny.card), targets=(str(tiny.target),), out=out)
+    (report,) = deploy(replace(asked, **more))  # type: ignore[arg-type]
+    assert isinstance(report, BuildReport)
+    return report
+
+
+def ops(folder: Path) -> list[str]:
+    return [node.op_type for node in onnx.load(folder / "tiny-echo-w8a8" / "model.onnx").graph.node]
+
+
+def test_a_build_rewrites_what_the_target_lacks(tiny: Tiny, tmp_path: Path) -> None:
+    with_gelu(tiny)
+    report = build(tiny, tmp_path)
+    assert report.passed
+    assert report.check is not None
+    assert report.check.passed
+    assert report.parity is not None
+    assert report.parity.agreement == 1.0
+    assert ops(tmp_path) == ["Conv", "Gelu"]
+
+
+def test_without_passes_the_build_stops(tiny: Tiny, tmp_path: Path) -> None:
+    with_gelu(tiny)
+    report = build(tiny, tmp_path, fix="none")
+    assert not report.passed
+    assert report.verdict == "ops refused"
+    assert report.parity is None
+    assert "Erf" in ops(tmp_path)
+
+
+def test_a_choice_that_there_is_not_is_refused_with_the_nearest(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--fix exakt: .*exact"):
+        build(tiny, tmp_path, fix="exakt")
+
+
+def with_norm(tiny: Tiny) -> None:
+    model = tiny_graph()
+    numbers = {"scale": [1, -1, 2], "shift": [0, 0.5, 0], "mean": [-1, -0.5, -2], "variance": [1, 4, 0.5]}
+    norm = helper.make_node("BatchNormalization", ["scores", *numbers], ["normal"], name="norm")
+    model.graph.node.insert(1, norm)
+    model.graph.node[2].input[0] = "normal"
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(values, np.float32), name) for name, values in numbers.items()
+    )
+    onnx.save(model, tiny.onnx)
+
+
+def test_a_normalised_network_is_what_is_compiled(tiny: Tiny, tmp_path: Path) -> None:
+    with_norm(tiny)
+    report = build(tiny, tmp_path)
+    assert ops(tmp_path) == ["Conv", "Relu"]
+    assert report.conversion is not None
+    assert report.conversion.parity.agreement >= 0.999
+
+
+def test_the_reference_is_the_network_as_it_came(tiny: Tiny, tmp_path: Path) -> None:
+    """So whatever normalising changes shows in the conversion."""
+    with_norm(tiny)
+    model = find_model(str(tiny.card), options=InputOptions(), labels=None)
+    (tmp_path / "logs").mkdir()
+    graph = write_float_graph(model, tmp_path, tmp_path / "logs", on_progress=lambda _share, _note: None)
+    own = graph.write_kinds([])[model.card.contract.output]
+    assert [node.op_type for node in onnx.load(own.original).graph.node] == [
+        "Conv",
+        "BatchNormalization",
+        "Relu",
+    ]
+    assert [node.op_type for node in onnx.load(own.path).graph.node] == ["Conv", "Relu"]
