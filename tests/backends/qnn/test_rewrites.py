@@ -1,0 +1,154 @@
+"""What the Hexagon compiler refuses or gets wrong, and what it is given instead, on its simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from mosaic_deploy.backends.oracle.case import Case
+from mosaic_deploy.backends.oracle.fleet import try_all
+from mosaic_deploy.backends.oracle.registry import load_compiler
+from mosaic_deploy.backends.qnn.normalisations import fusible
+from mosaic_deploy.backends.qnn.quantize import _fuse
+from mosaic_deploy.specs.precision import Precision
+
+COMPILER = load_compiler("qnn-htp")
+needs_compiler = pytest.mark.skipif(bool(COMPILER.missing()), reason=COMPILER.missing())
+
+RNG = np.random.default_rng(5)
+MEANS = {
+    "negative": -RNG.uniform(0.5, 3, 16),
+    "positive": RNG.uniform(0.5, 3, 16),
+    "around zero": RNG.normal(0, 0.1, 16),
+}
+VARIANCES = {"tiny": 10 ** RNG.uniform(-4, -2, 16), "of every size": 10 ** RNG.uniform(-4, 1, 16)}
+
+
+def graph(text: str, **constants: NDArray[Any]) -> onnx.ModelProto:
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 18]> net {text}')
+    for name, values in constants.items():
+        kept = values if values.dtype == np.int64 else values.astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(kept, name))
+    return model
+
+
+def case(name: str, model: onnx.ModelProto, precision: Precision = "w8a8") -> Case:
+    rng = np.random.default_rng(2)
+    feeds: Mapping[str, NDArray[Any]] = {
+        value.name: rng.normal(0, 1, [d.dim_value for d in value.type.tensor_type.shape.dim]).astype(
+            np.float32
+        )
+        for value in model.graph.input
+    }
+    return Case(name, "chain", "plain", "chain", model, feeds, precision)
+
+
+def batch_norm(mean: NDArray[Any], variance: NDArray[Any]) -> onnx.ModelProto:
+    return graph(
+        "(float[1, 16, 12, 20] x) => (float[1, 16, 12, 20] y) { y = BatchNormalization(x, s, b, m, v) }",
+        s=RNG.uniform(0.5, 1.5, 16), b=RNG.normal(0, 0.3, 16), m=mean, v=variance,
+    )  # fmt: skip
+
+
+def layer_norm(shape: str, sign: int) -> onnx.ModelProto:
+    return graph(
+        f"(float[{shape}, 48] x) => (float[{shape}, 48] y) {{ y = LayerNormalization(x, s, b) }}",
+        s=sign * RNG.uniform(0.5, 1.5, 48), b=RNG.normal(0, 0.3, 48),
+    )  # fmt: skip
+
+
+def decomposed(axis: int) -> onnx.ModelProto:
+    return graph(
+        """(float[1, 48, 48] x) => (float[1, 48, 48] y) {
+            mean = ReduceMean<keepdims = 1>(x, axes)
+            centred = Sub(x, mean)
+            squared = Mul(centred, centred)
+            variance = ReduceMean<keepdims = 1>(squared, axes)
+            safe = Add(variance, epsilon)
+            deviation = Sqrt(safe)
+            normal = Div(centred, deviation)
+            scaled = Mul(normal, s)
+            y = Add(scaled, b)
+        }""",
+        axes=np.array([axis]), epsilon=np.array(1e-5), s=RNG.uniform(0.5, 1.5, 48), b=RNG.normal(0, 0.3, 48),
+    )  # fmt: skip
+
+
+def depthwise() -> onnx.ModelProto:
+    return graph(
+        "(float[1, 16, 12, 20] x) => (float[1, 16, 12, 20] y) { y = Conv<group = 16>(x, w, b) }",
+        w=RNG.uniform(-1, 2, (16, 1, 1, 1)), b=RNG.normal(0, 1, 16),
+    )  # fmt: skip
+
+
+def stack(sizes: str) -> onnx.ModelProto:
+    return graph(
+        f"""(float[1, {sizes}] p, float[1, {sizes}] q) => (float[1, {sizes}] y) {{
+            first = Unsqueeze(p, axis)
+            second = Unsqueeze(q, axis)
+            both = Concat<axis = 0>(first, second)
+            y = ReduceSum<keepdims = 0>(both, axis)
+        }}""",
+        axis=np.array([0]),
+    )
+
+
+def gelu() -> onnx.ModelProto:
+    return graph(
+        """(float[1, 16, 12, 20] x) => (float[1, 16, 12, 20] y) {
+            scaled = Div(x, root)
+            error = Erf(scaled)
+            more = Add(error, one)
+            grown = Mul(x, more)
+            y = Mul(grown, half)
+        }""",
+        root=np.array(2**0.5), one=np.array(1.0), half=np.array(0.5),
+    )  # fmt: skip
+
+
+@needs_compiler
+def test_all_of_these_run_right(tmp_path: Path) -> None:
+    each: tuple[Precision, ...] = ("w8a8", "w8a16")
+    cases = [
+        *(case(f"batch norm {m} {v}", batch_norm(MEANS[m], VARIANCES[v])) for m in MEANS for v in VARIANCES),
+        *(case(f"layer norm {p}", layer_norm("1, 64", 1), p) for p in each),
+        *(case(f"layer norm of rank 4 {p}", layer_norm("1, 8, 8", -1), p) for p in each),
+        case("layer norm, decomposed", decomposed(2)),
+        case("layer norm of the other axis", decomposed(1)),
+        *(case(f"depthwise of one tap {p}", depthwise(), p) for p in each),
+        case("stack", stack("16, 16, 16")),
+        *(case(f"erf gelu {p}", gelu(), p) for p in each),
+    ]
+    tried = try_all("qnn-htp", cases, jobs=1, everywhere=False, folder=tmp_path)
+    found = {f"{one.name} {o.device}": (o.found, o.error) for one, outcomes in tried for o in outcomes}
+    assert {name: what for name, what in found.items() if what[0] != "runs"} == {}
+    assert len(found) == 2 * len(cases)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("model", "ops"),
+    [
+        pytest.param(batch_norm(MEANS["negative"], VARIANCES["tiny"]), {"Mul", "Add"}, id="batch norm"),
+        pytest.param(decomposed(2), {"LayerNormalization"}, id="last axis"),
+        pytest.param(stack("4, 4, 4"), {"Concat", "Reshape", "ReduceSum"}, id="stack"),
+        pytest.param(gelu(), {"Gelu"}, id="gelu"),
+    ],
+)
+def test_the_compiler_is_given_these(
+    model: onnx.ModelProto, ops: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    onnx.save(model, "plain.onnx")
+    assert {node.op_type for node in onnx.load(_fuse(Path("plain.onnx"))).graph.node} == ops
+
+
+def test_a_mean_over_another_axis_is_no_layer_norm() -> None:
+    models = [onnx.shape_inference.infer_shapes(decomposed(axis)) for axis in (2, -1, 1, 0)]
+    assert [fusible(model) for model in models] == [True, True, False, False]
