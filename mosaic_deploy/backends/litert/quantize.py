@@ -99,7 +99,7 @@ def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     facts = _pixel_grid(request, found, flatbuffer.describe(model, model.subgraphs[0].inputs[0])["name"])
     on_progress(0.9, "quantising")
     made = (
-        _mixed(plain, found, request)
+        mixed(plain, found, request["recipe"])
         if request["floats_stay"]
         else _integers(plain, found, request["recipe"])
     )
@@ -113,11 +113,11 @@ def _integers(plain: Path, ranges: Ranges, recipe: JsonObject) -> Any:
     return made
 
 
-def _mixed(plain: Path, ranges: Ranges, request: JsonObject) -> Any:
-    """Quantise all, see what XNNPACK leaves then, and quantise again with some of that in float."""
-    path = _quantized(plain, ranges, request["recipe"], floats=floats.hopeless(plain))
+def mixed(plain: Path, ranges: Ranges, recipe: JsonObject) -> Any:
+    """Quantise all of a file, see what XNNPACK leaves then, and quantise again with some of that in float."""
+    path = _quantized(plain, ranges, recipe, floats=floats.hopeless(plain))
     stay = floats.staying(plain, path)
-    made = flatbuffer.load(_quantized(plain, ranges, request["recipe"], floats=stay))
+    made = flatbuffer.load(_quantized(plain, ranges, recipe, floats=stay))
     rewrites.integer_ids(made)
     return made
 

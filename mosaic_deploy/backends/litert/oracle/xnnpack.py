@@ -98,7 +98,7 @@ def _tried(model: bytes, feeds: Mapping[str, NDArray[Any]], precision: Precision
             return _as_float(path, values, expected, feeds, for_chain(IN_SINGLE, model))
         return _as_integers(path, values, expected, feeds, for_chain(_ROUGHLY, model))
     except (convert.NotMadeError, MosaicError) as err:
-        return "fails-to-compile", said(str(err).partition(", and a float operator")[0]), None
+        return "fails-to-compile", said(err), None
     except (RuntimeError, ValueError) as err:  # LiteRT's own
         return "fails-to-compile", f"LiteRT: {said(err)}", None
 
@@ -126,15 +126,15 @@ def _as_integers(
     found = convert.compared(expected, floats, tolerance=IN_SINGLE, feeds=feeds)
     if not found.right:
         return "wrong", f"onnx2tf: {found.error}", found.difference
+    if not np.isfinite([*ranges.values()]).all():
+        raise convert.NotMadeError("a tensor holds NaN or infinity")
     if not model.subgraphs[0].operators:
         return "runs", "", found.difference
     try:
         with convert.working_in(path.parent):
-            made = flatbuffer.load(quantize._quantized(path, ranges, _RECIPE))
+            made = quantize.mixed(path, ranges, _RECIPE)
     except (RuntimeError, ValueError) as err:
         raise convert.NotMadeError(f"ai-edge-quantizer: {said(err)}") from err
-    rewrites.integer_ids(made)
-    quantize._refuse_floats(made)
     quantized = path.with_name("int8.tflite")
     flatbuffer.save(made, quantized)
     network = _Network(quantized)
