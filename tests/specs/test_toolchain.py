@@ -25,15 +25,17 @@ from mosaic_deploy.specs.toolchain import (
 
 EXTRAS = {"qnn": "qnn", "litert": "litert", "openvino": "openvino", "ort": "ort", "torch": "zoo"}
 """Toolchain -> the extra that brings the same packages into a person's own environment."""
+GROUPS = {"field": "field"}
+"""Toolchain -> the development group that holds its versions in the lock."""
 FOLDER = spec_root() / "targets" / "toolchains"
 
 
 def test_these_are_known() -> None:
-    assert set(toolchain_names()) == set(EXTRAS)
+    assert set(toolchain_names()) == {*EXTRAS, *GROUPS}
     assert {load_backend(name).toolchain for name in BACKENDS} <= set(EXTRAS)
 
 
-@pytest.mark.parametrize("name", sorted(EXTRAS))
+@pytest.mark.parametrize("name", sorted({*EXTRAS, *GROUPS}))
 def test_a_toolchain_holds_what_it_asks_for_and_no_address(name: str) -> None:
     chain = load_toolchain(name)
     held = {f"{package.name}=={package.version}" for package in chain.packages}
@@ -50,6 +52,13 @@ def test_toolchains_and_extras_pin_the_same_versions(name: str, extra: str) -> N
     pinned = {line for line in project["optional-dependencies"][extra] if "==" in line}
     packages = (*load_toolchain(name).packages, *load_toolchain(REFERENCE).packages)
     assert pinned <= {f"{p.name}=={p.version}" for p in packages}
+
+
+@pytest.mark.parametrize(("name", "group"), sorted(GROUPS.items()))
+def test_toolchains_and_groups_pin_the_same_versions(name: str, group: str) -> None:
+    project = tomllib.loads((spec_root() / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = {f"{p.name}=={p.version}" for p in load_toolchain(name).packages}
+    assert set(project["dependency-groups"][group]) <= packages
 
 
 def test_the_digest_is_of_every_byte(tmp_path: Path) -> None:

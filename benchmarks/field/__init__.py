@@ -1,0 +1,1 @@
+"""The field bench: networks that nobody here wrote, on every target, from verdict to figures."""

@@ -1,0 +1,78 @@
+"""Networks made in the toolchain ``field``, once each, and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.field.recipes import MAKER, TOOLCHAIN, Network, settling_images
+from mosaic_deploy.errors import ModelError, ToolError
+from mosaic_deploy.files import disk_trouble, moved_in
+from mosaic_deploy.specs.toolchain import load_toolchain
+from mosaic_deploy.workers.call import GIB, run_program
+from mosaic_deploy.workers.environments import cache_folder, make
+
+_TIMEOUT_S = 900.0
+_MEMORY = 8 * GIB
+
+
+def folder() -> Path:
+    """Where the networks lie: ``mosaic-deploy/field`` in the user's cache folder."""
+    return cache_folder().parent / "field"
+
+
+def made(network: Network) -> Path:
+    """Return the network's ONNX file, which is made where it is not there yet.
+
+    Raises:
+        ToolError: the toolchain cannot be made, or making the network crashes or takes too much; the log
+            stays beside where the file would be.
+        ModelError: its classes do not compete, so that no figure on it would mean anything.
+    """
+    # The name of the file is the name of the model in every report.
+    place = folder() / network.digest() / f"{network.name}.onnx"
+    if place.is_file():
+        return place
+    with disk_trouble(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        python = make(load_toolchain(TOOLCHAIN).environment())
+        with _alone(place.parent / ".lock"):
+            if not place.is_file():
+                _make(network, python, place)
+    return place
+
+
+def _make(network: Network, python: Path, place: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="mosaic-field-") as scratch, moved_in(place) as (part,):
+        request = Path(scratch) / "request.json"
+        asked = {
+            "network": network.model_dump(mode="json"),
+            "images": [str(path) for path in settling_images()],
+            "out": str(part),
+            "facts": str(place.with_suffix(".json")),
+        }
+        request.write_text(json.dumps(asked), encoding="utf-8")
+        try:
+            run_program(
+                [str(python), "-I", str(MAKER), str(request)],
+                timeout_s=_TIMEOUT_S,
+                log=place.with_suffix(".log"),
+                cwd=Path(scratch) / "work",
+                memory_bytes=_MEMORY,
+            )
+        except ToolError as err:
+            if "classes do not compete" in str(err):
+                raise ModelError(f"{network.name}: {err}") from err
+            raise ToolError(f"{network.name} cannot be made: {err}") from err
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until nobody else makes the same."""
+    with open(lock, "wb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
