@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaic_deploy.graph.attributes import Attribute, implied, meant, read_attribute, schema_of
+from mosaic_deploy.graph.attributes import Attribute, Ends, implied, meant, read_attribute, schema_of
 
 if TYPE_CHECKING:
     import onnx
@@ -214,12 +214,17 @@ def _describe(
         outputs.append(replace(stated, constant=folded, value=value, grid=grids.get(name)))
     defaults = defaults | implied(proto.op_type, _image_rank(inputs))
     given = {a.name: read_attribute(a) for a in proto.attribute}
+    ends = Ends(
+        tuple(None if tensor is None else tensor.shape for tensor in inputs),
+        tuple(tensor is not None for tensor in inputs),
+        tuple(tensor.shape for tensor in outputs),
+    )
     return Node(
         name=title(proto),
         op=proto.op_type,
         domain=domain,
         version=version,
-        attributes=meant(proto.op_type, defaults, defaults | given),
+        attributes=meant(proto.op_type, defaults, defaults | given, ends),
         defaults=defaults,
         inputs=inputs,
         outputs=tuple(outputs),

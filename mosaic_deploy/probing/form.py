@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
-from mosaic_deploy.probing.sketch import Sketch, Value, versions_of
+from mosaic_deploy.probing.sketch import STANDARD, Sketch, Value, versions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Form:
     axes: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     """What else varies, all combinations: ``{"kernel": (1, 3, 5)}``. The first value is the plain one."""
     more: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
-    """Further values of the same axes for random cases, inside and outside what tables allow."""
+    """Further values of the same axes, tried one at a time, and drawn for random cases."""
     discriminators: tuple[str, ...] = ()
     """Constraints (``constraints/``) that may decide: rules are told apart by them."""
     least: int = 1
@@ -43,3 +43,19 @@ class Form:
         """Every combination of the axes' values, the plain one first."""
         names = list(self.axes)
         return [dict(zip(names, values, strict=True)) for values in product(*self.axes.values())]
+
+    def beyond(self) -> list[dict[str, Value]]:
+        """The plain combination with one further value each: what lies just outside the grid."""
+        plain = self.grid()[0]
+        return [
+            plain | {axis: value}
+            for axis, values in self.more.items()
+            for value in values
+            if axis in self.axes and value not in self.axes[axis]
+        ]
+
+    @property
+    def near_ranks(self) -> tuple[int, ...]:
+        """Ranks one away from those of the form, smallest first."""
+        near = {rank + step for rank in self.ranks for step in (-1, 1)} - set(self.ranks)
+        return tuple(sorted(near & set(STANDARD)))

@@ -17,8 +17,12 @@ USUAL_RANK = 4
 """That of images: what other versions are tried at, where the form has it."""
 
 
-def grid_cases(form: Form, precisions: Sequence[Precision]) -> Iterator[Case]:
-    """Every case of a form's grid, at ``float`` and those of ``precisions`` that integers make sense for."""
+def grid_cases(form: Form, precisions: Sequence[Precision], *, around: bool = True) -> Iterator[Case]:
+    """Every case of a form's grid, at ``float`` and those of ``precisions`` that integers make sense for.
+
+    Behind the grid come its surroundings, where they are asked for: a further value of one axis, or a rank
+    beside the form's, with all else plain.
+    """
     usual = _usual(form)
     for version in form.versions:
         grid = form.grid() if version == usual else form.grid()[:1]
@@ -27,6 +31,16 @@ def grid_cases(form: Form, precisions: Sequence[Precision]) -> Iterator[Case]:
                 for values in grid:
                     sort: Sort = "grid" if version == usual else "version"
                     yield from _tried(form, version, dtype, rank, values, precisions, sort)
+    for dtype in form.dtypes if around else ():
+        for rank, plain in _around(form):
+            yield from _tried(form, usual, dtype, rank, plain, precisions, "grid")
+
+
+def _around(form: Form) -> Iterator[tuple[int, Mapping[str, Value]]]:
+    """Ranks and values just outside the grid; constraints may hold at one rank and not at another."""
+    for rank in form.ranks if form.discriminators else (_plain_rank(form),):
+        yield from ((rank, values) for values in form.beyond())
+    yield from ((rank, form.grid()[0]) for rank in form.near_ranks)
 
 
 def _plain_rank(form: Form) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.probing.form import Form
 from mosaic_deploy.probing.forms import FORMS
-from mosaic_deploy.probing.sketch import STANDARD, Sketch, UnfitError, Value, opset_of, versions_of
+from mosaic_deploy.probing.sketch import Sketch, UnfitError, Value, opset_of, versions_of
 from mosaic_deploy.specs.precision import Precision
 
 _CHAINS = 0.25
@@ -108,8 +108,7 @@ class _Drawer:
     def _rank(self, form: Form) -> int:
         if self._rng.random() >= _BEYOND:
             return self._one(form.ranks)
-        near = {rank + step for rank in form.ranks for step in (-1, 1)} - set(form.ranks)
-        return self._one(sorted(near & set(STANDARD)) or form.ranks)
+        return self._one(form.near_ranks or form.ranks)
 
     def _values(self, form: Form) -> dict[str, Value]:
         return {axis: self._one((*plain, *form.more.get(axis, ()))) for axis, plain in form.axes.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -29,7 +29,6 @@ from mosaic_deploy.specs.precision import DType, Integers
 
 _UNKNOWN = "no-reference"
 _LATER = "\0"
-_ELSE = "leave it to the application: build with --output logits"
 _VERDICTS: frozenset[Outcome] = frozenset(get_args(Outcome))
 _TYPES = frozenset((*get_args(DType), *get_args(Integers)))
 
@@ -87,7 +86,7 @@ def make_table(
 
 def _advised(rule: OpRule, running: Sequence[OpRule], table: OpTable, cases: Sequence[Case]) -> OpRule:
     """A new refusal with its advice, which needs all that the table accepts."""
-    text = remedy(rule, cases, table) or advice(rule, running) or _ELSE
+    text = remedy(rule, cases, table) or advice(rule, running)
     return rule.model_copy(update={"fix": text})
 
 
@@ -109,8 +108,11 @@ class _Operator:
             dict.fromkeys(tell for form in self.forms.values() for tell in form.discriminators)
         )
         # Where nothing may fall back, it is all the same whether a node is left or fails.
-        self._refusals = set() if table.may_fall_back(op) else {"falls-back", "fails-to-compile"}
+        self._refusals: frozenset[Outcome] = (
+            frozenset() if table.may_fall_back(op) else frozenset({"falls-back", "fails-to-compile"})
+        )
         self.notes: list[str] = []
+        self._said = _commonest(self._refusals, results)
         points = [self._point(case, outcomes) for case, outcomes in results]
         self.tried = Tried([point for point in points if point is not None])
         if None in points:
@@ -161,7 +163,7 @@ class _Operator:
             rank=node.data.rank,
             elements={n: v if isinstance(v, tuple) else (v,) for n, v in node.attributes.items()},
             discriminators={tell: _held(tell, node) for tell in self.discriminators},
-            found={outcome.device: outcome.found for outcome in known},
+            found={o.device: self._said if o.found in self._refusals else o.found for o in known},
             errors={outcome.device: outcome.error for outcome in known},
         )
 
@@ -201,15 +203,25 @@ class _Operator:
 
     def _contradiction(self, rule: OpRule, refusals: Sequence[OpRule]) -> str:
         first = [*self.everywhere, *refusals]
-        for _, point in self.tried.each(self._covered(rule)):
+        covered = [point for _, point in self.tried.each(self._covered(rule))]
+        # A refusal may hold for cases of several refusals, where nothing tells those apart.
+        alike = self._alike(rule.verdict, covered, rule.evidence.devices or self.table.devices)
+        for point in covered:
             for device in rule.evidence.devices or self.table.devices:
                 found = point.found.get(device, _UNKNOWN)
-                if found in (_UNKNOWN, rule.verdict) or {found, rule.verdict} <= self._refusals:
+                if found in (_UNKNOWN, *alike):
                     continue
                 if self._refused(point, device, first, rule):
                     continue
                 return f"{point.name} on {device} came out as '{found}'"
         return ""
+
+    def _alike(self, verdict: str, points: Sequence[Point], devices: Sequence[str]) -> frozenset[str]:
+        """Outcomes that do not contradict a verdict on some points."""
+        own = any(point.found.get(device) == verdict for point in points for device in devices)
+        if verdict != "runs" and own:
+            return _VERDICTS - {"runs"}
+        return frozenset({verdict}) | (self._refusals if verdict in self._refusals else frozenset())
 
     def _refused(self, point: Point, device: str, rules: Sequence[OpRule], beside: OpRule) -> bool:
         others = [rule for rule in rules if rule is not beside]
@@ -225,17 +237,19 @@ class _Operator:
         ground = tried.of("form", form) & tried.of("version", version) & ~tried.of("sort", "random")
         while (task := self._task(ground, unknown)) is not None:
             verdict, devices, todo = task
-            region = self._region(form, version, ground, verdict, devices, todo)
-            box = region.largest(todo)
-            made = [] if box is None else shaped(region, box, self.op, verdict, self._named(devices))
+            region = self._region(form, version, ground, (verdict,), devices, todo)
+            made = self._made(region, todo, verdict, devices)
+            if not made and verdict != "runs":
+                mixed = self._region(form, version, ground, tuple(_VERDICTS - {"runs"}), devices, todo)
+                made = self._made(mixed, todo, verdict, devices)
+            yield from made
             new = 0
             for rule in made:
                 covered = self._covered(rule)
-                if not covered & region.bad:
-                    new |= covered & todo
-                    for device in devices:
-                        unknown[device] &= ~covered
-                    yield rule
+                new |= covered & todo
+                for device in devices:
+                    # Another version that means the same may have come out otherwise.
+                    unknown[device] &= ~covered | region.other
             if not new:
                 for device in devices:
                     unknown[device] &= ~todo
@@ -244,6 +258,14 @@ class _Operator:
                     f"'{verdict}' from others, such as {next(tried.each(todo))[1].name}"
                     + self._unheld(region)
                 )
+
+    def _made(self, region: Region, todo: int, verdict: Outcome, devices: tuple[str, ...]) -> list[OpRule]:
+        """The rules of the largest box, none of which covers what came out otherwise."""
+        box = region.largest(todo)
+        made = () if box is None else shaped(region, box, self.op, verdict, self._named(devices))
+        safe = [(rule, self._covered(rule)) for rule in made]
+        safe = [(rule, covered) for rule, covered in safe if not covered & region.bad]
+        return [rule for rule, _ in safe] if any(covered & todo for _, covered in safe) else []
 
     def _unheld(self, region: Region) -> str:
         """Say which constraints of a form that runs nobody has tried to hold: no rule can name that."""
@@ -263,10 +285,11 @@ class _Operator:
         return None if best is None else (*best, tasks[best])
 
     def _region(
-        self, form: str, version: int, ground: int, verdict: str, devices: Sequence[str], todo: int
+        self, form: str, version: int, ground: int, verdicts: Sequence[str], devices: Sequence[str], todo: int
     ) -> Region:
+        """What boxes are cut from; several refusals count as one where nothing tells them apart."""
         tried = self.tried
-        agree = tried.where(lambda p: all(p.found.get(device) == verdict for device in devices))
+        agree = tried.where(lambda p: all(p.found.get(device) in verdicts for device in devices))
         own = self.forms[form].discriminators if form in self.forms else ()
         points = [point for _, point in tried.each(ground)]
         values: dict[str, set[object]] = defaultdict(set)
@@ -276,13 +299,13 @@ class _Operator:
                 default = point.node.defaults.get(name)
                 values[name].add(default if isinstance(default, tuple) else (default,))
         rest = [device for device in self.table.devices if device not in devices]
-        wider = tried.where(lambda p: any(p.found.get(device) == verdict for device in rest))
+        wider = tried.where(lambda p: any(p.found.get(device) in verdicts for device in rest))
         other = tried.where(
-            lambda p: any(p.found.get(device, _UNKNOWN) not in (verdict, _UNKNOWN) for device in devices)
+            lambda p: any(p.found.get(device, _UNKNOWN) not in (*verdicts, _UNKNOWN) for device in devices)
         )
         return Region(
             tried=tried,
-            accepts=verdict == "runs",
+            accepts=verdicts[0] == "runs",
             ground=ground,
             good=ground & agree & (todo | ~wider),
             agree=agree,
@@ -347,6 +370,14 @@ class _Operator:
             self.notes.append(
                 f"{self.op}: {points.bit_count()} of {total} cases stay unknown, such as {first}"
             )
+
+
+def _commonest(
+    refusals: Collection[Outcome], results: Sequence[tuple[Case, tuple[CaseOutcome, ...]]]
+) -> Outcome:
+    """The word for refusals that are all the same: the one that was found most often."""
+    found = Counter[str](outcome.found for _, outcomes in results for outcome in outcomes)
+    return max(sorted(refusals), key=lambda word: found[word], default="fails-to-compile")
 
 
 def _held(tell: str, node: Node) -> bool | None:

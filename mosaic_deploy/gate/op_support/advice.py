@@ -1,16 +1,38 @@
-"""What to do instead of what a rule refuses, from what the same table accepts."""
+"""What to do instead of what a rule refuses, from what the same table accepts.
+
+Advice keeps what the network computes: it names a pass, an option, another way to write the node, or at worst
+the part that is left to the application. Another value of an attribute is another network, and no advice.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mosaic_deploy.gate.op_support.alternatives import alternative, attribute_alternative
-from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
+from mosaic_deploy.gate.op_support.alternatives import alternative
 from mosaic_deploy.gate.op_support.tables import Limit, OpRule, Range
 from mosaic_deploy.graph.attributes import schema_of
 
+ELSE = "end the network in front of it (--output logits), and leave the rest to the application"
+"""Where nothing computes the same."""
 _STILL = {"dilations": 1, "output_padding": 0, "pads": 0, "strides": 1}
 """What a window has that states nothing."""
+_IN_FRONT = "pad with a Pad in front"
+_MET = {
+    "axis_is_last": "Transpose so that the axis is the last",
+    "batches_are_equal": "Expand both matrices to the same sides",
+    "first_input_is_computed": "put the constant second",
+    "inputs_are_matrices": "Reshape both inputs to matrices",
+    "inputs_share_a_rank": "Reshape all inputs to the same number of dimensions",
+    "inputs_share_a_shape": "Expand all inputs to the same shape",
+    "only_last_axis_is_reduced": "Transpose so that the axis is the last",
+    "pads_are_symmetric": _IN_FRONT,
+    "padding_is_that_of_tflite": _IN_FRONT,
+    "rank_is_five_at_most": "merge dimensions with Reshape to 5 or fewer",
+    "ranks_are_four_at_most": "merge dimensions with Reshape to 4 or fewer",
+    "second_input_is_a_matrix": "Reshape the second input to a matrix",
+    "windows_are_not_padded": _IN_FRONT,
+}
+"""How constraints are met while the network computes the same; others are another network."""
 
 
 def advice(rule: OpRule, known: Iterable[OpRule]) -> str:
@@ -23,7 +45,7 @@ def advice(rule: OpRule, known: Iterable[OpRule]) -> str:
         known: the table's rules.
 
     Returns:
-        Empty where neither is known: such a rule must state its advice.
+        ``ELSE`` where neither is known.
     """
     running = [other for other in known if other.accepts]
     near = [other for other in running if _is_near(rule, other)]
@@ -31,10 +53,9 @@ def advice(rule: OpRule, known: Iterable[OpRule]) -> str:
     # Of ways that are equally short, the one in float32: networks have that.
     by_use = sorted(near, key=lambda other: "float32" not in other.dtypes)
     found = sorted((steps for other in by_use if (steps := _steps(rule, other))), key=len)
-    if not found:
-        return alternative(rule.op, tuple(rule.attributes), accepted)
-    asked = [name for name in rule.attributes if any(step.startswith(f"use {name} ") for step in found[0])]
-    return attribute_alternative(rule.op, asked, accepted) or ", and ".join(found[0])
+    if found:
+        return ", and ".join(found[0])
+    return alternative(rule.op, tuple(rule.attributes), accepted) or ELSE
 
 
 def _is_near(rule: OpRule, other: OpRule) -> bool:
@@ -43,7 +64,7 @@ def _is_near(rule: OpRule, other: OpRule) -> bool:
 
 
 def _steps(rule: OpRule, other: OpRule) -> list[str]:
-    """What keeps a refused node from a rule that runs; empty where nobody knows or can change that."""
+    """What keeps a refused node from a rule that runs; empty where that is what it computes, or nothing."""
     found = []
     kinds = {(t, False) for t in rule.dtypes} | {(t, True) for t in rule.quantized_dtypes}
     if kinds and not kinds & (
@@ -53,7 +74,7 @@ def _steps(rule: OpRule, other: OpRule) -> list[str]:
     if rule.ranks and not set(rule.ranks) & set(other.ranks):
         found.append(_ranks(other.ranks))
     if rule.versions and not set(rule.versions) & set(other.versions):
-        found.append(f"use version {_either(other.versions)} of the operator")
+        found.append(f"export it with version {_either(other.versions)} of the operator")
     for name, limit in rule.attributes.items():
         allowed = other.attributes.get(name)
         if allowed is None and limit == (_STILL.get(name),):
@@ -63,14 +84,15 @@ def _steps(rule: OpRule, other: OpRule) -> list[str]:
             if default is None:
                 return []
             if not _meet(limit, (default,)):
-                found.append(f"use {name} {_either((default,))}")
+                return []
         elif allowed != "any" and not _meet(limit, allowed):
-            found.append(f"use {name} {_allowed(allowed, limit)}")
+            return []
     wanted = [name for name in rule.breaks if name in other.constraints]
     if not wanted and not found:
         wanted = [name for name in other.constraints if name not in rule.constraints][:1]
-    sentences = [CONSTRAINTS[name].sentence for name in wanted]
-    return [*found, *(f"see that {text[0].lower()}{text[1:].rstrip('.')}" for text in sentences)]
+    if any(name not in _MET for name in wanted):
+        return []
+    return [*found, *(_MET[name] for name in wanted)]
 
 
 def _default(rule: OpRule, name: str) -> int | float | str | None:
@@ -92,10 +114,10 @@ def _types(rule: OpRule, other: OpRule) -> str:
 
 def _ranks(ranks: Sequence[int]) -> str:
     if len(ranks) == 1:
-        return f"use rank {ranks[0]}"
+        return f"Reshape it to rank {ranks[0]}"
     if len(ranks) > 2 and list(ranks) == list(range(ranks[0], ranks[-1] + 1)):
-        return f"use ranks {ranks[0]} to {ranks[-1]}"
-    return f"use rank {_either(ranks)}"
+        return f"Reshape it to ranks {ranks[0]} to {ranks[-1]}"
+    return f"Reshape it to rank {_either(ranks)}"
 
 
 def _either(values: Sequence[object]) -> str:
@@ -122,15 +144,3 @@ def _low(limit: Range) -> float:
 
 def _high(limit: Range) -> float:
     return float("inf") if limit.max is None else limit.max
-
-
-def _allowed(limit: Limit, refused: Limit) -> str:
-    """Words for what is allowed, as seen from what is refused."""
-    if isinstance(limit, Range):
-        refusals = [refused.min] if isinstance(refused, Range) else list(refused)
-        if all(isinstance(value, int | float) and value > _high(limit) for value in refusals):
-            return f"up to {limit.max:g}"
-        if all(isinstance(value, int | float) and value < _low(limit) for value in refusals):
-            return f"from {limit.min:g}"
-        return f"from {limit.min:g} to {limit.max:g}"
-    return limit if isinstance(limit, str) else _either(limit)

@@ -1,7 +1,7 @@
 """Operators written in others: what to do where no way to use an operator is taken.
 
-Each names what it needs, so that it is only advised where a table takes all of that. Those that compute the
-same come before those that only come near or mean training again.
+Each names what it needs, so that it is only advised where a table takes all of that, and each computes the
+same: what only comes near, or means training again, is another network and no advice.
 """
 
 from __future__ import annotations
@@ -39,13 +39,11 @@ def _way(needs: str, text: str) -> Alternative:
     return Alternative(tuple(needs.split()), text)
 
 
-_POLYNOMIAL = _way("Mul Add", "approximate it by a polynomial: Mul and Add")
 _SCORES = _way("", "build with --output logits, and let the application compare the scores")
 _MASK = "on masks of 0 and 1 write it with"
 _STEP = _way("Sub Mul Clip", "make a mask of 0 and 1 with Sub, Mul by a large number and Clip to 0 and 1")
 _MOVED = _way("Slice Concat", "where the places are constant, write it as Slice and Concat")
 _ONE_HOT = _way("MatMul", "where the indices are constant, MatMul by a matrix of 0 and 1")
-_TRAIN_RELU = _way("Relu", "train with Relu in its place")
 _SPLIT = "Split the channels, one {0} per group, and Concat"
 _BY_RECIPE = _way("", "export the float model, and let the build quantise it (--recipe)")
 _FILLED = _way("Mul Add", "where the places are constant, Mul by a mask of 0 and 1 and Add what is put in")
@@ -57,41 +55,38 @@ _GATES = _way("Gemm Sigmoid Tanh Mul Add", "unroll it into Gemm, Sigmoid, Tanh, 
 _REST = _way("", "end the network in front of it (--output logits), and leave the rest to the application")
 
 ALTERNATIVES: Mapping[str, tuple[Alternative, ...]] = {
-    "Acos": (_way("Atan Sqrt Div", "write it with Atan, Sqrt and Div"), _POLYNOMIAL),
-    "Acosh": (
-        _way("Log Sqrt Mul Add", "write it as Log(x + Sqrt(x * x - 1)): Mul, Add, Sqrt, Log"),
-        _POLYNOMIAL,
-    ),
+    "Acos": (_way("Atan Sqrt Div", "write it with Atan, Sqrt and Div"),),
+    "Acosh": (_way("Log Sqrt Mul Add", "write it as Log(x + Sqrt(x * x - 1)): Mul, Add, Sqrt, Log"),),
     "And": (_way("Mul", f"{_MASK} Mul"),),
     "ArgMax": (_SCORES,),
-    "ArgMin": (_way("ArgMax Mul", "write it as ArgMax of Mul by -1"), _SCORES),
-    "Asin": (_way("Atan Sqrt Div", "write it with Atan, Sqrt and Div"), _POLYNOMIAL),
-    "Asinh": (
-        _way("Log Sqrt Mul Add", "write it as Log(x + Sqrt(x * x + 1)): Mul, Add, Sqrt, Log"),
-        _POLYNOMIAL,
+    "ArgMin": (
+        _way("ArgMax Mul", "write it as ArgMax of Mul by -1"),
+        _SCORES,
     ),
-    "Atan": (_POLYNOMIAL,),
-    "Atanh": (
-        _way("Log Div Add Sub", "write it as Log((1 + x) / (1 - x)) / 2: Add, Sub, Div, Log"),
-        _POLYNOMIAL,
-    ),
+    "Asin": (_way("Atan Sqrt Div", "write it with Atan, Sqrt and Div"),),
+    "Asinh": (_way("Log Sqrt Mul Add", "write it as Log(x + Sqrt(x * x + 1)): Mul, Add, Sqrt, Log"),),
+    "Atanh": (_way("Log Div Add Sub", "write it as Log((1 + x) / (1 - x)) / 2: Add, Sub, Div, Log"),),
     "Attention": (_way("MatMul Mul Softmax", "write it with MatMul, Mul and Softmax"),),
     "AveragePool": (
         _way("Pad AveragePool", "put a Pad in front, and pool without padding"),
         _way("Conv", "write it as a depthwise Conv with constant weights"),
     ),
     "CenterCropPad": (_way("Slice", "crop with Slice"),),
-    "Bernoulli": (_way("Less", "compare constant noise with Less"), _REST),
+    "Bernoulli": (
+        _way("Less", "compare constant noise with Less"),
+        _REST,
+    ),
     "BitShift": (_way("Mul", "Mul by a power of 2"),),
     "CastLike": (_way("Cast", "use Cast"),),
-    "Ceil": (_way("Floor Mul", "write it as -Floor(-x): Mul and Floor"), _ROUNDED),
+    "Ceil": (
+        _way("Floor Mul", "write it as -Floor(-x): Mul and Floor"),
+        _ROUNDED,
+    ),
     "Col2Im": (_way("ConvTranspose", "write it as ConvTranspose with weights of 0 and 1"),),
     "Compress": (_way("Slice", "where the condition is constant, use Slice"),),
     "ConstantOfShape": (_FIXED,),
-    "Cos": (_POLYNOMIAL,),
-    "Cosh": (_way("Exp Add", "write it as (Exp(x) + Exp(-x)) / 2: Exp and Add"), _POLYNOMIAL),
+    "Cosh": (_way("Exp Add", "write it as (Exp(x) + Exp(-x)) / 2: Exp and Add"),),
     "Conv.group": (_way("Split Conv Concat", _SPLIT.format("Conv")),),
-    "ConvTranspose": (_way("Resize Conv", "write it as Resize and Conv, and train again"),),
     "ConvTranspose.group": (_way("Split ConvTranspose Concat", _SPLIT.format("ConvTranspose")),),
     "CumSum": (
         _way("MatMul", "write it as MatMul by a constant triangular matrix"),
@@ -104,106 +99,122 @@ ALTERNATIVES: Mapping[str, tuple[Alternative, ...]] = {
     "Det": (_way("Mul Sub", "write it with Mul and Sub"),),
     "CumSum.exclusive": (_way("MatMul", "write it as MatMul by a constant triangular matrix"),),
     "CumSum.reverse": (_way("MatMul", "write it as MatMul by a constant triangular matrix"),),
-    "DeformConv": (_way("Conv", "use a plain or dilated Conv, and train again"),),
     "DepthToSpace.mode": (
         _way("DepthToSpace", "use mode DCR, with the channels of the Conv before it in DCR's order"),
     ),
     "DequantizeLinear": (_BY_RECIPE,),
-    "Elu.alpha": (_way("Relu", "use alpha 1, or train with Relu"),),
-    "Equal": (_way("Sub Abs Clip", f"{_MASK} Sub, Abs and Clip: 1 - Clip(Abs(a - b), 0, 1)"), _STEP),
-    "Erf": (_way("Tanh Mul Add", "approximate it with Tanh, Mul and Add"), _POLYNOMIAL),
-    "Exp": (_POLYNOMIAL,),
+    "Equal": (
+        _way("Sub Abs Clip", f"{_MASK} Sub, Abs and Clip: 1 - Clip(Abs(a - b), 0, 1)"),
+        _STEP,
+    ),
     "Floor": (_ROUNDED,),
-    "GRU": (_GATES, _REST),
-    "Gather": (_MOVED, _ONE_HOT),
-    "GatherElements": (_MOVED, _ONE_HOT),
-    "GatherND": (_MOVED, _ONE_HOT),
-    "GatherND.batch_dims": (_MOVED, _ONE_HOT),
+    "GRU": (
+        _GATES,
+        _REST,
+    ),
+    "Gather": (
+        _MOVED,
+        _ONE_HOT,
+    ),
+    "GatherElements": (
+        _MOVED,
+        _ONE_HOT,
+    ),
+    "GatherND": (
+        _MOVED,
+        _ONE_HOT,
+    ),
+    "GatherND.batch_dims": (
+        _MOVED,
+        _ONE_HOT,
+    ),
     "Gemm.alpha": (_way("Gemm", "multiply the weights by alpha beforehand, and use alpha 1"),),
     "Gemm.beta": (_way("Gemm", "multiply the bias by beta beforehand, and use beta 1"),),
     "Gemm.transA": (_way("Transpose Gemm", "use transA 0 behind a Transpose"),),
-    "GlobalLpPool": (
-        _way("Mul GlobalAveragePool Sqrt", "write it with Mul, GlobalAveragePool and Sqrt"),
-        _way("GlobalAveragePool", "train with GlobalAveragePool"),
-    ),
+    "GlobalLpPool": (_way("Mul GlobalAveragePool Sqrt", "write it with Mul, GlobalAveragePool and Sqrt"),),
     "Greater": (_STEP,),
     "GreaterOrEqual": (_STEP,),
     "GridSample": (
         _way("Resize", "where the grid is regular, use Resize"),
         _way("MatMul", "where the grid is constant, write it with MatMul"),
     ),
-    "Hardmax": (_way("ReduceMax Sub", "compare with ReduceMax by Sub"), _SCORES),
+    "Hardmax": (
+        _way("ReduceMax Sub", "compare with ReduceMax by Sub"),
+        _SCORES,
+    ),
     "HardSigmoid": (_way("Mul Add Clip", "write it with Mul, Add and Clip to 0 and 1"),),
     "If": (_TRACED,),
-    "IsInf": (_way("Clip", "bound its input with Clip, so that it is never infinite"),),
     "IsNaN": (_way("Add", "Add a small number where Div, Log or Sqrt could make one"),),
-    "LRN": (
-        _way("BatchNormalization", "train with BatchNormalization"),
-        _way("Mul Add", "train with Mul and Add"),
-    ),
     "Less": (_STEP,),
     "LessOrEqual": (_STEP,),
-    "Log": (_POLYNOMIAL,),
-    "LSTM": (_GATES, _REST),
+    "LSTM": (
+        _GATES,
+        _REST,
+    ),
     "Loop": (_TRACED,),
-    "LogSoftmax": (_way("Softmax Log", "write it as Log(Softmax(x))"), _way("Softmax", "end in Softmax")),
-    "LpNormalization": (
-        _way("Mul ReduceSum Sqrt Div", "write it with Mul, ReduceSum, Sqrt and Div"),
-        _way("BatchNormalization", "train with BatchNormalization"),
+    "LogSoftmax": (
+        _way("Softmax Log", "write it as Log(Softmax(x))"),
+        _way("Softmax", "end in Softmax"),
     ),
-    "LpPool": (
-        _way("Mul AveragePool Sqrt", "write it with Mul, AveragePool and Sqrt"),
-        _way("AveragePool", "train with AveragePool"),
-    ),
+    "LpNormalization": (_way("Mul ReduceSum Sqrt Div", "write it with Mul, ReduceSum, Sqrt and Div"),),
+    "LpPool": (_way("Mul AveragePool Sqrt", "write it with Mul, AveragePool and Sqrt"),),
     "MatMul": (
         _way("Conv", "where one side is constant, write it as a 1x1 Conv"),
         _way("Gemm", "write it as Gemm"),
     ),
-    "MaxPool": (_way("Max Slice", "take Max of Slices"), _way("Pad MaxPool", "put a Pad in front")),
-    "MaxPool.dilations": (_way("Slice Max", "take Max of Slices"),),
-    "MaxRoiPool": (_way("Slice MaxPool", "where the regions are constant, use Slice and MaxPool"), _REST),
-    "MaxUnpool": (
-        _way("ConvTranspose", "use ConvTranspose, and train again"),
-        _way("Resize", "use Resize, and train again"),
+    "MaxPool": (
+        _way("Max Slice", "take Max of Slices"),
+        _way("Pad MaxPool", "put a Pad in front"),
     ),
-    "Mish": (_way("Softplus Tanh Mul", "write it with Softplus, Tanh and Mul"), _TRAIN_RELU),
-    "Mod": (_way("Div Floor Mul Sub", "write it as x - y * Floor(x / y): Div, Floor, Mul, Sub"), _MOVED),
+    "MaxPool.dilations": (_way("Slice Max", "take Max of Slices"),),
+    "MaxRoiPool": (
+        _way("Slice MaxPool", "where the regions are constant, use Slice and MaxPool"),
+        _REST,
+    ),
+    "Mish": (_way("Softplus Tanh Mul", "write it with Softplus, Tanh and Mul"),),
+    "Mod": (
+        _way("Div Floor Mul Sub", "write it as x - y * Floor(x / y): Div, Floor, Mul, Sub"),
+        _MOVED,
+    ),
     "Mod.fmod": (_way("Div Floor Mul Sub", "write it as x - y * Floor(x / y): Div, Floor, Mul, Sub"),),
     "NonMaxSuppression": (_REST,),
     "NonZero": (_REST,),
     "Not": (_way("Sub", f"{_MASK} Sub: 1 - x"),),
-    "OneHot": (_way("Gather", "Gather rows of a constant identity matrix"), _STEP),
+    "OneHot": (
+        _way("Gather", "Gather rows of a constant identity matrix"),
+        _STEP,
+    ),
     "Or": (_way("Max", f"{_MASK} Max"),),
     "Pad.value": (_way("Concat", "Concat constants"),),
     "QuantizeLinear": (_BY_RECIPE,),
     "QuantizeLinear.output_dtype": (_BY_RECIPE,),
-    "RMSNormalization": (
-        _way("Mul ReduceMean Sqrt Div", "write it with Mul, ReduceMean, Sqrt and Div"),
-        _way("BatchNormalization", "train with BatchNormalization"),
+    "RMSNormalization": (_way("Mul ReduceMean Sqrt Div", "write it with Mul, ReduceMean, Sqrt and Div"),),
+    "RNN": (
+        _GATES,
+        _REST,
     ),
-    "RNN": (_GATES, _REST),
     "RandomNormal": (_way("Add", "Add constant noise, or none: inference needs none"),),
     "Range": (_FIXED,),
     "ReduceL1": (
         _way("Abs ReduceSum", "write it as ReduceSum of Abs"),
         _way("Max Mul ReduceSum", "write it as ReduceSum of Max(x, -x): Mul, Max, ReduceSum"),
     ),
-    "ReduceL2": (
-        _way("Mul ReduceSum Sqrt", "write it as Sqrt(ReduceSum(x * x)): Mul, ReduceSum, Sqrt"),
-        _way("Mul ReduceSum", "train with ReduceSum of x * x: Mul and ReduceSum"),
-    ),
+    "ReduceL2": (_way("Mul ReduceSum Sqrt", "write it as Sqrt(ReduceSum(x * x)): Mul, ReduceSum, Sqrt"),),
     "ReduceLogSum": (
         _way("ReduceSum Log", "write it as Log(ReduceSum(x))"),
         _way("ReduceSum", "use ReduceSum"),
     ),
-    "ReduceLogSumExp": (
-        _way("Exp ReduceSum Log", "write it as Log(ReduceSum(Exp(x)))"),
-        _way("ReduceMax", "use ReduceMax, which comes near"),
-    ),
+    "ReduceLogSumExp": (_way("Exp ReduceSum Log", "write it as Log(ReduceSum(Exp(x)))"),),
     "ReduceMean.keepdims": (_way("ReduceMean Reshape", "use keepdims 1, and a Reshape behind it"),),
     "ReduceProd": (_way("Slice Mul", "multiply Slices by Mul"),),
-    "ReverseSequence": (_MOVED, _ONE_HOT),
-    "RoiAlign": (_way("Slice Resize", "where the regions are constant, use Slice and Resize"), _REST),
+    "ReverseSequence": (
+        _MOVED,
+        _ONE_HOT,
+    ),
+    "RoiAlign": (
+        _way("Slice Resize", "where the regions are constant, use Slice and Resize"),
+        _REST,
+    ),
     "Round": (_ROUNDED,),
     "STFT": (_way("Conv", "write it as a Conv with constant weights"),),
     "Scan": (_TRACED,),
@@ -213,17 +224,17 @@ ALTERNATIVES: Mapping[str, tuple[Alternative, ...]] = {
     "ScatterND.reduction": (_FILLED,),
     "Shape": (_FIXED,),
     "Sign": (_way("Mul Clip", "Mul by a large number and Clip to -1 and 1"),),
-    "Sin": (_POLYNOMIAL,),
-    "Sinh": (_way("Exp Sub", "write it as (Exp(x) - Exp(-x)) / 2: Exp and Sub"), _POLYNOMIAL),
+    "Sinh": (_way("Exp Sub", "write it as (Exp(x) - Exp(-x)) / 2: Exp and Sub"),),
     "Size": (_FIXED,),
-    "Sqrt": (_POLYNOMIAL,),
-    "Softplus": (_way("Exp Add Log", "write it as Log(1 + Exp(x)): Exp, Add, Log"), _TRAIN_RELU),
+    "Softplus": (_way("Exp Add Log", "write it as Log(1 + Exp(x)): Exp, Add, Log"),),
     "Swish": (_way("Mul Sigmoid", "write it as x * Sigmoid(x): Mul and Sigmoid"),),
-    "Tan": (_way("Sin Cos Div", "write it as Sin(x) / Cos(x): Sin, Cos, Div"), _POLYNOMIAL),
+    "Tan": (_way("Sin Cos Div", "write it as Sin(x) / Cos(x): Sin, Cos, Div"),),
     "TfIdfVectorizer": (_REST,),
-    "ThresholdedRelu": (_TRAIN_RELU,),
     "Tile": (_way("Concat", "write it as Concat"),),
-    "TopK": (_way("ReduceMax", "for the largest alone use ReduceMax"), _SCORES),
+    "TopK": (
+        _way("ReduceMax", "for the largest alone use ReduceMax"),
+        _SCORES,
+    ),
     "Unique": (_REST,),
     "Where": (_way("Mul Sub Add", "with a mask of 0 and 1 write it with Mul, Sub and Add"),),
     "Xor": (_way("Sub Abs", f"{_MASK} Sub and Abs"),),

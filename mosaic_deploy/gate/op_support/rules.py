@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS, Breach
 from mosaic_deploy.gate.op_support.tables import Limit, OpRule, Range, allows
+from mosaic_deploy.gate.op_support.versions import covers
 from mosaic_deploy.graph.attributes import Attribute
 from mosaic_deploy.graph.facts import Node, Tensor
 
 _FLOATS = ("float32", "float16", "bfloat16", "float64")
+_PLACES = frozenset({"axis", "axes"})
+"""Attributes that count the first input's dimensions, from either end."""
+_OF_THE_OUTPUT = frozenset({"ConcatFromSequence", "OneHot", "Unsqueeze"})
+"""Operators whose axes are those of the output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ def _gaps(node: Node, rule: OpRule, integers: str) -> Iterator[Gap]:
     yield from _type_gaps(node, rule, integers)
     yield from _attribute_gaps(node, rule)
     yield from (_constraint_gap(name, found) for name in rule.constraints if (found := _breach(name, node)))
-    if rule.versions and node.version not in rule.versions:
+    if not covers(rule, node):
         yield Gap(f"version {node.version} of the operator", _listed("version", rule.versions))
 
 
@@ -109,8 +114,22 @@ def _type_gaps(node: Node, rule: OpRule, integers: str) -> Iterable[Gap]:
 def _attribute_gaps(node: Node, rule: OpRule) -> Iterable[Gap]:
     for name, value in node.attributes.items():
         limit = rule.attributes.get(name, _default(node, name))
-        if limit is not None and not allows(limit, value):
+        if limit is not None and not any(allows(limit, way) for way in _ways(node, name, value)):
             yield Gap(f"{name} {_shown(value)}", f"{name} {describe(limit)}")
+
+
+def _ways(node: Node, name: str, value: Attribute) -> Iterator[Attribute]:
+    """An attribute's value, and for axes the same counted from the other end."""
+    yield value
+    first = node.inputs[0] if node.inputs else None
+    if name not in _PLACES or node.op in _OF_THE_OUTPUT or first is None or first.shape is None:
+        return
+    rank = len(first.shape)
+    axes = value if isinstance(value, tuple) else (value,)
+    places = [axis for axis in axes if isinstance(axis, int) and -rank <= axis < rank]
+    if len(places) == len(axes):
+        front = tuple(axis % rank for axis in places)
+        yield from (front, tuple(axis - rank for axis in front))
 
 
 def _default(node: Node, name: str) -> Limit | None:
@@ -140,7 +159,10 @@ def _seen(node: Node, integers: str) -> _Seen | None:
 
 def _speaks_of(rule: OpRule, node: Node, data: _Seen | None) -> bool:
     """Whether a rule is one for the node's version, type and rank, which tells most rules apart."""
-    if rule.versions and node.version not in rule.versions:
+    if rule.accepts:
+        if not covers(rule, node):
+            return False
+    elif rule.versions and node.version not in rule.versions:
         return False
     typed = bool(rule.dtypes or rule.quantized_dtypes)
     if data is None:

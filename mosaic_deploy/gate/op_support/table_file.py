@@ -20,7 +20,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from mosaic_deploy.errors import SpecError
 from mosaic_deploy.gate.op_support.advice import advice
 from mosaic_deploy.gate.op_support.rule_ids import rule_id
 from mosaic_deploy.gate.op_support.tables import (
@@ -89,7 +88,7 @@ def read_table(path: Path) -> OpTable:
     """Read an op table's file.
 
     Raises ``SpecError``, one line that begins with the path, for a file that cannot be read or is no TOML,
-    an unknown key (with the nearest), a value outside its range, and a refusal without any advice.
+    an unknown key (with the nearest), and a value outside its range.
     """
     return parse_table(read_text(path), path)
 
@@ -101,7 +100,7 @@ def parse_table(text: str, path: Path) -> OpTable:
     head = {name: value for name, value in raw.items() if name != "ops"}
     table = checked(OpTable, {**head, "rule": _rules(file)}, path)
     running = [rule for rule in table.rules if rule.accepts]
-    rules = tuple(_advised(rule, running, path) for rule in table.rules)
+    rules = tuple(_advised(rule, running) for rule in table.rules)
     return table.model_copy(update={"rules": rules})
 
 
@@ -126,12 +125,7 @@ def _fields(line: RuleLine, operator: Operator) -> dict[str, Any]:
     return {"fix": "" if runs else _DERIVED, **whole, "evidence": evidence}
 
 
-def _advised(rule: OpRule, running: Sequence[OpRule], path: Path) -> OpRule:
+def _advised(rule: OpRule, running: Sequence[OpRule]) -> OpRule:
     if rule.fix != _DERIVED:
         return rule
-    text = advice(rule, running)
-    if not text:
-        raise SpecError(
-            f"{path}: rule '{rule.id}' refuses and no advice follows from others: state its 'fix'"
-        )
-    return rule.model_copy(update={"fix": text})
+    return rule.model_copy(update={"fix": advice(rule, running)})

@@ -14,7 +14,7 @@ _LARGEST = 250_000  # elements of an output: beyond that a case only costs time
 _BOTH = ("float32", "float16")
 _TELLS = (
     "parameters_are_constant", "dilations_are_one", "groups_are_channels", "groups_hold_several_channels",
-    "pads_are_symmetric",
+    "groups_give_one_channel", "pads_are_symmetric",
 )  # fmt: skip
 
 
@@ -28,6 +28,8 @@ def _image(s: Sketch) -> Wire:
         shape[0] = s["batch"]
     if isinstance(group, int):
         shape[1] = -(-shape[1] // group) * group
+    if "side" in s.values:
+        shape[2:] = [s["side"]] * len(shape[2:])
     x = s.data(shape)
     if x.rank < 3:
         raise UnfitError("no image")
@@ -202,7 +204,10 @@ FORMS: tuple[Form, ...] = (
     _form(
         "oblong",
         {"kernel": ((1, 3), (3, 1), (1, 7), (7, 1)), "stride": (1,)},
-        more={"kernel": ((1, 11), (11, 1), (5, 3), (1, 21)), "stride": (2, (1, 2), (2, 1))},
+        more={
+            "kernel": ((1, 9), (9, 1), (1, 11), (11, 1), (5, 3), (1, 21)),
+            "stride": (2, (1, 2), (2, 1)),
+        },
     ),
     _form(
         "dilated",
@@ -224,6 +229,12 @@ FORMS: tuple[Form, ...] = (
         {"kernel": (4,), "stride": (4,), "pads": ("none",), "channels": (3, 8)},
         more={"kernel": (2, 3, 8), "stride": (2, 3, 8)},
     ),
+    _form(
+        "embedding",
+        {"kernel": (8, 16), "stride": (8, 16), "pads": ("none",), "channels": (3,), "side": (32,)},
+        more={"channels": (8,)},
+    ),
+    _form("overlapping-patches", {"kernel": (7,), "stride": (4,), "channels": (3, 8)}, more={"stride": (3,)}),
     _form("stem", {"kernel": (3, 7), "stride": (2,), "channels": (3, 1)}, more={"channels": (2, 5)}),
     _form("batch", {"kernel": (3,), "batch": (2,), "group": (1, "depthwise")}, more={"batch": (3, 8)}),
     _form(
@@ -239,7 +250,7 @@ FORMS: tuple[Form, ...] = (
     _form(
         "grouped-wide",
         {"kernel": (3,), "stride": (1, 2), "group": (8, 16, 32), "channels": (64,)},
-        more={"kernel": (1, 5), "channels": (32, 96)},
+        more={"kernel": (1, 5), "channels": (32, 96), "group": (3, 6, 12, 13, 24, 26, 55)},
     ),
     _form(
         "depthwise-wide",
@@ -250,7 +261,7 @@ FORMS: tuple[Form, ...] = (
             "channels": (16, 64, 256, 1024),
             "group": ("depthwise",),
         },
-        more={"kernel": (7,), "channels": (24, 40, 96, 576, 960)},
+        more={"kernel": (7, 9), "channels": (6, 12, 24, 40, 96, 384, 576, 960, 1280, 2048)},
     ),
     _form(
         "depthwise-pads",
@@ -266,7 +277,18 @@ FORMS: tuple[Form, ...] = (
     _form(
         "depthwise-dilated",
         {"kernel": (3,), "dilation": (6, 12, 18), "channels": (16, 64, 256), "group": ("depthwise",)},
-        more={"dilation": (9, 24, 36), "channels": (24, 96)},
+        more={"dilation": (9, 24, 36), "channels": (24, 96, 960, 2048)},
+    ),
+    _form(
+        "depthwise-pointwise",
+        {"kernel": (1,), "stride": (1,), "channels": (8, 64, 512), "bias": (True, False)}
+        | {"group": ("depthwise",)},
+        more={"stride": (2,), "channels": (3, 24, 192, 1024, 2048)},
+    ),
+    _form(
+        "depthwise-oblong",
+        {"kernel": ((1, 7), (7, 1), (1, 11), (11, 1)), "channels": (8, 64), "group": ("depthwise",)},
+        more={"kernel": ((1, 9), (9, 1), (1, 21), (21, 1)), "channels": (24, 96, 192)},
     ),
     _form("depthwise-no-bias", {"kernel": (3, 5), "group": ("depthwise",), "bias": (False,)}),
     _form(

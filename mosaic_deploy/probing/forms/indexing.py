@@ -187,7 +187,10 @@ def _max_unpool(s: Sketch) -> None:
     )  # fmt: skip
 
 
-_STORED = ("parameters_are_constant", "indices_are_not_negative", "indices_form_a_list", "axis_is_last")
+_STORED = (
+    "parameters_are_constant", "indices_are_not_negative", "indices_form_a_list", "one_index_is_picked",
+    "axis_is_last",
+)  # fmt: skip
 _ADDRESSED = ("parameters_are_constant", "indices_are_not_negative")
 _ALONG = (*_ADDRESSED, "axis_is_last")
 _SCATTERED = ("indices_are_not_negative", "axis_is_last")
@@ -198,6 +201,8 @@ FORMS: tuple[Form, ...] = (
          discriminators=_STORED),
     Form("Gather", "shaped", _gather, axes={"axis": (1, -1), "shape": ("scalar", "matrix", "reversed")},
          more={"axis": (0, 2), "shape": ("one", "cube")}, discriminators=_STORED),
+    Form("Gather", "one", _gather, (3, 4, 5), axes={"axis": (0, 1, -1), "shape": ("scalar", "one")},
+         more={"axis": (2, 3)}, discriminators=_STORED),
     Form("Gather", "negative", _gather, axes={"axis": (1, -1), "shape": ("negative",)}, more={"axis": (0, 2)},
          discriminators=_STORED, least=11),
     Form("Gather", "computed", _gather, (3, 4),

@@ -343,6 +343,7 @@ def _bounds(s: Sketch, side: int) -> tuple[int, int]:
         "middle": (side // 4, side - 1),
         "head": (0, -(side // 2)),
         "tail": (-(side // 2), _END),
+        "one": (side // 3, side // 3 + 1),
     }
     return parts[s["part"]]
 
@@ -622,7 +623,7 @@ _SLICE = Form(
     _slice,
     (3, 4, 5),
     axes={"axes": ((1,), (-1,), (-2, -1)), "part": ("middle", "tail")},
-    more={"axes": ((0,), (2,), (1, 2), (1, 2, 3)), "part": ("head", "random")},
+    more={"axes": ((0,), (2,), (1, 2), (1, 2, 3)), "part": ("head", "one", "random")},
     discriminators=_CUTS,
 )
 _PAD = Form(
@@ -675,7 +676,7 @@ FORMS: tuple[Form, ...] = (
     _typed(_CONCAT, "float16", name="half", ranks=(3, 4)),
     _typed(_CONCAT, *_INTEGERS),
     Form("Split", "equal", _split_equally, (2, 3, 4), axes={"axis": (1, -1, 2, 3), "parts": (2, 3, 4, 5)},
-         more={"axis": (0, -2), "parts": (8,)},
+         more={"axis": (0, -2), "parts": (6, 8)},
          discriminators=("parts_are_equal", "axis_is_last", "outputs_are_four_at_most")),
     Form("Split", "sizes", _split_by_sizes,
          axes={"axis": (1, -1), "sizes": ("uneven", "equal", "three")},

@@ -190,6 +190,14 @@ def indices_form_a_list(node: Node) -> Breach | None:
     return None if indices.rank == 1 else Breach(f"indices of rank {indices.rank}")
 
 
+@constraint("A single index is picked.")
+def one_index_is_picked(node: Node) -> Breach | None:
+    indices = given(node, 1)
+    if indices is None or indices.shape is None:
+        return UNKNOWN
+    return None if math.prod(indices.shape) == 1 else Breach(f"indices of shape {list(indices.shape)}")
+
+
 @constraint("An output of four dimensions is more than one wide.")
 def output_is_wider_than_one(node: Node) -> Breach | None:
     shape = output_shape(node)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mosaic_deploy.gate.op_support.constraints._constraint import UNKNOWN, Breach, constraint
-from mosaic_deploy.gate.op_support.constraints._reading import numbers, shape_of
+from mosaic_deploy.gate.op_support.constraints._reading import numbers, output_shape, shape_of
 from mosaic_deploy.graph.facts import Node
 
 
@@ -106,3 +106,12 @@ def groups_hold_several_channels(node: Node) -> Breach | None:
     if image is None or len(image) < 2 or not isinstance(group, int):
         return UNKNOWN
     return None if image[1] > group else Breach(f"{group} groups of {image[1]} channels")
+
+
+@constraint("Each group gives one output channel.")
+def groups_give_one_channel(node: Node) -> Breach | None:
+    output = output_shape(node)
+    group = node.attributes.get("group", 1)
+    if output is None or len(output) < 2:
+        return UNKNOWN
+    return None if output[1] == group else Breach(f"{output[1]} output channels of {group} groups")

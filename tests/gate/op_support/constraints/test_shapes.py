@@ -182,6 +182,13 @@ def test_indices_form_a_list() -> None:
     assert doubt("indices_form_a_list", node(text % "[n]", op="Gather")) == "an unknown shape"
 
 
+def test_one_index_is_picked() -> None:
+    text = "g (float[4] x, int64%s i) => (float[] y) { y = Gather(x, i) }"
+    assert holds("one_index_is_picked", node(text % "[1]", op="Gather"))
+    assert breach("one_index_is_picked", node(text % "[1,2]", op="Gather")) == "indices of shape [1, 2]"
+    assert doubt("one_index_is_picked", node(text % "[n]", op="Gather")) == "an unknown shape"
+
+
 def test_output_is_wider_than_one() -> None:
     assert holds("output_is_wider_than_one", identity("1,8,4,2"))
     assert holds("output_is_wider_than_one", identity("4,1"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -111,3 +112,11 @@ def test_groups_are_channels() -> None:
 def test_groups_hold_several_channels() -> None:
     assert holds("groups_hold_several_channels", conv(channels=8, group=4))
     assert breach("groups_hold_several_channels", conv(channels=8, group=8)) == "8 groups of 8 channels"
+
+
+def test_groups_give_one_channel() -> None:
+    assert holds("groups_give_one_channel", conv(channels=8, group=8))
+    assert breach("groups_give_one_channel", conv(channels=8, group=2)) == "8 output channels of 2 groups"
+    assert (
+        doubt("groups_give_one_channel", replace(conv(channels=8, group=2), outputs=())) == "an unknown shape"
+    )
