@@ -96,7 +96,8 @@ class Run:
     facts: dict[str, object]
     """``ran_on``: runtime and device in words. ``precision``: what the arithmetic really was, ``float32``,
     ``int8`` and the like. Where there could be a fallback, ``nodes`` and ``outside``, the names of those
-    that ran elsewhere."""
+    that ran elsewhere. Where that is another kernel on the same processor, ``fallback``: ``operators``, how
+    many of each, ``macs_share`` of all multiply-accumulates, and ``time_share`` of the measured time."""
     name: str = "main"
     """What the compiled variant is called that gave ``outputs``."""
     others: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)

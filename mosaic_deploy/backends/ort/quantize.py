@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from mosaic_deploy.quantize.qdq import Insertion, Style, quantize_as
 from mosaic_deploy.quantize.shared_biases import separate_biases
+from mosaic_deploy.quantize.sound_ranges import SMALLEST_RANGE, sound_ranges
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:
     import onnx
-
-_SMALLEST_RANGE = 1e-4
-"""Where a tensor is constant, its grid still needs a scale."""
 
 
 def quantize(request: JsonObject, on_progress: OnProgress) -> JsonObject:
@@ -44,7 +42,7 @@ def _insert(what: Insertion) -> onnx.ModelProto:
     options = {
         "ActivationSymmetric": what.recipe["activations"]["symmetric"],
         "WeightSymmetric": what.recipe["weights"]["symmetric"],
-        "MinimumRealRange": _SMALLEST_RANGE,
+        "MinimumRealRange": SMALLEST_RANGE,
         # Otherwise a Split or Resize that the input reaches first would stay in float.
         "ForceQuantizeNoInputCheck": True,
         "TensorQuantOverrides": what.overrides or {},
@@ -55,7 +53,7 @@ def _insert(what: Insertion) -> onnx.ModelProto:
         False,  # noqa: FBT003  # takes no keyword  # 8 bits of weights, not 7
         what.weight_type,
         what.activation_type,
-        TensorsData(CalibrationMethod.MinMax, dict(what.ranges)),
+        TensorsData(CalibrationMethod.MinMax, dict(sound_ranges(what.model, what.ranges))),
         [],
         [],
         sorted({node.op_type for node in what.model.graph.node} & known),

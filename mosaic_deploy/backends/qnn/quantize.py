@@ -11,6 +11,7 @@ from mosaic_deploy.graph.passes.convolutions import BATCH_NORM_ALONE, BATCH_NORM
 from mosaic_deploy.graph.passes.stacking import CONCAT_LOW_RANK
 from mosaic_deploy.quantize.qdq import Insertion, Style, quantize_as
 from mosaic_deploy.quantize.shared_biases import separate_biases
+from mosaic_deploy.quantize.sound_ranges import SMALLEST_RANGE, sound_ranges
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -73,11 +74,11 @@ def _insert(what: Insertion) -> onnx.ModelProto:
         config.reduce_range,
         config.weight_type,
         config.activation_type,
-        TensorsData(CalibrationMethod.MinMax, dict(what.ranges)),
+        TensorsData(CalibrationMethod.MinMax, dict(sound_ranges(what.model, what.ranges))),
         [],
         [],
         config.op_types_to_quantize,
-        config.extra_options,
+        {**config.extra_options, "MinimumRealRange": SMALLEST_RANGE},
     )
     quantizer.quantize_model()
     quantizer.model.topological_sort()  # the quantiser appends its nodes where they come to its mind

@@ -436,3 +436,23 @@ def test_there_are_no_options() -> None:
     assert ORT.flags == ()
     with pytest.raises(SpecError, match="ort has no option 'arch'"):
         ORT.check_options(target, {"arch": "75"})
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-9, 1e-6, 1.0], ids=str)
+def test_small_numbers_keep_their_levels(make_job: Callable[..., BuildJob], size: float) -> None:
+    model = network(
+        "lowres",
+        after="""
+            shy = Mul(lowres, size)
+            even = AveragePool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(shy)
+            back = Mul(even, larger)
+            last = Add(back, lowres)
+        """,
+    )
+    model.graph.output[0].name = "last"
+    for name, value in {"size": size, "larger": 3 / size if size else 1.0}.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.float32), name))
+    job = make_job(model, output="lowres")
+    found = arrays(run(build(job), job))
+    same = [(a.argmax(3) == b.argmax(3)).mean() for a, b in zip(found, exact(job), strict=True)]
+    assert np.mean(same) > 0.9

@@ -99,6 +99,19 @@ def stack(sizes: str) -> onnx.ModelProto:
     )
 
 
+def small_numbers(size: float, bias: float) -> onnx.ModelProto:
+    return graph(
+        """(float[1, 16, 12, 20] x) => (float[1, 16, 12, 20] y) {
+            wide = Tanh(x)
+            narrow = Mul(wide, size)
+            mixed = Conv<pads = [1, 1, 1, 1]>(narrow, w, b)
+            y = Mul(mixed, back)
+        }""",
+        size=np.array(size), back=np.array(1 / size), w=RNG.normal(0, 0.3, (16, 16, 3, 3)),
+        b=bias * RNG.normal(0, 1, 16),
+    )  # fmt: skip
+
+
 def gelu() -> onnx.ModelProto:
     return graph(
         """(float[1, 16, 12, 20] x) => (float[1, 16, 12, 20] y) {
@@ -122,6 +135,8 @@ def test_all_of_these_run_right(tmp_path: Path) -> None:
         case("layer norm, decomposed", decomposed(2)),
         case("layer norm of the other axis", decomposed(1)),
         *(case(f"depthwise of one tap {p}", depthwise(), p) for p in each),
+        *(case(f"numbers around {size}", small_numbers(size, size)) for size in (1e-2, 1e-6, 1e-9)),
+        case("small numbers, large biases", small_numbers(1e-9, 0.1)),
         case("stack", stack("16, 16, 16")),
         *(case(f"erf gelu {p}", gelu(), p) for p in each),
     ]
