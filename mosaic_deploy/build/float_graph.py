@@ -16,7 +16,7 @@ from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.build import export_child
 from mosaic_deploy.build.model_source import Model
 from mosaic_deploy.errors import ModelError
-from mosaic_deploy.graph.output_kind import with_output
+from mosaic_deploy.graph.output_kind import contract_with, with_output
 from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
@@ -66,6 +66,10 @@ class FloatGraph:
                 raise
             return self.contract.output
         return asked or default
+
+    def contract_of(self, kind: OutputKind) -> Contract:
+        """The contract of the network with that kind of output."""
+        return contract_with(self.model, self.contract, want=kind)
 
     def write_kinds(self, kinds: Iterable[OutputKind]) -> Mapping[OutputKind, GraphFile]:
         """Write the network with each output once, beside its own file, the card's kind first."""

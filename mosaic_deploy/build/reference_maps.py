@@ -109,7 +109,7 @@ def reference_maps(
 
         scores = folder / f"scores-{kind}"
         outputs, step = predict(file.original, inputs.validation, scores, logs, on_progress=hear)
-        contract = graph.contract.model_copy(update={"output": kind})
+        contract = graph.contract_of(kind)
         maps = class_maps(contract, outputs, inputs.images, folder / f"maps-{kind}")
         found[kind] = Reference(maps, step)
     return found

@@ -136,7 +136,7 @@ class TargetBuilder:
     def _job(self) -> BuildJob:
         item, graph = self.order.plan, self.common.graph
         layout: Layout = item.target.layout or graph.contract.layout
-        contract = graph.contract.model_copy(update={"layout": layout, "output": self.order.kind})
+        contract = graph.contract_of(self.order.kind).model_copy(update={"layout": layout})
         job = BuildJob(
             onnx=self.folder / "model.onnx",
             layout=graph.contract.layout,

@@ -3,7 +3,8 @@
     ... -> low scores -> Resize -> logits -> ArgMax -> Cast -> class map
            "lowres"                "logits"                    "classmap"
 
-A later kind is had by adding what is missing, an earlier one by leaving off what is there.
+A later kind is had by adding what is missing, an earlier one by leaving off what is there. A Resize is left
+off only where the contract can say how it sampled, so that whoever draws the scores does the same.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.index import free_name, producer_of, prune
+from mosaic_deploy.graph.sampling import sampling_of
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
 
@@ -27,11 +29,12 @@ def with_output(model: onnx.ModelProto, contract: Contract, *, want: OutputKind)
     """Return a copy of a one-output graph that gives ``want`` instead of ``contract.output``.
 
     Scores keep their axes' order. A class map is (1, H, W) int32; of equal scores the first class wins.
-    What is resized to the contract's size is resized bilinearly with half-pixel centres.
+    What is resized to the contract's size is resized bilinearly, sampled as the contract says.
+    ``contract_with`` gives the contract of the copy.
 
     Raises:
-        ModelError: the graph does not end in the operator that would have to be left off, or is too old to
-            be resized in.
+        ModelError: the graph does not end in the operator that would have to be left off, that is a Resize
+            whose sampling no contract can state (nearest, cubic), or it is too old to be resized in.
     """
     import onnx
 
@@ -45,13 +48,32 @@ def with_output(model: onnx.ModelProto, contract: Contract, *, want: OutputKind)
         axis, have = _without_argmax(changed.graph), "logits"
     assert axis is not None
     if have == "logits" and want == "lowres":
-        _without_resize(changed.graph)
+        last = _last_resize(changed)
+        sampling_of(changed, last, axis)
+        _end_at(changed.graph, last.input[0], _FLOAT)
     if have == "lowres":
         _add_resize(changed, contract, axis)
     if want == "classmap":
         _add_argmax(changed.graph, contract, axis)
     prune(changed.graph)
     return changed
+
+
+def contract_with(model: onnx.ModelProto, contract: Contract, *, want: OutputKind) -> Contract:
+    """Return what ``contract`` is once ``with_output`` has changed its ``model``; raises as that does."""
+    if want != "lowres" or contract.output == "lowres":
+        return contract.model_copy(update={"output": want})
+    import onnx
+
+    scores = model
+    axis = None
+    if contract.output == "classmap":
+        scores = onnx.ModelProto()
+        scores.CopyFrom(model)
+        axis = _without_argmax(scores.graph)
+    axis = _class_axis(scores.graph, contract) if axis is None else axis
+    sampling = sampling_of(scores, _last_resize(scores), axis)
+    return contract.model_copy(update={"output": want, "sampling": sampling})
 
 
 def _class_axis(graph: onnx.GraphProto, contract: Contract) -> int:
@@ -82,7 +104,8 @@ def _without_argmax(graph: onnx.GraphProto) -> int:
     return axis % rank
 
 
-def _without_resize(graph: onnx.GraphProto) -> None:
+def _last_resize(model: onnx.ModelProto) -> onnx.NodeProto:
+    graph = model.graph
     node = producer_of(graph, graph.output[0].name)
     while node is not None and node.op_type in ("Identity", "Transpose"):
         if node.op_type == "Transpose":
@@ -90,7 +113,7 @@ def _without_resize(graph: onnx.GraphProto) -> None:
         node = producer_of(graph, node.input[0])
     if node is None or node.op_type not in ("Resize", "Upsample"):
         raise ModelError(_cannot("lowres", "a Resize", graph))
-    _end_at(graph, node.input[0], _FLOAT)
+    return node
 
 
 def _add_resize(model: onnx.ModelProto, contract: Contract, axis: int) -> None:
@@ -109,7 +132,7 @@ def _add_resize(model: onnx.ModelProto, contract: Contract, axis: int) -> None:
     graph.node.append(
         helper.make_node(
             "Resize", [scores, "", "", size], [result], name=free_name(graph, "resize_to_image"),
-            mode="linear", coordinate_transformation_mode="half_pixel",
+            mode="linear", coordinate_transformation_mode=contract.sampling,
         )
     )  # fmt: skip
     _set_output(graph, result, _FLOAT, shape)

@@ -18,6 +18,7 @@ from mosaic_deploy.errors import DataError, ModelError
 from mosaic_deploy.specs.labels import IGNORE, LabelSpace, Pixels
 from mosaic_deploy.specs.resample import (
     Floats,
+    Sampling,
     Size,
     letterbox_image,
     letterbox_size,
@@ -54,6 +55,9 @@ class Contract(BaseModel):
     ADE20K files)."""
     output: Literal["logits", "lowres", "classmap"] = "logits"
     """(1, C, H, W) scores at input size; scores at a fraction of it; or (1, H, W) class ids."""
+    sampling: Sampling = "half_pixel"
+    """How ``lowres`` scores are resized, bilinearly: ``half_pixel`` to any size at once; the others to the
+    input's size first, as the network itself would, and from there with half-pixel centres."""
     classes: tuple[str, ...]
     palette: tuple[tuple[Byte, Byte, Byte], ...]
     unscored: tuple[int, ...] = ()
@@ -90,7 +94,10 @@ class Contract(BaseModel):
 
     def digest(self) -> str:
         """A short hash by which two artifacts can be told to expect the same; stable across releases."""
-        stated = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        # What came later counts only where it says something: older artifacts keep their digest.
+        late = {"sampling"} if self.sampling == "half_pixel" else set()
+        held = self.model_dump(mode="json", exclude=late)
+        stated = json.dumps(held, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(stated.encode()).hexdigest()[:16]
 
     def require(self, labels: LabelSpace, *, dataset: str) -> None:
@@ -130,7 +137,8 @@ class Contract(BaseModel):
 
         Scores are resized bilinearly and only then compared (the lowest id wins a tie); a class map is
         resized to the nearest. The grid is the one ``prepare`` used: half-pixel centres, or for a letterbox
-        aligned corners, after its padding is cut off.
+        aligned corners, after its padding is cut off. ``lowres`` scores come to the input's size as
+        ``sampling`` says.
 
         Raises:
             ModelError: an output of another shape than the contract states, scores that are not finite, or
@@ -139,10 +147,11 @@ class Contract(BaseModel):
         if self.output == "classmap":
             return self._restore_ids(self._ids(np.asarray(output)), size)
         scores = self._scores(np.asarray(output))
+        if self.resize == "letterbox" or self.sampling != "half_pixel":
+            scores = resize_scores(scores, (self.height, self.width), sampling=self.sampling)
         if self.resize == "letterbox":
-            scores = resize_scores(scores, (self.height, self.width))
             rows, columns = letterbox_size(size, (self.height, self.width))
-            scores = resize_scores(scores[:, :rows, :columns], size, corners=True)
+            scores = resize_scores(scores[:, :rows, :columns], size, sampling="align_corners")
         else:
             scores = resize_scores(scores, size)
         best: Pixels = scores.argmax(axis=0).astype(np.uint8)

@@ -1,14 +1,15 @@
-"""Resizing with the sampling rule stated: half-pixel centres, or aligned corners for a letterbox.
+"""Resizing with the sampling rule stated: half-pixel centres, aligned corners, or asymmetric.
 
 *Half-pixel centres*: sample i of n lies at (i + 0.5) * length / n - 0.5, clamped to the ends; what
 ``torch.nn.functional.interpolate(align_corners=False)`` and ONNX's ``half_pixel`` do. *Aligned corners*:
 sample i lies at i * (length - 1) / (n - 1), so that the first and last samples coincide; what MLPerf's
-ADE20K files were made with (DeepLab's ``resize_to_range``). Nothing here smooths before it shrinks.
+ADE20K files were made with (DeepLab's ``resize_to_range``). *Asymmetric*: sample i lies at
+i * length / n, clamped to the end; older TensorFlow's default. Nothing here smooths before it shrinks.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 Size = tuple[int, int]
 """Height and width in pixels."""
 Floats = NDArray[np.float32]
+Sampling = Literal["half_pixel", "align_corners", "asymmetric"]
+"""Where samples lie, by ONNX's names for it."""
 
 _PAD_FLOAT = np.float32(127.5)
 PAD = 127
@@ -42,8 +45,8 @@ def letterbox_image(image: NDArray[np.uint8], into: Size) -> NDArray[np.uint8]:
     if image.shape[:2] == into:
         return image
     size = letterbox_size((image.shape[0], image.shape[1]), into)
-    wide = _blend(image.astype(np.float32), size[1], axis=1, corners=True)
-    small = _blend(wide, size[0], axis=0, corners=True)
+    wide = _blend(image.astype(np.float32), size[1], axis=1, sampling="align_corners")
+    small = _blend(wide, size[0], axis=0, sampling="align_corners")
     canvas = np.full((*into, image.shape[2]), _PAD_FLOAT, np.float32)
     canvas[: size[0], : size[1]] = (small - _PAD_FLOAT) + _PAD_FLOAT  # as the protocol pads; it can round
     return canvas.astype(np.uint8)
@@ -57,10 +60,10 @@ def letterbox_label(label: NDArray[np.uint8], into: Size, *, fill: int) -> NDArr
     return canvas
 
 
-def resize_scores(scores: Floats, size: Size, *, corners: bool = False) -> Floats:
-    """Resize (C, h, w) scores bilinearly to (C, H, W); ``corners`` chooses aligned corners."""
-    tall = _blend(scores, size[0], axis=1, corners=corners)
-    return _blend(tall, size[1], axis=2, corners=corners)
+def resize_scores(scores: Floats, size: Size, *, sampling: Sampling = "half_pixel") -> Floats:
+    """Resize (C, h, w) scores bilinearly to (C, H, W)."""
+    tall = _blend(scores, size[0], axis=1, sampling=sampling)
+    return _blend(tall, size[1], axis=2, sampling=sampling)
 
 
 def resize_ids[T: np.generic](ids: NDArray[T], size: Size, *, corners: bool = False) -> NDArray[T]:
@@ -70,11 +73,11 @@ def resize_ids[T: np.generic](ids: NDArray[T], size: Size, *, corners: bool = Fa
     return ids[rows[:, None], columns]
 
 
-def _blend(x: Floats, wanted: int, *, axis: int, corners: bool) -> Floats:
+def _blend(x: Floats, wanted: int, *, axis: int, sampling: Sampling) -> Floats:
     length = x.shape[axis]
     if length == wanted:
         return x
-    at = np.clip(_positions(length, wanted, corners=corners), 0, length - 1)
+    at = np.clip(_positions(length, wanted, sampling), 0, length - 1)
     low = np.floor(at).astype(np.intp)
     high = np.minimum(low + 1, length - 1)
     weight = (at - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
@@ -86,14 +89,16 @@ def _blend(x: Floats, wanted: int, *, axis: int, corners: bool) -> Floats:
 def _nearest(length: int, wanted: int, *, corners: bool) -> NDArray[np.intp]:
     if not corners:  # in whole numbers, so that a tie is one whatever the machine
         return (2 * np.arange(wanted) + 1) * length // (2 * wanted)
-    at = _positions(length, wanted, corners=True).astype(np.float64)
+    at = _positions(length, wanted, "align_corners").astype(np.float64)
     return np.clip(np.floor(at + 0.5), 0, length - 1).astype(np.intp)
 
 
-def _positions(length: int, wanted: int, *, corners: bool) -> NDArray[Any]:
+def _positions(length: int, wanted: int, sampling: Sampling) -> NDArray[Any]:
     """(wanted,) where each sample lies on the old grid, which may be a little beyond its ends."""
     steps = np.arange(wanted)
-    if not corners:
+    if sampling == "asymmetric":
+        return steps * (length / wanted)
+    if sampling == "half_pixel":
         return (steps + 0.5) * (length / wanted) - 0.5
     step = np.float32(length - 1) / np.float32(wanted - 1) if wanted > 1 else np.float32(0)
     return steps.astype(np.float32) * step

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mosaic_deploy.errors import ModelError
-from mosaic_deploy.graph.output_kind import with_output
+from mosaic_deploy.graph.output_kind import contract_with, with_output
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
 
@@ -128,3 +128,85 @@ def test_an_opset_without_half_pixels_is_refused() -> None:
     old.opset_import[0].version = 10
     with pytest.raises(ModelError, match="opset 10"):
         with_output(old, contract("lowres"), want="logits")
+
+
+def ending(mode: str, way: str, extra: str = "", low: tuple[int, int] = (4, 6)) -> onnx.ModelProto:
+    """(1, 3, 32, 48) -> scores at ``low`` size, resized to the input's."""
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 18]>
+        net (float[1, 3, {HEIGHT}, {WIDTH}] image) => (float[1, 3, {HEIGHT}, {WIDTH}] logits)
+        <int64[4] small = {{1, 3, {low[0]}, {low[1]}}}, int64[4] size = {{1, 3, {HEIGHT}, {WIDTH}}}> {{
+          low = Resize<mode = "cubic">(image, , , small)
+          logits = Resize<mode = "{mode}", coordinate_transformation_mode = "{way}"{extra}>(low, , , size)
+        }}
+    """)
+    return onnx.shape_inference.infer_shapes(model)
+
+
+@pytest.mark.parametrize("low", [(4, 6), (7, 11)], ids=["whole", "odd"])
+@pytest.mark.parametrize(
+    "way", ["half_pixel", "pytorch_half_pixel", "half_pixel_symmetric", "align_corners", "asymmetric"]
+)
+def test_the_contract_resizes_as_the_network_did(way: str, low: tuple[int, int]) -> None:
+    """Otherwise 8 to 20 % of the pixels of a network with aligned corners change their class."""
+    start, card = ending("linear", way, low=low), contract("logits")
+    told = contract_with(start, card, want="lowres")
+    small = run(with_output(start, card, want="lowres"), image())
+    assert small.shape == (1, 3, *low)
+    full = run(start, image())
+    found = told.class_map(small, (HEIGHT, WIDTH))
+    clear = np.diff(np.sort(full[0], axis=0)[-2:], axis=0)[0] > 1e-4
+    assert clear.mean() > 0.9
+    np.testing.assert_array_equal(found[clear], full[0].argmax(axis=0)[clear])
+    if way in ("align_corners", "asymmetric"):
+        assert told.sampling == way
+        wrong = told.model_copy(update={"sampling": "half_pixel"}).class_map(small, (HEIGHT, WIDTH))
+        assert (wrong != full[0].argmax(axis=0)).mean() > 0.03
+    again = run(with_output(with_output(start, card, want="lowres"), told, want="logits"), image())
+    np.testing.assert_allclose(again, full, rtol=0, atol=1e-5)
+
+
+def test_aligned_corners_are_found_behind_a_class_map() -> None:
+    start = with_output(ending("linear", "align_corners"), contract("logits"), want="classmap")
+    told = contract_with(start, contract("classmap"), want="lowres")
+    assert (told.output, told.sampling) == ("lowres", "align_corners")
+    small = run(with_output(start, contract("classmap"), want="lowres"), image())
+    same = told.class_map(small, (HEIGHT, WIDTH)) == run(start, image())[0]
+    assert same.mean() > 0.999
+
+
+@pytest.mark.parametrize(
+    ("mode", "way", "extra", "says"),
+    [
+        pytest.param("cubic", "half_pixel", "", "it is cubic", id="cubic"),
+        pytest.param("nearest", "asymmetric", "", "it is nearest", id="nearest"),
+        pytest.param("linear", "half_pixel", ", antialias = 1", "antialiased", id="antialias"),
+    ],
+)
+def test_a_resize_that_no_contract_can_state_stays(mode: str, way: str, extra: str, says: str) -> None:
+    model = ending(mode, way, extra)
+    with pytest.raises(ModelError, match=f"lowres is not possible.*stays, since.*{says}"):
+        with_output(model, contract("logits"), want="lowres")
+    with pytest.raises(ModelError, match=says):
+        contract_with(model, contract("logits"), want="lowres")
+
+
+def test_scales_that_give_no_whole_side_stay() -> None:
+    """What ONNX then samples by is the scale, not the ratio of the sides."""
+    model = onnx.parser.parse_model(
+        f"""
+        <ir_version: 8, opset_import: ["" : 18]>
+        net (float[1, 3, {HEIGHT}, {WIDTH}] image) => (float[1, 3, {HEIGHT}, {WIDTH}] logits)
+        <float[4] scales = {{1.0, 1.0, 2.1, 2.0}}, int64[4] small = {{1, 3, 16, 24}},
+         int64[4] size = {{1, 3, {HEIGHT}, {WIDTH}}}> {{
+          low = Resize<mode = "linear">(image, , , small)
+          tall = Resize<mode = "linear">(low, , scales)
+          logits = Slice(tall, begin, end, axes)
+        }}
+    """.replace("logits = Slice(tall, begin, end, axes)", "logits = Relu(tall)")
+    )
+    model = onnx.shape_inference.infer_shapes(model)
+    del model.graph.node[2:]
+    model.graph.output[0].name = "tall"
+    with pytest.raises(ModelError, match="16 by 2.1 is no whole side"):
+        with_output(model, contract("logits"), want="lowres")

@@ -213,3 +213,12 @@ def test_labels_are_the_data_sets() -> None:
 def test_other_labels_are_refused(classes: tuple[str, ...], match: str) -> None:
     with pytest.raises(DataError, match=match):
         contract().require(LabelSpace(classes, COLOURS[: len(classes)]), dataset="folder")
+
+
+def test_what_came_later_leaves_the_digest_of_older_artifacts_alone() -> None:
+    """An artifact built before ``sampling`` was stated opens, and means half-pixel centres."""
+    made = contract(output="lowres")
+    old = {name: value for name, value in made.model_dump(mode="json").items() if name != "sampling"}
+    assert made.digest() == "486d69b3527b4f59"
+    assert Contract.model_validate(old).digest() == made.digest()
+    assert contract(output="lowres", sampling="align_corners").digest() != made.digest()

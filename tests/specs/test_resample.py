@@ -26,7 +26,11 @@ sides = st.integers(1, 40)
 def test_scores_are_resized_as_torch_does(old: tuple[int, int], new: tuple[int, int], corners: bool) -> None:
     scores = np.random.default_rng(0).normal(size=(3, *old)).astype(np.float32)
     theirs = interpolate(torch.from_numpy(scores)[None], size=new, mode="bilinear", align_corners=corners)[0]
-    np.testing.assert_allclose(resize_scores(scores, new, corners=corners), theirs.numpy(), atol=2e-5)
+    np.testing.assert_allclose(
+        resize_scores(scores, new, sampling="align_corners" if corners else "half_pixel"),
+        theirs.numpy(),
+        atol=2e-5,
+    )
 
 
 @settings(deadline=None, database=None, max_examples=80)
@@ -49,7 +53,9 @@ def test_halfway_between_two_pixels_the_later_is_taken() -> None:
 def test_channels_with_equal_scores_stay_equal() -> None:
     plane = np.random.default_rng(0).normal(size=(7, 9)).astype(np.float32)
     for corners in (False, True):
-        resized = resize_scores(np.stack([plane, plane]), (31, 17), corners=corners)
+        resized = resize_scores(
+            np.stack([plane, plane]), (31, 17), sampling="align_corners" if corners else "half_pixel"
+        )
         assert np.array_equal(resized[0], resized[1])
 
 
