@@ -193,20 +193,14 @@ def test_a_resize_that_no_contract_can_state_stays(mode: str, way: str, extra: s
 
 def test_scales_that_give_no_whole_side_stay() -> None:
     """What ONNX then samples by is the scale, not the ratio of the sides."""
-    model = onnx.parser.parse_model(
-        f"""
+    model = onnx.parser.parse_model(f"""
         <ir_version: 8, opset_import: ["" : 18]>
-        net (float[1, 3, {HEIGHT}, {WIDTH}] image) => (float[1, 3, {HEIGHT}, {WIDTH}] logits)
-        <float[4] scales = {{1.0, 1.0, 2.1, 2.0}}, int64[4] small = {{1, 3, 16, 24}},
-         int64[4] size = {{1, 3, {HEIGHT}, {WIDTH}}}> {{
+        net (float[1, 3, {HEIGHT}, {WIDTH}] image) => (float[1, 3, 33, {WIDTH}] logits)
+        <float[4] scales = {{1.0, 1.0, 2.1, 2.0}}, int64[4] small = {{1, 3, 16, 24}}> {{
           low = Resize<mode = "linear">(image, , , small)
-          tall = Resize<mode = "linear">(low, , scales)
-          logits = Slice(tall, begin, end, axes)
+          logits = Resize<mode = "linear">(low, , scales)
         }}
-    """.replace("logits = Slice(tall, begin, end, axes)", "logits = Relu(tall)")
-    )
+    """)
     model = onnx.shape_inference.infer_shapes(model)
-    del model.graph.node[2:]
-    model.graph.output[0].name = "tall"
-    with pytest.raises(ModelError, match="16 by 2.1 is no whole side"):
+    with pytest.raises(ModelError, match=r"16 by 2\.1 is no whole side"):
         with_output(model, contract("logits"), want="lowres")
