@@ -478,3 +478,22 @@ def loaded(request: dict[str, Any], on_progress: Any) -> dict[str, Any]:
 
     assert nncf.__version__
     return {"modules": [name for name in sys.modules if sys.modules.get(name)]}
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-9, 1.0], ids=str)
+def test_tensors_that_hardly_vary_are_calibrated(make_job: Callable[..., BuildJob], size: float) -> None:
+    model = network(
+        "lowres",
+        after="""
+            shy = Mul(lowres, size)
+            still = Add(shy, one)
+            mixed = Conv(still, still_w)
+            last = Add(mixed, lowres)
+        """,
+    )
+    model.graph.output[0].name = "last"
+    values = {"size": size, "one": 1.0, "still_w": np.eye(CLASSES).reshape(CLASSES, CLASSES, 1, 1)}
+    for name, value in values.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.float32), name))
+    job = make_job(model, output="lowres")
+    assert agreement(job, run(job, build(job)), on_the_cpu(job, images(job))) > 0.95
