@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mosaic_deploy.backends.qnn.normalisations import fusible, scales_of_normalisations
 from mosaic_deploy.graph.passes import apply
 from mosaic_deploy.graph.passes.convolutions import BATCH_NORM_ALONE, BATCH_NORM_FOLDED, DEPTHWISE_WIDE
+from mosaic_deploy.graph.passes.norms import INSTANCE_NORM_SQUARE
 from mosaic_deploy.graph.passes.stacking import CONCAT_LOW_RANK
 from mosaic_deploy.quantize.qdq import Insertion, Style, quantize_as
 from mosaic_deploy.quantize.shared_biases import separate_biases
@@ -18,10 +19,13 @@ from mosaic_deploy.workers.worker import JsonObject
 if TYPE_CHECKING:
     import onnx
 
-_REWRITES = (BATCH_NORM_FOLDED, BATCH_NORM_ALONE, DEPTHWISE_WIDE, CONCAT_LOW_RANK)
+_REWRITES = (
+    BATCH_NORM_FOLDED, BATCH_NORM_ALONE, DEPTHWISE_WIDE, CONCAT_LOW_RANK, INSTANCE_NORM_SQUARE,
+)  # fmt: skip
 """A quantised BatchNormalization is wrong by up to 85 % of the range for some parameters, on every
 architecture. A depthwise convolution of one tap ends in QNN's MEM_ALLOC on v68 and v69, and so does
-Unsqueeze before a Concat on five dimensions on all."""
+Unsqueeze before a Concat on five dimensions on all. InstanceNormalization of long rows takes the compiler
+many times as long as of squares."""
 _NORMALISES_SINCE = 17
 """The opset from which on there is LayerNormalization."""
 

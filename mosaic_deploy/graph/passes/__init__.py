@@ -78,6 +78,7 @@ PASSES: tuple[Pass, ...] = ordered(
         norms.LAYER_NORM_DECOMPOSED,
         norms.GROUP_NORM,
         norms.INSTANCE_NORM,
+        norms.INSTANCE_NORM_SQUARE,
         norms.RMS_NORM,
         norms.LP_NORM,
         norms.MEAN_VARIANCE_NORM,

@@ -201,3 +201,32 @@ MEAN_VARIANCE_NORM = Pass(
     anchors=("MeanVarianceNormalization",),
     rewrite=_mean_variance_norm,
 )
+
+_LONG_ROW = 4096
+
+
+def _instance_norm_square(site: Site) -> bool:
+    """InstanceNormalization of long rows, on squares of the same numbers.
+
+    x (n,c,l) -> InstanceNormalization -> y
+    becomes
+    x -> Reshape (n,c,l/k,k) -> InstanceNormalization -> Reshape (n,c,l) -> y
+    """
+    shape = site.shape()
+    if shape is None or len(shape) != 3 or shape[2] < _LONG_ROW:
+        return False
+    side = next(k for k in range(math.isqrt(shape[2]), 0, -1) if shape[2] % k == 0)
+    if side == 1:
+        return False
+    square = site.reshape(site.x, (*shape[:2], shape[2] // side, side))
+    name = site.op("InstanceNormalization", square, *site.node.input[1:])
+    site.made[-1].attribute.extend(site.node.attribute)
+    return site.replace_with(site.reshape(name, shape))
+
+
+INSTANCE_NORM_SQUARE = Pass(
+    name="instance_norm_square",
+    summary="InstanceNormalization of long rows -> Reshape, the same on squares, Reshape",
+    anchors=("InstanceNormalization",),
+    rewrite=_instance_norm_square,
+)
