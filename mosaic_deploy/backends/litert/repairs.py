@@ -1,4 +1,4 @@
-"""Repairs of what onnx2tf's own rewrites break: connections lost, shapes computed that are known.
+"""Repairs of what onnx2tf breaks or leaves: connections lost, paddings and products in forms that do no good.
 
 Each works in place on the schema's ``ModelT`` and gives the number of its changes; whether the network is
 still the same is found by running it.
@@ -6,6 +6,7 @@ still the same is found by running it.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -84,3 +85,30 @@ def _is_rectified(model: Any, index: int) -> bool:
         return False
     fused = getattr(maker.builtinOptions, "fusedActivationFunction", 0)
     return flatbuffer.kind(model, maker) in ("RELU", "RELU6") or fused in (1, 3)
+
+
+def connect_fully(model: Any) -> int:
+    """Turn x -> BATCH_MATMUL by a constant (K, N)  into  x -> FULLY_CONNECTED by its transpose (N, K).
+
+    ai-edge-quantizer takes the constant of a BATCH_MATMUL for an activation's, and gets it wrong.
+    """
+    graph = model.subgraphs[0]
+    changes = 0
+    for op in [o for o in graph.operators if flatbuffer.kind(model, o) == "BATCH_MATMUL"]:
+        source, weights = graph.tensors[op.inputs[0]], flatbuffer.constant(model, int(op.inputs[1]))
+        if weights is None or op.builtinOptions.adjX or weights.size != math.prod(weights.shape[-2:]):
+            continue
+        if len(source.shape) < weights.ndim or flatbuffer.dtype(source) != "FLOAT32":
+            continue
+        matrix = weights.reshape(weights.shape[-2:])
+        turned = matrix if op.builtinOptions.adjY else matrix.T
+        name = f"{flatbuffer.title(graph.tensors[op.outputs[0]])}_weights"
+        number = flatbuffer.add_constant(model, name, np.ascontiguousarray(turned))
+        made = flatbuffer.operator(
+            model, "FULLY_CONNECTED", [int(op.inputs[0]), number, -1], list(op.outputs)
+        )
+        made.builtinOptions.keepNumDims = True
+        place = next(index for index, other in enumerate(graph.operators) if other is op)
+        graph.operators[place] = made
+        changes += 1
+    return changes

@@ -163,10 +163,10 @@ def _read_anywhere(graph: onnx.GraphProto) -> set[str]:
 
 
 def _dead(graph: onnx.GraphProto) -> set[str]:
-    """Outputs and constants that nothing reads even before the pass: none of its business."""
+    """Nodes' outputs and constants that nothing reads even before the pass: none of its business."""
     read = _read_anywhere(graph)
-    names = {name for node in graph.node for name in node.output} | {t.name for t in graph.initializer}
-    return names - read
+    nodes = [node for node in graph.node if read.isdisjoint(node.output)]
+    return {name for node in nodes for name in node.output} | {t.name for t in graph.initializer} - read
 
 
 def _sweep(graph: onnx.GraphProto, dead_before: set[str]) -> None:

@@ -165,6 +165,6 @@ LOW_RANK_TRANSPOSE = Pass(
     anchors=("Transpose", "Reshape"),
     resolves=("Reshape", "Transpose"),
     bit_exact=True,
-    requires=("pixel_shuffle",),
+    requires=("pixel_shuffle", "parts_low_rank"),
     rewrite=_low_rank_transpose,
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.backends.litert.layout import TO_NHWC, transpose
-from mosaic_deploy.backends.litert.repairs import reconnect
+from mosaic_deploy.backends.litert.repairs import connect_fully, pad_plainly, reconnect
 from tests.backends.litert.tflite import run, tensor, tflite_model
 
 
@@ -25,6 +25,67 @@ def test_a_tensor_made_by_nothing_is_made_of_its_twin(tmp_path: Path) -> None:
 def test_another_tensor_is_no_twin() -> None:
     assert reconnect(broken(twin="product_nhwc_bridge")) == 0
     assert reconnect(broken(twin="sum_nhwc_bridge", shape=[1, 6, 4, 3])) == 0
+
+
+def test_a_product_by_a_constant_is_fully_connected(tmp_path: Path) -> None:
+    model = tflite_model()
+    graph = model.subgraphs[0]
+    weights = np.random.default_rng(1).normal(size=(6, 5)).astype(np.float32)
+    graph.inputs, graph.outputs = [tensor(model, "x", [1, 4, 6])], [tensor(model, "y", [1, 4, 5])]
+    number = flatbuffer.add_constant(model, "w", weights)
+    product = flatbuffer.operator(model, "BATCH_MATMUL", [graph.inputs[0], number], [graph.outputs[0]])
+    graph.operators = [product]
+    assert connect_fully(model) == 1
+    assert connect_fully(model) == 0
+    flatbuffer.save(model, tmp_path / "product.tflite")
+    values = np.random.default_rng(0).normal(size=(1, 4, 6)).astype(np.float32)
+    assert np.allclose(run(tmp_path / "product.tflite", values), values @ weights, atol=1e-5)
+
+
+def test_a_lowest_padding_behind_a_relu_is_zero(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(1, 4, 4, 2)).astype(np.float32)
+    for rectified, plain in (
+        (True, ["RELU", "PAD", "MAX_POOL_2D"]),
+        (False, ["ABS", "PADV2", "MAX_POOL_2D"]),
+    ):
+        model = pooled(rectified=rectified)
+        flatbuffer.save(model, tmp_path / "before.tflite")
+        pad_plainly(model)
+        assert [flatbuffer.kind(model, op) for op in model.subgraphs[0].operators] == plain
+        flatbuffer.save(model, tmp_path / "after.tflite")
+        assert (run(tmp_path / "after.tflite", values) == run(tmp_path / "before.tflite", values)).all()
+
+
+def pooled(*, rectified: bool) -> Any:
+    """x -> RELU or ABS -> PADV2 by a lowest number -> MAX_POOL_2D of 3x3."""
+    model = tflite_model()
+    graph = model.subgraphs[0]
+    shapes = ([1, 4, 4, 2], [1, 4, 4, 2], [1, 6, 6, 2], [1, 4, 4, 2])
+    x, y, padded, out = (tensor(model, name, shape) for name, shape in zip("xyzo", shapes, strict=True))
+    widths = flatbuffer.add_constant(model, "widths", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+    value = flatbuffer.add_constant(model, "value", np.array([-3e38], np.float32))
+    first = flatbuffer.operator(model, "ABS", [x], [y])
+    if rectified:
+        first.opcodeIndex = flatbuffer.opcode(model, "RELU", version=1)
+        first.builtinOptions, first.builtinOptionsType = None, 0
+    pool = flatbuffer.operator(model, "PADV2", [padded], [out])
+    pool.opcodeIndex = flatbuffer.opcode(model, "MAX_POOL_2D", version=1)
+    pool.builtinOptionsType, pool.builtinOptions = (
+        schema().BuiltinOptions.Pool2DOptions,
+        schema().Pool2DOptionsT(),
+    )
+    pool.builtinOptions.filterHeight = pool.builtinOptions.filterWidth = 3
+    pool.builtinOptions.strideH = pool.builtinOptions.strideW = 1
+    pool.builtinOptions.padding = 1  # VALID
+    graph.inputs, graph.outputs = [x], [out]
+    graph.operators = [first, flatbuffer.operator(model, "PADV2", [y, widths, value], [padded]), pool]
+    return model
+
+
+def schema() -> Any:
+    from ai_edge_litert import schema_py_generated
+
+    return schema_py_generated
 
 
 def broken(*, twin: str, shape: list[int] | None = None) -> Any:
