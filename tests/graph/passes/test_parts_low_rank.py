@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 import pytest
 
 from mosaic_deploy.graph.passes.parts import PARTS_LOW_RANK
 from tests.graph.passes.agreement import agrees, image, leaves
 
-HEADS = {"shape": "2,6,36", "k": [2, 6, 3, 4, 3]}
+HEADS: dict[str, Any] = {"shape": "2,6,36", "k": [2, 6, 3, 4, 3]}
 TURNED = "a = Reshape(image, k) b = Transpose <perm = [2, 0, 3, 1, 4]> (a)"
 MODELS = [
     pytest.param(
