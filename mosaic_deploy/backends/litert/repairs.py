@@ -46,6 +46,25 @@ def _is_twin(tensor: Any, lost: Any) -> bool:
     return turned and flatbuffer.title(tensor).startswith(f"{flatbuffer.title(lost)}{_BRIDGE}")
 
 
+def state_shapes(model: Any) -> int:
+    """Turn x -> RESHAPE to what SHAPE and GATHER compute  into  x -> RESHAPE to a constant.
+
+    Every size is known here, and a GPU takes no shape that is computed.
+    """
+    graph = model.subgraphs[0]
+    changes = 0
+    for op in graph.operators:
+        if flatbuffer.kind(model, op) != "RESHAPE" or len(op.inputs) < 2:
+            continue
+        sides = [int(side) for side in graph.tensors[op.outputs[0]].shape]
+        if min(sides, default=1) < 1 or flatbuffer.constant(model, int(op.inputs[1])) is not None:
+            continue
+        name = f"{flatbuffer.title(graph.tensors[op.outputs[0]])}_sides"
+        op.inputs = [int(op.inputs[0]), flatbuffer.add_constant(model, name, np.array(sides, np.int32))]
+        changes += 1
+    return changes
+
+
 def pad_plainly(model: Any) -> int:
     """Turn RELU -> PADV2 by a lowest number -> MAX_POOL_2D  into  RELU -> PAD by 0 -> MAX_POOL_2D.
 

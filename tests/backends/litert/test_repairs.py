@@ -9,7 +9,7 @@ import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.backends.litert.layout import TO_NHWC, transpose
-from mosaic_deploy.backends.litert.repairs import connect_fully, pad_plainly, reconnect
+from mosaic_deploy.backends.litert.repairs import connect_fully, pad_plainly, reconnect, state_shapes
 from tests.backends.litert.tflite import run, tensor, tflite_model
 
 
@@ -86,6 +86,24 @@ def schema() -> Any:
     from ai_edge_litert import schema_py_generated
 
     return schema_py_generated
+
+
+def test_a_shape_that_is_computed_is_stated(tmp_path: Path) -> None:
+    model = tflite_model()
+    graph = model.subgraphs[0]
+    x, y = tensor(model, "x", [1, 4, 6]), tensor(model, "y", [1, 4, 6])
+    sides = tensor(model, "sides", [3])
+    graph.tensors[sides].type = schema().TensorType.INT32
+    graph.inputs, graph.outputs = [x], [y]
+    measure = flatbuffer.operator(model, "SHAPE", [x], [sides])
+    measure.builtinOptions.outType = schema().TensorType.INT32
+    graph.operators = [measure, flatbuffer.operator(model, "RESHAPE", [x, sides], [y])]
+    assert state_shapes(model) == 1
+    assert state_shapes(model) == 0
+    assert flatbuffer.constant(model, graph.operators[1].inputs[1]) is not None
+    flatbuffer.save(model, tmp_path / "reshape.tflite")
+    values = np.ones((1, 4, 6), np.float32)
+    assert (run(tmp_path / "reshape.tflite", values) == values).all()
 
 
 def broken(*, twin: str, shape: list[int] | None = None) -> Any:
