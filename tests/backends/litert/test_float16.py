@@ -218,3 +218,20 @@ def test_limits_end_the_child(tmp_path: Path, limit: Any, says: str) -> None:
     }
     with pytest.raises(ToolError, match=f"^{says}[^\n]*; log: "):
         call(Call(float16.predict, request, log=tmp_path / "log", cwd=tmp_path / "scratch", **limit))
+
+
+def test_a_model_of_several_inputs_is_emulated() -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 18]>
+        net (float[4] a, float[4] b) => (float[4] y, float[4] z) { y = Add(a, b) z = Mul(a, b) }
+    """)
+    rng = np.random.default_rng(0)
+    feeds = {name: rng.normal(size=4).astype(np.float32) for name in "ab"}
+    halves = {name: values.astype(np.float16).astype(np.float32) for name, values in feeds.items()}
+    found = float16.emulated(model.SerializeToString(), feeds)
+    exact = (halves["a"] + halves["b"], halves["a"] * halves["b"])
+    for given, wanted in zip(found, exact, strict=True):
+        assert (given == wanted.astype(np.float16)).all()
+        assert (given != wanted).any()
+    with pytest.raises(RefusedError, match="leaves float16"):
+        float16.emulated(model.SerializeToString(), {"a": feeds["a"] * 0 + 300, "b": feeds["b"] * 0 + 300})
