@@ -30,6 +30,7 @@ from mosaic_deploy.graph.passes import (
     resize,
     slicing,
     softmax,
+    stacked_sums,
     stacking,
 )
 from mosaic_deploy.graph.passes._apply import Applied, Change, apply
@@ -108,6 +109,7 @@ PASSES: tuple[Pass, ...] = ordered(
         layout.LOW_RANK_TRANSPOSE,
         low_rank.LOW_RANK_UNARY,
         low_rank.LOW_RANK_BINARY,
+        stacked_sums.STACKED_SUM,
         stacking.CONCAT_LOW_RANK,
         slicing.SPLIT_SIZES,
         slicing.SPLIT_SLICES,

@@ -55,5 +55,6 @@ CONCAT_LOW_RANK = Pass(
     summary="Unsqueeze, Concat on 5 dimensions or more -> Concat on 4, Reshape",
     anchors=("Concat",),
     bit_exact=True,
+    requires=("stacked_sum",),
     rewrite=_concat_low_rank,
 )
