@@ -17,6 +17,7 @@ import numpy as np
 from mosaic_deploy.backends.litert import flatbuffer, floats, rewrites
 from mosaic_deploy.backends.litert.activations import Activations
 from mosaic_deploy.backends.litert.gpu.rewrites import for_accelerator
+from mosaic_deploy.backends.litert.repairs import connect_fully
 from mosaic_deploy.errors import ModelError, RefusedError
 from mosaic_deploy.quantize.calibrate import Calibrator, Ranges, collect
 from mosaic_deploy.workers.progress import OnProgress
@@ -93,6 +94,7 @@ def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     model = flatbuffer.load(Path(request["model"]))
     if request["convolve_pools"]:
         rewrites.pools_as_convolutions(model)
+    connect_fully(model)
     plain = Path("plain.tflite")
     flatbuffer.save(model, plain)
     found = _ranges(plain, request, on_progress)

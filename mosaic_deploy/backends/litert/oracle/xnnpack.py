@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.backends.litert import flatbuffer, quantize, rewrites
 from mosaic_deploy.backends.litert.oracle import convert
+from mosaic_deploy.backends.litert.repairs import connect_fully
 from mosaic_deploy.backends.litert.xnnpack import feed, outside
 from mosaic_deploy.backends.oracle.compare import (
     EIGHT_BITS,
@@ -120,6 +121,7 @@ def _as_integers(
 ) -> _Answer:
     model = flatbuffer.load(path)
     rewrites.pools_as_convolutions(model)
+    connect_fully(model)
     flatbuffer.save(model, path)
     _with_signatures(model, path)
     ranges, floats = _measured(path, values, expected)
