@@ -109,8 +109,8 @@ def _is_rectified(model: Any, index: int) -> bool:
 def connect_fully(model: Any) -> int:
     """Turn x -> BATCH_MATMUL by a constant (K, N)  into  x -> FULLY_CONNECTED by its transpose (N, K).
 
-    ai-edge-quantizer takes the constant of a BATCH_MATMUL for an activation's, and gets it wrong. For integers
-    alone: LiteRT's GPU accelerator gets some FULLY_CONNECTED of three dimensions wrong.
+    ai-edge-quantizer takes the constant of a BATCH_MATMUL for an activation's, and gets it wrong. This is for
+    integers alone: LiteRT's GPU accelerator gets some FULLY_CONNECTED of three dimensions wrong.
     """
     graph = model.subgraphs[0]
     changes = 0
