@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.backends.litert import flatbuffer
+from mosaic_deploy.backends.litert.layout import transpose
 
 _LOWEST = -float(np.finfo(np.float16).max)
 """-65504: below every score that float16 holds."""
@@ -20,7 +21,7 @@ _LANES = 4
 
 def for_accelerator(model: Any) -> int:
     """All of them."""
-    return fill_lanes(model) + pad_channels_by_zero(model)
+    return fill_lanes(model) + pad_channels_by_zero(model) + turn_first(model)
 
 
 def fill_lanes(model: Any) -> int:
@@ -83,6 +84,28 @@ def _border(shape: Any, widths: NDArray[Any], value: float) -> NDArray[np.float3
     sides = [int(side) if wide.any() else 1 for side, wide in zip(shape, widths, strict=True)]
     inner = np.zeros(sides, np.float32)
     return np.pad(inner, widths.tolist(), constant_values=np.float32(max(value, _LOWEST)))
+
+
+def turn_first(model: Any) -> int:
+    """Turn x -> BATCH_MATMUL that turns x (adjX) by a constant  into  x -> TRANSPOSE -> BATCH_MATMUL.
+
+    The accelerator forgets to turn it.
+    """
+    graph = model.subgraphs[0]
+    changes = 0
+    for op in [o for o in graph.operators if flatbuffer.kind(model, o) == "BATCH_MATMUL"]:
+        if not op.builtinOptions.adjX or flatbuffer.constant(model, int(op.inputs[1])) is None:
+            continue
+        source = graph.tensors[op.inputs[0]]
+        sides = [int(side) for side in source.shape]
+        order = [*range(len(sides) - 2), len(sides) - 1, len(sides) - 2]
+        turned = flatbuffer.add_tensor(
+            model, f"{flatbuffer.title(source)}_{op.outputs[0]}_turned", [sides[axis] for axis in order]
+        )
+        graph.operators.insert(_place(graph, op), transpose(model, int(op.inputs[0]), turned, order))
+        op.inputs, op.builtinOptions.adjX = [turned, int(op.inputs[1])], False
+        changes += 1
+    return changes
 
 
 def _place(graph: Any, op: Any) -> int:

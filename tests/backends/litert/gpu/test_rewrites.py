@@ -160,6 +160,24 @@ def test_slopes_in_nchw_are_turned(tmp_path: Path) -> None:
     assert (computed(path, values) == exact).all()
 
 
+def test_a_product_turns_its_first_factor(tmp_path: Path) -> None:
+    model = tflite.tflite_model()
+    graph = model.subgraphs[0]
+    weights = np.random.default_rng(1).normal(size=(6, 5)).astype(np.float32)
+    x, y, z = (tflite.tensor(model, *a) for a in (("x", [1, 6, 8]), ("y", [1, 6, 8]), ("z", [1, 8, 5])))
+    one = flatbuffer.add_constant(model, "one", np.ones(1, np.float32))
+    product = flatbuffer.operator(
+        model, "BATCH_MATMUL", [y, flatbuffer.add_constant(model, "w", weights)], [z]
+    )
+    product.builtinOptions.adjX = True
+    graph.operators = [flatbuffer.operator(model, "MUL", [x, one], [y]), product]
+    graph.inputs, graph.outputs = [x], [z]
+    flatbuffer.save(model, tmp_path / "file.tflite")
+    values = np.random.default_rng(0).normal(size=(1, 6, 8)).astype(np.float32)
+    exact = values.transpose(0, 2, 1) @ weights
+    assert np.allclose(computed(rewritten(tmp_path / "file.tflite"), values), exact, atol=1e-5)
+
+
 def test_what_needs_no_rewrite_stays(tmp_path: Path) -> None:
     model = flatbuffer.load(a_file(tmp_path, 8, largest))
     assert (fill_lanes(model), pad_channels_by_zero(model)) == (0, 0)
