@@ -10,6 +10,7 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaic_deploy.accuracy import silence
 from mosaic_deploy.accuracy.metrics import confusion, overlaps
 from mosaic_deploy.errors import DataError, UsageError
 from mosaic_deploy.specs.labels import LabelSpace, Pixels
@@ -23,7 +24,7 @@ Shares = NDArray[np.float64]
 ROUNDING = 1e-12
 """How far a drop may lie over the tolerance and still be equal to it: doubles round."""
 LOST_BELOW_IOU = 0.5
-LOST_FROM_SHARE = 1e-4
+LOST_FROM_SHARE = silence.SEEN_FROM_SHARE
 """Without labels, a class on this share of the reference's pixels must keep that IoU."""
 _RESAMPLES, _CHUNK = 1000, 100
 _FEWEST = 2
@@ -59,7 +60,7 @@ class ParityReport:
     """Name, IoU of the reference and of the candidate for each scored class; NaN where it does not occur.
     Without labels the IoU is against the reference's predictions."""
     passed: bool
-    """The drop is at most the tolerance, and without labels no class is lost. Never without an image."""
+    """The drop is at most the tolerance, and without labels no class is lost. Never where it is undecided."""
     interval: tuple[float, float] | None = None
     """95 % confidence interval of the drop: had other images of the same kind been drawn, by a bootstrap over
     images. None for fewer than two images."""
@@ -67,6 +68,11 @@ class ParityReport:
     """What a reader must know to read the verdict rightly."""
     worst: tuple[tuple[int, float], ...] = ()
     """Index and drop of the images that lost most, the worst first."""
+    undecided: str = ""
+    """Why the comparison says nothing; empty where it says something. Either nothing was compared, or the
+    reference gives one class everywhere (no other on ``LOST_FROM_SHARE`` of the pixels)."""
+    largest: tuple[str, float] | None = None
+    """The class that the reference gives most often, and its share of the compared pixels."""
 
     def to_json(self) -> dict[str, object]:
         """The report as JSON's types; null stands for NaN."""
@@ -86,6 +92,8 @@ class ParityReport:
             "passed": self.passed,
             "interval": None if self.interval is None else [_number(end) for end in self.interval],
             "note": self.note,
+            "undecided": self.undecided,
+            "largest": None if self.largest is None else {"class": self.largest[0], "share": self.largest[1]},
         }
 
 
@@ -105,10 +113,12 @@ class _Tally:
     """(rows, 1) pixels to which both give the same class."""
     pixels: Rows
     """(rows, 1) pixels that are compared."""
+    seen: Rows
+    """(rows, all classes) what the reference gives on these pixels."""
 
     def drawn(self, times: Rows) -> _Tally:
         """Sum the rows, each as often as (draws, rows) says; one row per draw."""
-        parts = (self.hits, self.union, self.other_hits, self.other_union, self.equal, self.pixels)
+        parts = (self.hits, self.union, self.other_hits, self.other_union, self.equal, self.pixels, self.seen)
         return _Tally(self.labelled, times @ self.truth, *(times @ part for part in parts))
 
     def total(self) -> _Tally:
@@ -161,6 +171,8 @@ def measure(maps: Iterable[Maps], *, labels: LabelSpace, dataset: str, tolerance
         reference, candidate = 1.0, agreement
     drop = float(reference - candidate)
     lost = () if tally.labelled else _lost(total, labels)
+    seen = total.seen[0], int(total.pixels[0, 0]), labels
+    largest, undecided = silence.largest(*seen), silence.undecided(*seen)
     return ParityReport(
         metric="miou" if tally.labelled else "agreement",
         dataset=dataset,
@@ -171,10 +183,14 @@ def measure(maps: Iterable[Maps], *, labels: LabelSpace, dataset: str, tolerance
         tolerance=tolerance,
         agreement=float(agreement),
         per_class=_per_class(total, labels),
-        passed=images > 0 and drop <= tolerance + ROUNDING and not lost,
+        passed=not undecided and drop <= tolerance + ROUNDING and not lost,
         interval=_interval(tally, rng=np.random.default_rng(_SEED)),
-        note=_note(total, lost) if images else "No images: nothing was measured.",
+        note=(silence.warning(largest) + _note(total, lost)).strip()
+        if images
+        else "No images: nothing was measured.",
         worst=_worst(tally),
+        undecided=undecided,
+        largest=largest,
     )
 
 
@@ -188,7 +204,7 @@ def _count(maps: Iterable[Maps], labels: LabelSpace) -> _Tally:
         rows.append(_count_image(label, reference, candidate, labels))
     if not rows:
         wide, narrow = np.zeros((0, len(labels.scored)), np.int64), np.zeros((0, 1), np.int64)
-        columns = [wide] * 5 + [narrow] * 2
+        columns = [wide] * 5 + [narrow] * 2 + [np.zeros((0, len(labels.classes)), np.int64)]
     else:
         columns = [np.stack(column) for column in zip(*rows, strict=True)]
     return _Tally(labelled is not False, *columns)
@@ -208,8 +224,9 @@ def _count_image(
     compared = np.ones(reference.shape, bool) if label is None else np.isin(label, scored)
     equal = np.count_nonzero((reference == candidate) & compared)
     pixels = np.count_nonzero(compared)
+    seen = np.bincount(reference[compared].ravel(), minlength=wrong)
     overlap = (*overlaps(ours, scored), *overlaps(theirs, scored))
-    return (ours[scored].sum(axis=1), *overlap, np.array([equal]), np.array([pixels]))
+    return (ours[scored].sum(axis=1), *overlap, np.array([equal]), np.array([pixels]), seen)
 
 
 def _interval(tally: _Tally, *, rng: np.random.Generator) -> tuple[float, float] | None:

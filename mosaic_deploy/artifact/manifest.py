@@ -86,6 +86,19 @@ class NetworkFacts(_Whole):
     output: TensorFacts
 
 
+class FixRecord(_Part):
+    """A pass that rewrote the graph before it was compiled."""
+
+    name: str
+    exact: bool
+    """Whether it changes nothing but rounding."""
+    nodes: tuple[str, ...] = ()
+    """Names of the nodes that it replaced."""
+    node_error: float | None = None
+    output_error: float | None = None
+    """Largest difference, as a share of the range, in what it replaced and at the outputs."""
+
+
 class Manifest(_Part):
     """Everything that an artifact says of itself."""
 
@@ -99,12 +112,15 @@ class Manifest(_Part):
     contract: dict[str, Any]
     """The contract's fields and their ``digest``."""
     passed: bool
+    undecided: str = ""
+    """Why the comparison says nothing, where that is why it did not pass."""
     facts: dict[str, Any]
     """The backend's own, with ``NetworkFacts`` where a network was made."""
     calibration: DataRecord | None = None
     validation: DataRecord | None = None
     toolchains: tuple[ToolchainRecord, ...] = ()
     steps: tuple[Step, ...] = ()
+    fixes: tuple[FixRecord, ...] = ()
     files: tuple[Entry, ...]
 
     def to_json(self) -> dict[str, object]:

@@ -12,10 +12,13 @@ from mosaic_deploy.accuracy.parity import ParityReport
 from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.artifact.store import shipped_bytes
 from mosaic_deploy.backends.protocol import Step
+from mosaic_deploy.gate.fix_report import FixStep
 from mosaic_deploy.gate.op_support.judge import CheckReport
 from mosaic_deploy.specs.fields import OutputKind
 
 SCHEMA = 1
+UNDECIDED = 4
+"""Exit code where nothing failed and a comparison says nothing."""
 CONVERSION_LIMIT = 0.9999
 """Share of the pixels that must keep their class where a conversion computes in float32."""
 
@@ -77,6 +80,8 @@ class BuildReport:
     facts: Mapping[str, object]
     """What the backend says of its run: the architectures simulated, the precision used."""
     steps: tuple[Step, ...]
+    fixes: tuple[FixStep, ...] = ()
+    """Passes that rewrote the graph for the target before it was compiled."""
 
     @property
     def parity(self) -> ParityReport | None:
@@ -89,6 +94,15 @@ class BuildReport:
         gates = (self.check, self.conversion)
         held = all(gate is None or gate.passed for gate in gates)
         return held and self.parity is not None and self.parity.passed
+
+    @property
+    def undecided(self) -> str:
+        """Why the comparison says nothing, though nothing failed; empty where it says something."""
+        if self.passed or (self.check is not None and not self.check.passed):
+            return ""
+        if self.conversion is not None and not self.conversion.passed:
+            return self.conversion.parity.undecided
+        return next((parity.undecided for parity in self.variants.values()), "")
 
     @property
     def losses(self) -> Losses | None:
@@ -108,6 +122,8 @@ class BuildReport:
             return "passed"
         if self.check is not None and not self.check.passed:
             return "ops refused"
+        if self.undecided:
+            return "undecided"
         if self.conversion is not None and not self.conversion.passed:
             return "conversion failed"
         return "parity failed"
@@ -117,6 +133,11 @@ class BuildReport:
         lines = [str(violation) for violation in self.check.violations] if self.check else []
         if self.check is not None and not self.check.passed:
             return [*lines, "the operator check failed, so nothing was compiled"]
+        lines += [_fixed(step) for step in self.fixes]
+        lines += _fell_back(self.facts.get("fallback"))
+        if self.undecided:
+            advice = "choose other images, or look whether mean, scale and colour fit"
+            return [*lines, f"undecided: {self.undecided}; {advice}"]
         if self.conversion is not None and not self.conversion.passed:
             found = self.conversion.parity
             lines.append(
@@ -154,6 +175,9 @@ class BuildReport:
             "parity": None if self.parity is None else self.parity.to_json(),
             "variants": {name: parity.to_json() for name, parity in self.variants.items()},
             "seconds": self.seconds,
+            "undecided": self.undecided,
+            "fixes": [{**asdict(step), "changes": step.changes} for step in self.fixes],
+            "fallback": self.facts.get("fallback"),
             "facts": dict(self.facts),
             "steps": [asdict(step) for step in self.steps],
         }
@@ -185,9 +209,15 @@ Result = BuildReport | Failure
 
 
 def exit_code(results: Sequence[Result]) -> int:
-    """0 where all passed; 1 where any check failed; else that of the first failure."""
-    codes = [r.exit_code if isinstance(r, Failure) else int(not r.passed) for r in results]
-    return 1 if 1 in codes else next((code for code in codes if code), 0)
+    """0 where all passed; 1 where any check failed; else that of the first failure, 4 for one undecided."""
+    codes = [_code(result) for result in results]
+    return 1 if 1 in codes else next((c for c in codes if c not in (0, UNDECIDED)), max(codes, default=0))
+
+
+def _code(result: Result) -> int:
+    if isinstance(result, Failure):
+        return result.exit_code
+    return 0 if result.passed else UNDECIDED if result.undecided else 1
 
 
 def explain(results: Sequence[Result]) -> list[str]:
@@ -228,7 +258,7 @@ def table(results: Sequence[Result]) -> RenderableType:
 def _cells(build: BuildReport) -> list[str]:
     name = [build.model, build.target, build.recipe, build.output]
     size = f"{shipped_bytes(build.artifacts) / 2**20:.2f} MiB" if build.parity else "-"
-    colour = "green" if build.passed else "red"
+    colour = "green" if build.passed else "yellow" if build.undecided else "red"
     end = [size, f"{build.seconds:.0f}", f"[{colour}]{build.verdict}[/]"]
     converted = f"{build.conversion.parity.agreement:.2%}" if build.conversion else "-"
     if build.parity is None:
@@ -249,6 +279,21 @@ def _cells(build: BuildReport) -> list[str]:
 def _failed(failure: Failure) -> list[str]:
     word = "refused" if failure.exit_code == 1 else "no verdict"
     return [failure.model, failure.target, failure.recipe, *["-"] * 9, f"[red]{word}[/]"]
+
+
+def _fixed(step: FixStep) -> str:
+    error = "" if step.output_error is None else f", {step.output_error:.2g} of the range at the output"
+    kind = "exact" if step.exact else "lossy"
+    return f"fixed by {step.name} ({kind}{error}): {step.changes} node{'s' * (step.changes != 1)}"
+
+
+def _fell_back(fallback: object) -> list[str]:
+    if not isinstance(fallback, Mapping) or not fallback.get("operators"):
+        return []
+    operators = ", ".join(f"{count} {name}" for name, count in fallback["operators"].items())
+    named = (("macs_share", "of the multiply-accumulates"), ("time_share", "of the time"))
+    shares = [f"{fallback[key]:.1%} {words}" for key, words in named if fallback.get(key) is not None]
+    return [f"fallback on the same processor: {operators}" + "".join(f", {share}" for share in shares)]
 
 
 def _numbers(record: Mapping[str, float]) -> dict[str, float | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -247,6 +247,7 @@ def _describe(order: TargetBuild, folder: Path, made: BuildState) -> BuildReport
         seconds=made.seconds,
         facts=made.facts,
         steps=made.steps,
+        fixes=order.fitted.fixed.steps if order.fitted.fixed else (),
     )
     contract = made.contract or item.model.card.contract
     write_json(folder / MANIFEST, _manifest(item, report, contract).to_json())
@@ -279,6 +280,8 @@ def _manifest(item: Plan, report: BuildReport, contract: Contract) -> Manifest:
             "validation": _data_record(item.validation),
             "toolchains": [toolchain_record(name) for name in item.toolchains],
             "steps": report.steps,
+            "fixes": [asdict(step) for step in report.fixes],
+            "undecided": report.undecided,
             "files": report.artifacts,
         }
     )

@@ -23,7 +23,7 @@ SPACE = LabelSpace(("sky", "road", "car"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
 ADE = LabelSpace(("other", "wall", "floor"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), unscored=(0,))
 KEYS = {
     "metric", "dataset", "images", "reference", "candidate", "drop", "tolerance", "agreement", "per_class",
-    "passed", "interval", "note",
+    "passed", "interval", "note", "undecided", "largest",
 }  # fmt: skip
 
 
@@ -252,3 +252,41 @@ def test_verdict_and_figures_fit(seed: int, share: float, labelled: bool) -> Non
     assert 0 <= report.candidate <= report.reference + 0.2
     assert report.drop == report.reference - report.candidate
     assert not (report.passed and report.drop > 0.1 + 1e-9)
+
+
+@pytest.mark.parametrize("labelled", [True, False], ids=["labelled", "unlabelled"])
+def test_one_class_everywhere_says_nothing(labelled: bool) -> None:
+    road = np.ones((100, 200), np.uint8)
+    report = run([(scene(0)[0].repeat(2, 0)[:40, :50] if labelled else None, road[:40, :50], road[:40, :50])])
+    assert report.agreement == 1
+    assert not report.passed
+    assert report.undecided == "says nothing, the float network gives class road on 100 % of the pixels"
+    assert report.largest == ("road", 1.0)
+
+
+def test_labels_that_are_all_ignored_say_nothing() -> None:
+    truth = np.full((40, 50), 255, np.uint8)
+    report = run([(truth, scene(0)[1], scene(0)[1])])
+    assert not report.passed
+    assert "no pixel could be compared" in report.undecided
+    assert json.loads(json.dumps(report.to_json(), allow_nan=False))["largest"] is None
+
+
+@pytest.mark.parametrize(("others", "decided"), [(1, False), (2, True)])
+def test_the_edge_lies_at_a_second_class_on_one_pixel_in_ten_thousand(others: int, decided: bool) -> None:
+    mostly = np.ones(20_000, np.uint8)
+    mostly[:others] = 2
+    report = run([(None, mostly[None], mostly[None])])
+    assert report.passed is decided
+    assert bool(report.undecided) is not decided
+
+
+def test_data_that_are_mostly_road_pass_with_a_warning_and_still_say_no() -> None:
+    mostly = np.ones(10_000, np.uint8)
+    mostly[:300] = 2
+    report = run([(None, mostly[None], mostly[None])])
+    assert report.passed
+    assert "class road on 97.00% of the pixels" in report.note
+    broken = run([(None, mostly[None], np.ones_like(mostly)[None])], tolerance=0.05)
+    assert not broken.passed
+    assert not broken.undecided

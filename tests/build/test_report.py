@@ -9,6 +9,7 @@ from mosaic_deploy.accuracy.parity import ParityReport, measure
 from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.build.report import BuildReport, Conversion, Failure, exit_code, explain, table, to_json
+from mosaic_deploy.gate.fix_report import FixStep
 from mosaic_deploy.gate.op_support.judge import CheckReport, Violation
 from mosaic_deploy.specs.labels import LabelSpace
 
@@ -131,3 +132,39 @@ def test_a_failure_stands_in_the_table_and_below_it() -> None:
     assert "no verdict" in console.export_text()
     assert explain([FAILURE]) == ["mosaic on gpu: no Vulkan driver: apt-get install it"]
     assert to_json([FAILURE])["failures"] == [FAILURE.to_json()]
+
+
+def constant() -> ParityReport:
+    road = np.ones((10, 10), np.uint8)
+    return measure([(None, road, road)], labels=LABELS, dataset="toy", tolerance=0.05)
+
+
+def test_one_class_everywhere_is_undecided_and_no_pass() -> None:
+    report = built(v75=constant())
+    assert (report.passed, report.verdict, exit_code([report])) == (False, "undecided", 4)
+    assert "says nothing, the float network gives class road on 100 % of the pixels" in report.explain()[-1]
+    assert "nan" not in " ".join(report.explain())
+    assert report.to_json()["undecided"]
+    assert exit_code([report, built(v75=parity(20))]) == 1
+    assert exit_code([report, built(v75=parity(0))]) == 4
+    assert exit_code([report, Failure("m", "t", "r", "no tool", 3)]) == 3
+
+
+def test_labels_that_are_all_ignored_end_without_nan() -> None:
+    truth, ids = np.full((10, 10), 255, np.uint8), np.zeros((10, 10), np.uint8)
+    nothing = measure([(truth, ids, ids)], labels=LABELS, dataset="toy", tolerance=0.05)
+    report = replace(built(), conversion=Conversion(nothing, "float32"))
+    assert (report.verdict, exit_code([report])) == ("undecided", 4)
+    assert "nan" not in " ".join(report.explain())
+
+
+def test_fixes_and_fallback_are_told() -> None:
+    step = FixStep(
+        "gelu_tanh", "Gelu by tanh", exact=False, nodes=("a", "b"), node_error=0.01, output_error=0.02
+    )
+    facts = {"fallback": {"operators": {"HARD_SWISH": 21}, "macs_share": 0.0, "time_share": 0.13}}
+    report = replace(built(v75=parity(0)), fixes=(step,), facts=facts)
+    lines = report.explain()
+    assert "fixed by gelu_tanh (lossy, 0.02 of the range at the output): 2 nodes" in lines
+    assert any("21 HARD_SWISH, 0.0% of the multiply-accumulates, 13.0% of the time" in line for line in lines)
+    assert report.to_json()["fallback"] == facts["fallback"]
