@@ -40,6 +40,19 @@ def check(
             "where not.",
         ),
     ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0, help="Time that asking may take per model and target; default: 60."
+        ),
+    ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory of what compilers answered before, which is added to; default: the user's cache.",
+        ),
+    ] = None,
     format_: Annotated[
         str, typer.Option("--format", help="Output format: text, json, sarif, junit, github or markdown.")
     ] = "text",
@@ -69,8 +82,13 @@ def check(
         bool, typer.Option("--verify", help="Also compile and run with each target's own tools; slower.")
     ] = False,
     save: Annotated[
-        Path, typer.Option(metavar="DIR", help="Directory for minimal reproducers of compiler failures.")
-    ] = Path(),
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory for minimal reproducers of compiler failures; default: the working directory for "
+            "--verify, DIR/reproducers of the evidence for what was asked.",
+        ),
+    ] = None,
     input_: Annotated[
         list[Path] | None,
         typer.Option(
@@ -95,6 +113,8 @@ def check(
         recipe=recipe,
         max_fallback_macs=share(max_fallback_macs, "--max-fallback-macs"),
         unknown=unknown_nodes(unknown, "--unknown"),
+        budget=budget,
+        evidence=evidence,
         config=config,
         base=diff,
         fix_to=fix,
@@ -103,7 +123,7 @@ def check(
         save=save,
     )
     repository = find_repository(Path())
-    if fix is None and not verify:  # at once, so without a bar
+    if fix is None and not verify and unknown in ("fail", "warn"):  # at once, so without a bar
         report = run_gate(request, repository=repository, fixer=by_passes)
     else:
         from mosaic_deploy.cli.progress_bars import Bars

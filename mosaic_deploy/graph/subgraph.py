@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError
-from mosaic_deploy.graph.facts import nodes
+from mosaic_deploy.graph.facts import Node, nodes
 from mosaic_deploy.graph.index import reads
 
 if TYPE_CHECKING:
     import onnx
 
 
-def cut(model: onnx.ModelProto, places: Collection[int]) -> onnx.ModelProto:
+def cut(
+    model: onnx.ModelProto, places: Collection[int], described: Sequence[Node] | None = None
+) -> onnx.ModelProto:
     """Cut nodes out of a model.
 
     What they read from others becomes an input, what others read of theirs an output. Nodes that compute
@@ -23,13 +25,14 @@ def cut(model: onnx.ModelProto, places: Collection[int]) -> onnx.ModelProto:
     Args:
         model: as ``read_model`` returned it: its shapes are inferred.
         places: of the nodes in ``model.graph.node``, which keep their names and order.
+        described: what ``nodes`` made of the model, for a caller that cuts more than once.
 
     Raises ``ModelError`` where a tensor at the border has no known shape.
     """
     import onnx
 
     graph = model.graph
-    kept = _with_constants(model, places)
+    kept = _with_constants(model, places, nodes(model) if described is None else described)
     stored = {tensor.name: tensor for tensor in graph.initializer}
     made = {name for i in kept for name in graph.node[i].output if name}
     read = {name for i in kept for name in reads(graph.node[i])}
@@ -71,8 +74,8 @@ def around(model: onnx.ModelProto, place: int, *, hops: int, most: int) -> froze
     return frozenset(found)
 
 
-def _with_constants(model: onnx.ModelProto, places: Collection[int]) -> set[int]:
-    folded = [node.folded for node in nodes(model)]
+def _with_constants(model: onnx.ModelProto, places: Collection[int], described: Sequence[Node]) -> set[int]:
+    folded = [node.folded for node in described]
     makers = {name: i for i, node in enumerate(model.graph.node) for name in node.output if name}
     kept, waiting = set(places), list(places)
     while waiting:

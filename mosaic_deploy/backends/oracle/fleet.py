@@ -50,6 +50,7 @@ def try_all(
     seconds: float | None = None,
     known: Mapping[str, tuple[CaseOutcome, ...]] | None = None,
     on_progress: CaseTick | None = None,
+    batch: int = _BATCH,
 ) -> Iterator[Tried]:
     """Try every case and give each with its outcomes as it is done, in no particular order.
 
@@ -62,6 +63,7 @@ def try_all(
         folder: for what the children need; what is not removed is the log of one that failed.
         known: outcomes by case name; a case that has one of every device is not tried again.
         on_progress: progress.
+        batch: cases that one child tries.
 
     Raises:
         UsageError: the table has no compiler here.
@@ -73,6 +75,7 @@ def try_all(
         load_compiler(table).devices(everywhere=everywhere),
         folder,
         seconds or load_compiler(table).SECONDS,
+        batch,
     )
     folder.mkdir(parents=True, exist_ok=True)
     for count, tried in enumerate(_results(setting, cases, jobs, known or {}), 1):
@@ -90,6 +93,7 @@ class _Setting:
     devices: tuple[str, ...]
     folder: Path
     seconds: float
+    batch: int
     results: SimpleQueue[Tried | Future[None]] = field(default_factory=SimpleQueue)
     """What threads have for whoever asked: cases that are done, and themselves at their end."""
     stop: Event = field(default_factory=Event)
@@ -100,7 +104,7 @@ def _results(
 ) -> Iterator[Tried]:
     """Give known outcomes at once; keep every thread busy, and one batch ready for each."""
     done: list[Tried] = []
-    batches = batched(_unknown(cases, setting.devices, known, done), _BATCH)
+    batches = batched(_unknown(cases, setting.devices, known, done), setting.batch)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         open_, number, more = 0, 0, True
         try:

@@ -7,11 +7,12 @@ they help at all.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, final
 
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.gate.judging import Rewritten
-from mosaic_deploy.gate.op_support.judge import Violation
+from mosaic_deploy.gate.op_support.judge import FAILING, Violation
 from mosaic_deploy.gate.op_support.tables import OpTable
 from mosaic_deploy.gate.verdict import Cure, GateTarget
 from mosaic_deploy.graph.facts import title
@@ -24,6 +25,8 @@ _HOPS = 6
 """More than from end to end of the longest pattern that a pass knows, LayerNormalization in its parts."""
 
 _MOST = 48
+_NAME = re.compile(r"'[^']*'")
+"""Of a tensor, in what was found: it tells no kinds apart."""
 
 
 def by_passes(model: onnx.ModelProto, subject: GateTarget, precision: Precision) -> DryRuns:
@@ -45,25 +48,27 @@ class DryRuns:
         self._cures: dict[tuple[str, str, str, str], Cure | None] = {}
 
     def cure(self, violation: Violation) -> Cure | None:
-        """What does away with the kind of violation and makes none as bad; never of an unknown."""
-        if violation.level == "unknown":
+        """What does away with the kind of refusal and makes none as bad; never of what may well run."""
+        if violation.level not in FAILING:
             return None
         from mosaic_deploy.gate.fix.fix import fixable  # a model without violations needs no passes
 
         if not fixable(violation.op):
             return None
-        kind = (violation.op, violation.rule, violation.found, violation.allowed)
+        kind = (violation.op, violation.rule, _NAME.sub("", violation.found), violation.allowed)
         if kind not in self._cures:
             self._cures[kind] = self._try(violation, exact=True) or self._try(violation, exact=False)
         return self._cures[kind]
 
     def rewrite(self) -> Rewritten:
-        """The whole model as the exact passes leave it."""
+        """The whole model as those exact passes leave it that cured something."""
         from mosaic_deploy.gate.fix.fix import EXACT, fix
 
+        helpful = {name for cure in self._cures.values() if cure and cure.exact for name in cure.passes}
         model, report = fix(
-            self._model, table=self._table, precision=self._precision, devices=self._devices, passes=EXACT
-        )
+            self._model, table=self._table, precision=self._precision, devices=self._devices,
+            passes=[step for step in EXACT if step.name in helpful],
+        )  # fmt: skip
         passes: dict[str, tuple[str, ...]] = {}
         for step in report.steps:
             for node in step.nodes:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mosaic_deploy.errors import ModelError, UsageError
 from mosaic_deploy.files import moved_in
 from mosaic_deploy.gate.fix.fix import TOOLCHAIN as RECHECK_TOOLCHAIN
 from mosaic_deploy.gate.fix.fix import Recheck, fix
 from mosaic_deploy.gate.judging import decisive
+from mosaic_deploy.gate.pictures import scenes
 from mosaic_deploy.gate.report import Fixed
 from mosaic_deploy.gate.verdict import GateTarget
 from mosaic_deploy.graph.facts import Tensor, inputs_of, nodes_with_bodies
@@ -108,25 +108,10 @@ def _checked(inputs: Sequence[Path], image: Tensor) -> Sequence[Path]:
 
 def _scenes(image: Tensor, folder: Path) -> list[Path]:
     """Write rendered street scenes as the model takes them; none for one that takes no three colours."""
-    from PIL import Image
-
-    from mosaic_deploy.datasets.samples import list_images
-    from mosaic_deploy.specs.root import spec_root
-
-    shape = image.shape or ()
-    if len(shape) != 4 or 3 not in (shape[1], shape[3]):
-        return []
-    height, width = shape[2:] if shape[1] == 3 else shape[1:3]
     written: list[Path] = []
-    for scene in list_images(spec_root() / "calib_data" / "streets" / "val" / "images")[:_SCENES]:
-        with Image.open(scene) as picture:
-            pixels: NDArray[Any] = np.asarray(picture.convert("RGB").resize((width, height)))
-        if image.dtype != "uint8":
-            pixels = (pixels.astype(np.float32) - 127.5) / 127.5
-        if shape[1] == 3:
-            pixels = np.moveaxis(pixels, -1, 0)
-        written.append(folder / f"scene{len(written)}.npy")
-        np.save(written[-1], np.broadcast_to(pixels, shape), allow_pickle=False)
+    for number, pixels in enumerate(scenes(image, count=_SCENES)):
+        written.append(folder / f"scene{number}.npy")
+        np.save(written[-1], pixels, allow_pickle=False)
     return written
 
 

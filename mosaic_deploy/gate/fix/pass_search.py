@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError
-from mosaic_deploy.gate.op_support.judge import CheckReport, Violation, check
+from mosaic_deploy.gate.op_support.judge import FAILING, CheckReport, Violation, check
 from mosaic_deploy.gate.op_support.tables import OpTable
 from mosaic_deploy.graph.passes import Change, Pass, apply
 from mosaic_deploy.specs.precision import Precision
@@ -19,8 +19,8 @@ _ROUNDS = 8
 _AHEAD = 2
 """How many more passes may follow one that alone makes nothing better."""
 
-_WORTH_A_LOSS = ("silent-wrong", "unsupported", "fallback")
-"""A lossy pass is no cure for what may well run."""
+_WORTH_A_LOSS = FAILING
+"""A lossy pass is no cure for what may well run, here or in another kernel."""
 
 Score = tuple[int, int, int]
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from mosaic_deploy.gate.formats.words import (
     NO_TABLE,
     Severity,
+    asked,
     heard,
     notes,
     printable,
@@ -36,7 +37,11 @@ def render(report: GateReport, repository: Repository) -> str:
         found += _verdict(judged, verdict, repository)
     found += [found for judged in report.models for found in _heard(judged)]
     found.sort(key=lambda pair: _ORDER.index(pair[0]))
-    log = [f"{judged.model} on {verdict.target}: {summary(verdict)}" for judged, verdict in report.verdicts()]
+    log = [
+        f"{judged.model} on {verdict.target}: {line}"
+        for judged, verdict in report.verdicts()
+        for line in (summary(verdict), *asked(verdict))
+    ]
     return "\n".join([*(line for _, line in found), *(f"mosaic-deploy: {_harmless(line)}" for line in log)])
 
 

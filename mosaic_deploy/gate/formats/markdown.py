@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from mosaic_deploy.gate.formats.words import (
+    asked,
     compiled,
     fixes,
     heard,
@@ -60,6 +61,9 @@ def render(report: GateReport, repository: Repository) -> str:  # noqa: ARG001  
 def _said(judged: ModelResult) -> Iterator[str]:
     for fixed in judged.fixed:
         yield from fixes(fixed)
+    for verdict in judged.verdicts:
+        if lines := asked(verdict):
+            yield f"{verdict.target}: {'; '.join(lines)}"
     for verified in judged.verified:
         yield "; ".join(heard(verified))
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from mosaic_deploy.gate.formats.words import (
+    asked,
     compiled,
     fixes,
     heard,
@@ -34,6 +35,7 @@ def render(report: GateReport, repository: Repository) -> str:  # noqa: ARG001  
         lines += [f"  {line}" for fixed in judged.fixed for line in fixes(fixed)]
         for verdict in judged.verdicts:
             lines.append(f"  {verdict.target} ({compiled(verdict)}): {summary(verdict)}")
+            lines += [f"    {line}" for line in asked(verdict)]
             lines += _violations(verdict.items)
         lines += [f"  {line}" for verified in judged.verified for line in heard(verified)]
     lines += [f"waiver {note}" for note in notes(report)]
@@ -56,6 +58,8 @@ def _violations(items: Sequence[Item]) -> Iterator[str]:
         if found.error:
             yield f"      error    {found.error}"
         yield f"      fix      {found.fix}"
+        if files := sorted({item.reproducer for item in same if item.reproducer}):
+            yield f"      part     {', '.join(files[:_SHOWN])}"
 
 
 def _rank(item: Item) -> tuple[bool, bool, int]:

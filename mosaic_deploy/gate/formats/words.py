@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 from mosaic_deploy.gate.report import Fixed, GateReport, Verified
@@ -116,6 +117,24 @@ def fixes(fixed: Fixed) -> list[str]:
         named = ", ".join(step.nodes[:_NAMED]) + (" ..." if len(step.nodes) > _NAMED else "")
         lines.append(f"fixed for {fixed.target}: {step.name} ({kind}{error}): {nodes(step.changes)}: {named}")
     return [*lines, *(f"withdrawn for {fixed.target}: {reason}" for reason in fixed.report.withdrawn)]
+
+
+def asked(verdict: TargetVerdict) -> list[str]:
+    """What the compiler was asked, and what it cleared; nothing where nobody wanted to know."""
+    inquiry = verdict.inquiry
+    if inquiry is None:
+        return []
+    if not inquiry.tool:
+        return [inquiry.note]
+    parts = [f"{inquiry.tried} parts compiled", f"{inquiry.recalled} recalled", f"{inquiry.seconds:.0f} s"]
+    lines = [f"asked {inquiry.tool}: {', '.join(parts)}" + (f"; {inquiry.note}" if inquiry.note else "")]
+    counts: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
+    for one in inquiry.cleared:
+        counts[one.level, one.op, one.part] += len(one.nodes)
+    for (level, op, part), count in counts.items():
+        company = "alone" if len(part) == 1 else f"in {' + '.join(part)}"
+        lines.append(f"cleared, was {level}: {op} {company}: {nodes(count)}")
+    return lines
 
 
 def heard(verified: Verified) -> list[str]:

@@ -1,0 +1,1 @@
+"""What no table knows, asked of the compiler itself: parts of the very model, tried and remembered."""
