@@ -42,7 +42,8 @@ class Verified:
     target: str
     tool: str
     """With the version that was asked; empty where none can be."""
-    said: Literal["compiles", "refused", "no compiler"]
+    said: Literal["compiles", "differs", "refused", "no compiler"]
+    """``differs``: it compiles and runs, with other numbers than it may."""
     note: str = ""
     culprits: tuple[Reproducer, ...] = ()
 
@@ -86,7 +87,11 @@ class GateReport:
         """1 where the gate or a compiler says no; else 2 where something cannot be judged; else 0."""
         verdicts = [verdict for _, verdict in self.verdicts()]
         heard = [verified.said for judged in self.models for verified in judged.verified]
-        if self.expired or any(v.table and not v.passed for v in verdicts) or "refused" in heard:
+        if (
+            self.expired
+            or any(v.table and not v.passed for v in verdicts)
+            or {"refused", "differs"} & {*heard}
+        ):
             return 1
         judged = all(v.table for v in verdicts) and "no compiler" not in heard
         return 2 if any(judged.error for judged in self.models) or not judged else 0

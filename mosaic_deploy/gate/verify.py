@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.fleet import try_all
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import COMPILERS, load_compiler
+from mosaic_deploy.backends.oracle.scratch import scratch_folder
 from mosaic_deploy.errors import ModelError, ToolError, UsageError
 from mosaic_deploy.gate.judging import decisive
 from mosaic_deploy.gate.report import Reproducer, Verified
@@ -42,6 +43,11 @@ TrySome = Callable[[Sequence[Case]], Iterator[tuple[Case, tuple[CaseOutcome, ...
 
 SECONDS = 600.0
 """Longest that a whole network may take to compile and run."""
+
+LIMITS: Mapping[Precision, float] = {"float": 0.05, "w8a8": 0.1, "w8a16": 0.05}
+"""Largest difference of a whole network to its reference, as a share of its range (of class ids, the share
+that differs), for which it counts as the same: floats may be computed in float16. The reference of quantised
+ones is the same integers on other kernels, where the oracle has them."""
 
 _FEW = 24
 """Nodes up to which each is left out in turn."""
@@ -72,7 +78,7 @@ def verify(
         raise ToolError(f"{subject.name}: its compiler is missing: {missing}")
     require_toolchain(compiler.TOOLCHAIN, on_progress)
     precision = decisive(nodes_with_bodies(model), subject)
-    with tempfile.TemporaryDirectory(prefix="mosaic-verify-") as scratch:
+    with scratch_folder("mosaic-verify-") as scratch:
 
         def try_some(cases: Sequence[Case]) -> Iterator[tuple[Case, tuple[CaseOutcome, ...]]]:
             work = Path(tempfile.mkdtemp(dir=scratch))
@@ -81,13 +87,32 @@ def verify(
         def told(share: float, note: str) -> None:
             on_progress(f"verify {subject.name}", share, note)
 
-        found = Search(model, precision, try_some, Path(scratch), told).run()
+        limit = Limit(LIMITS[precision], fallback=subject.table.fallback is True)
+        found = Search(model, precision, try_some, scratch, told, limit).run()
         tool = f"{subject.table.tool} {compiler.version()}"
         if not found.refused:
             note = f"largest difference {found.difference:.2g} of the range" if found.difference else ""
             return Verified(subject.name, tool, "compiles", note=note)
         culprits = [_save(part, stem, subject.name, number, save) for number, part in enumerate(found.parts)]
-    return Verified(subject.name, tool, "refused", note=found.refused, culprits=tuple(culprits))
+    said: Literal["differs", "refused"] = "differs" if found.differs else "refused"
+    return Verified(subject.name, tool, said, note=found.refused, culprits=tuple(culprits))
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a compiler may do to a network."""
+
+    difference: float
+    """Largest, as a share of the reference's range."""
+    fallback: bool = False
+    """Whether other kernels on the same processor may compute what it leaves."""
+
+    def broken_by(self, outcome: CaseOutcome) -> bool:
+        """Whether it refuses, or computes something else."""
+        if outcome.found in ("wrong", "fails-to-compile"):
+            return True
+        left = outcome.found == "falls-back" and not self.fallback
+        return left or (outcome.difference or 0.0) > self.difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +131,8 @@ class Found:
 
     refused: str = ""
     """The tool's words on the whole model; empty where it compiles and runs."""
+    differs: bool = False
+    """Whether it compiles and runs, with other numbers."""
     difference: float | None = None
     parts: list[Part] = field(default_factory=list)
 
@@ -121,11 +148,13 @@ class Search:
         try_some: TrySome,
         scratch: Path,
         on_progress: OnProgress,
+        limit: Limit = Limit(0.1),
     ) -> None:
         """Begin with the whole model; nothing is tried yet."""
         self._model, self._precision, self._try, self._scratch, self._on_progress = (
             model, precision, try_some, scratch, on_progress,
         )  # fmt: skip
+        self._limit = limit
         self._described = nodes(model)
         self._live = [i for i, node in enumerate(self._described) if not node.folded]
         self._values: dict[str, NDArray[Any]] = {}
@@ -136,12 +165,15 @@ class Search:
         self._on_progress(0.0, "compiling the whole model")
         self._values = _pixels(self._model)
         outcome = self._worst([self._case(self._model)])[0]
-        if not _refuses(outcome):
+        if not self._limit.broken_by(outcome):
             self._on_progress(1.0, "")
             return Found(difference=outcome.difference)
-        refused = f"{outcome.found} on {outcome.device}" + (f": {outcome.error}" if outcome.error else "")
-        found = Found(refused=refused)
-        self._on_progress(0.1, "refused: compiling its nodes one by one")
+        found = Found(
+            refused=_words(outcome, self._limit),
+            differs=outcome.difference is not None and outcome.found != "fails-to-compile",
+            difference=outcome.difference,
+        )
+        self._on_progress(0.1, "no: compiling its nodes one by one")
         self._reveal()
         found.parts = self._single() or self._several()
         self._on_progress(1.0, "")
@@ -158,7 +190,7 @@ class Search:
         parts = []
         for place, outcome in zip(tried, outcomes, strict=True):
             model = models[place]
-            if model is not None and _refuses(outcome):
+            if model is not None and self._limit.broken_by(outcome):
                 names = tuple(self._described[i].name for i in alike[_kind(self._described[place])])
                 parts.append(Part(model, names, outcome.error or outcome.found))
         return parts
@@ -177,7 +209,7 @@ class Search:
         if part is None:
             return []
         outcome = self._worst([self._case(part)])[0]
-        if not _refuses(outcome):  # it takes the whole network
+        if not self._limit.broken_by(outcome):  # it takes the whole network
             return []
         return [Part(part, tuple(self._described[i].name for i in places), outcome.error or outcome.found)]
 
@@ -194,7 +226,7 @@ class Search:
 
     def _fails(self, places: Collection[int]) -> bool:
         part = self._cut(places)
-        return part is not None and _refuses(self._worst([self._case(part)])[0])
+        return part is not None and self._limit.broken_by(self._worst([self._case(part)])[0])
 
     def _cut(self, places: Collection[int]) -> onnx.ModelProto | None:
         try:
@@ -212,7 +244,10 @@ class Search:
     def _worst(self, cases: Sequence[Case]) -> list[CaseOutcome]:
         """Try cases; of each the outcome on the device that refuses it, if there is one."""
         found = {case.name: outcomes for case, outcomes in self._try(cases)} if cases else {}
-        return [max(found[case.name], key=_rank) for case in cases]
+        return [max(found[case.name], key=self._rank) for case in cases]
+
+    def _rank(self, outcome: CaseOutcome) -> tuple[bool, float]:
+        return self._limit.broken_by(outcome), outcome.difference or 0.0
 
     def _reveal(self) -> None:
         """Learn every tensor that some part may begin with; what cannot be learnt is not cut at."""
@@ -231,12 +266,13 @@ class Search:
         self._values.update(values)
 
 
-def _refuses(outcome: CaseOutcome) -> bool:
-    return outcome.found in ("falls-back", "fails-to-compile")
-
-
-def _rank(outcome: CaseOutcome) -> tuple[bool, float]:
-    return _refuses(outcome), outcome.difference or 0.0
+def _words(outcome: CaseOutcome, limit: Limit) -> str:
+    if outcome.difference is not None and outcome.found != "falls-back":
+        return (
+            f"largest difference {outcome.difference:.2g} of the range on {outcome.device}, "
+            f"{limit.difference:g} allowed"
+        )
+    return f"{outcome.found} on {outcome.device}" + (f": {outcome.error}" if outcome.error else "")
 
 
 def _kind(node: Node) -> tuple[object, ...]:

@@ -16,7 +16,7 @@ from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.gate.judging import find_subject
 from mosaic_deploy.gate.report import GateReport, ModelResult, Verified
-from mosaic_deploy.gate.verify import Found, Search, TrySome, verify
+from mosaic_deploy.gate.verify import Found, Limit, Search, TrySome, verify
 from mosaic_deploy.graph.reader.read import read_model
 from tests.gate.gate_models import write
 
@@ -79,6 +79,29 @@ def test_nodes_that_are_refused_only_together_are_found(tmp_path: Path) -> None:
     assert len(asked) < 25
 
 
+def test_other_numbers_are_no_compilation_and_are_narrowed_down(tmp_path: Path) -> None:
+    def try_some(cases: Sequence[Case]) -> Iterator[tuple[Case, tuple[CaseOutcome, ...]]]:
+        for case in cases:
+            wrong = any(node.op_type == "Tanh" for node in case.model.graph.node)
+            yield case, (CaseOutcome(case.name, "d", "runs", difference=0.31 if wrong else 0.01),)
+
+    model = read_model(write(tmp_path / "m.onnx", CHAIN))
+    found = Search(model, "w8a8", try_some, tmp_path, lambda *_: None, Limit(0.1)).run()
+    assert (found.differs, found.refused) == (
+        True, "largest difference 0.31 of the range on d, 0.1 allowed",
+    )  # fmt: skip
+    (part,) = found.parts
+    assert [node.op_type for node in part.model.graph.node] == ["Tanh"]
+    near = Search(model, "w8a8", try_some, tmp_path, lambda *_: None, Limit(0.4)).run()
+    assert (near.refused, near.difference) == ("", 0.31)
+
+
+@pytest.mark.parametrize(("fallback", "refused"), [(True, False), (False, True)])
+def test_what_falls_back_is_refused_only_where_nothing_may(fallback: bool, refused: bool) -> None:
+    left = CaseOutcome("c", "d", "falls-back", difference=0.01)
+    assert Limit(0.1, fallback=fallback).broken_by(left) is refused
+
+
 def test_a_refusal_of_the_whole_alone_has_no_part(tmp_path: Path) -> None:
     found, _ = search(CHAIN, lambda ops: len(ops) == 8 and ops[0] == "Relu", tmp_path)
     assert found.refused
@@ -95,7 +118,7 @@ def test_a_target_without_a_compiler_is_not_verified(tmp_path: Path) -> None:
     assert GateReport((ModelResult("m", (), verified=(heard,)),)).exit_code == 2
 
 
-@pytest.mark.parametrize(("said", "code"), [("compiles", 0), ("refused", 1)])
+@pytest.mark.parametrize(("said", "code"), [("compiles", 0), ("refused", 1), ("differs", 1)])
 def test_the_compilers_word_decides(said: str, code: int) -> None:
     heard = Verified("dsp", "tool", said)  # type: ignore[arg-type]  # one of the three
     assert GateReport((ModelResult("m", (), verified=(heard,)),)).exit_code == code

@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, final
 
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import load_compiler
+from mosaic_deploy.backends.oracle.scratch import scratch_folder
 from mosaic_deploy.errors import ModelError, ToolError
 from mosaic_deploy.gate.ask.compiler import Part, maker, try_parts
 from mosaic_deploy.gate.ask.evidence import Evidence
@@ -154,9 +154,9 @@ class Inquirer:
         self._heard = {name: _Heard() for name in names if name in self._places}
         note = "" if len(self._heard) == len(set(names)) else "nodes in bodies of If and Loop were not asked"
         try:
-            with TemporaryDirectory(prefix="mosaic-ask-") as scratch:
+            with scratch_folder("mosaic-ask-") as scratch:
                 for number, (hops, most) in enumerate(_ROUNDS):
-                    if not self._round(hops, most, number, Path(scratch)):
+                    if not self._round(hops, most, number, scratch):
                         note = f"the budget of {self._asking.seconds:g} s is used up; --budget allows more"
                         break
         except (ToolError, ModelError) as err:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.fleet import try_all
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import COMPILERS, load_compiler
-from mosaic_deploy.errors import ToolError
+from mosaic_deploy.backends.oracle.scratch import scratch_folder
 from mosaic_deploy.graph.facts import inputs_of
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.specs.toolchain import is_here, made_python, toolchain_record
@@ -86,8 +84,7 @@ def try_parts(
 
     Raises ``ToolError`` where a child failed in a way that says nothing of a case; its log stays.
     """
-    folder = Path(tempfile.mkdtemp(prefix="mosaic-ask-"))
-    try:
+    with scratch_folder("mosaic-ask-") as folder:
         batch = max(1, min(20, -(-len(cases) // jobs)))
         tries = try_all(table, cases, jobs=jobs, everywhere=False, folder=folder / "work", batch=batch)
         done = 0
@@ -97,10 +94,4 @@ def try_parts(
             if time.monotonic() > until and done < len(cases):
                 tries.close()  # type: ignore[attr-defined]  # a generator: ends its children
                 break
-    except ToolError:
-        raise
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
     return done == len(cases)

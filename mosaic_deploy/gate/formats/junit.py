@@ -69,7 +69,9 @@ def _violation(place: str, item: Item) -> ElementTree.Element:
 
 
 def _heard(judged: ModelResult, verified: Verified) -> ElementTree.Element:
-    outcome = {"compiles": "", "refused": "failure", "no compiler": "error"}[verified.said]
+    outcome = {"compiles": "", "refused": "failure", "differs": "failure", "no compiler": "error"}[
+        verified.said
+    ]
     return _case(
         f"{judged.model} on {verified.target}", "compiles", outcome, verified.said, "; ".join(heard(verified))
     )

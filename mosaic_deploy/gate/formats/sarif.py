@@ -94,7 +94,7 @@ class _Log:
 
     def _heard(self, judged: ModelResult, verified: Verified) -> None:
         said = "; ".join(heard(verified))
-        if verified.said == "refused":
+        if verified.said in ("refused", "differs"):
             self._plain(
                 "target/refused", "A model that the compiler rejects", judged.model, said, verified.target
             )

@@ -146,7 +146,7 @@ def heard(verified: Verified) -> list[str]:
     for culprit in verified.culprits:
         named = ", ".join(culprit.nodes[:_NAMED]) + (" ..." if len(culprit.nodes) > _NAMED else "")
         lines.append(f"  reproducer: {named} ({', '.join(culprit.ops)}): {culprit.error}: {culprit.file}")
-    if verified.said == "refused" and not verified.culprits:
+    if verified.said in ("refused", "differs") and not verified.culprits:
         lines.append("  no smaller part fails on its own")
     return lines
 
