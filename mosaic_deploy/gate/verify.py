@@ -8,7 +8,6 @@ searched for by halving, and nodes that it fails without are left out. What rema
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,8 @@ from mosaic_deploy.backends.oracle.fleet import try_all
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.backends.oracle.registry import COMPILERS, load_compiler
 from mosaic_deploy.backends.oracle.scratch import scratch_folder
-from mosaic_deploy.errors import ModelError, ToolError, UsageError
+from mosaic_deploy.errors import ModelError, ToolError
+from mosaic_deploy.gate.ask.reproducer import keep
 from mosaic_deploy.gate.judging import decisive
 from mosaic_deploy.gate.report import Reproducer, Verified
 from mosaic_deploy.gate.verdict import GateTarget
@@ -295,11 +295,6 @@ def _pixels(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
 
 def _save(part: Part, stem: str, target: str, number: int, folder: Path) -> Reproducer:
     ops = list(dict.fromkeys(node.op_type for node in part.model.graph.node))
-    words = re.sub(r"[^A-Za-z0-9]+", "-", f"{stem}-{target}-{number + 1}-{'-'.join(ops[:4])}").strip("-")
-    path = folder / f"{words[:100]}.onnx"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(part.model.SerializeToString())
-    except OSError as err:
-        raise UsageError(f"--save {folder}: cannot be written ({err.strerror})") from err
-    return Reproducer(str(path), part.nodes, tuple(ops), part.error)
+    return Reproducer(
+        keep(part.model, folder, f"{stem}-{target}-{number + 1}"), part.nodes, tuple(ops), part.error
+    )
