@@ -47,7 +47,8 @@ def judge(node: Node, rules: Sequence[OpRule], *, integers: str, devices: Sequen
         devices: what it will be compiled for.
     """
     data = _seen(node, integers)
-    near = [rule for rule in rules if _speaks_of(rule, node, data)]
+    apart = [set(rule.versions) for rule in rules if not rule.accepts and node.version in rule.versions]
+    near = [rule for rule in rules if _speaks_of(rule, node, data) and not _is_apart(rule, node, apart)]
     refusals = [rule for rule in near if not rule.accepts and _refuses(node, rule, devices)]
     if refusals:
         worst = next((rule for rule in refusals if rule.verdict == "wrong"), refusals[0])
@@ -170,6 +171,13 @@ def _speaks_of(rule: OpRule, node: Node, data: _Seen | None) -> bool:
     if typed and data.dtype not in (rule.quantized_dtypes if data.quantized else rule.dtypes):
         return False
     return not rule.ranks or data.rank in rule.ranks
+
+
+def _is_apart(rule: OpRule, node: Node, refused: Sequence[set[int]]) -> bool:
+    """Whether the tool is known to take the node's version otherwise than those that a rule accepts."""
+    if not rule.accepts or not rule.versions or node.version in rule.versions:
+        return False
+    return any(versions.isdisjoint(rule.versions) for versions in refused)
 
 
 def _refuses(node: Node, rule: OpRule, devices: Sequence[str]) -> bool:

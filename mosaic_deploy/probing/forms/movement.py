@@ -348,6 +348,17 @@ def _bounds(s: Sketch, side: int) -> tuple[int, int]:
     return parts[s["part"]]
 
 
+def _slice_single(s: Sketch) -> None:
+    """One place of an axis that is as long as the parts of an attention's queries, keys and values."""
+    place, at = s.place(s["axis"]), s["at"]
+    sides = list(s.shape())
+    sides[place] = 3
+    x = s.data(sides)
+    if x.shape[place] <= at:
+        raise UnfitError(f"{x.shape} at {at}")
+    s.node("Slice", [x, *(_integers(s, (part,)) for part in (at, at + 1, s["axis"]))])
+
+
 def _slice_steps(s: Sketch) -> None:
     x = s.data()
     axes: tuple[int, ...] = s["axes"]
@@ -580,7 +591,7 @@ _SQUEEZE = Form(
     "Squeeze",
     "axes",
     _squeeze,
-    (2, 3, 4),
+    (2, 3, 4, 5),
     axes={"axes": ((1,), (0,), (-1,), (-2, -1), None)},
     more={"axes": ((2,), (2, 3), (0, 1), (-3,))},
     discriminators=("batch_is_kept", "ranks_are_four_at_most", "parameters_are_constant"),
@@ -675,7 +686,7 @@ FORMS: tuple[Form, ...] = (
     Form("Concat", "twice", _concat_twice, axes={"axis": (1, -1), "count": (2,)}, more={"count": (3,)}),
     _typed(_CONCAT, "float16", name="half", ranks=(3, 4)),
     _typed(_CONCAT, *_INTEGERS),
-    Form("Split", "equal", _split_equally, (2, 3, 4), axes={"axis": (1, -1, 2, 3), "parts": (2, 3, 4, 5)},
+    Form("Split", "equal", _split_equally, (2, 3, 4, 5), axes={"axis": (1, -1, 2, 3), "parts": (2, 3, 4, 5)},
          more={"axis": (0, -2), "parts": (6, 8)},
          discriminators=("parts_are_equal", "axis_is_last", "outputs_are_four_at_most")),
     Form("Split", "sizes", _split_by_sizes,
@@ -697,6 +708,8 @@ FORMS: tuple[Form, ...] = (
     ),
     Form("Slice", "written", _slice_written,
          axes={"written": ("without axes", "axes out of order", "int32")}, least=10),
+    Form("Slice", "single", _slice_single, (3, 4, 5), axes={"axis": (0, 1, -1), "at": (0, 1)},
+         more={"axis": (2,), "at": (2,)}, discriminators=_CUTS, least=10),
     _typed(_SLICE, *_INTEGERS),
     _PAD,
     Form("Pad", "value", _pad, axes={"where": ("even", "end", "channels"), "value": (1.0, 0.0, -1.5)},

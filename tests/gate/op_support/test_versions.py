@@ -90,6 +90,15 @@ def test_a_refusal_holds_for_the_versions_that_it_names() -> None:
     assert not clears(no, node(14, "y = Relu(x)"))
 
 
+def test_a_version_that_is_refused_somewhere_is_not_the_same() -> None:
+    known, no = rule("Relu", 6), rule("Relu", 14, ranks=[5], verdict="wrong", fix="no")
+    found = node(14, "y = Relu(x)")
+    assert judge(found, [known], integers="", devices=("any",)).decided
+    assert not judge(
+        found, [known, no.model_copy(update={"id": "no"})], integers="", devices=("any",)
+    ).decided
+
+
 @pytest.mark.parametrize(
     ("axis", "allowed", "cleared"),
     [
