@@ -1,23 +1,32 @@
-"""A network's graph for one target: checked, rewritten by passes where that helps, and checked again.
+"""A network's graph for one target, judged as ``check`` judges it, and made to fit before it is compiled.
 
-check -> violations -> passes -> both graphs run on the build's own images -> the graph that is compiled
+    table -> passes that cure a refusal, run on the build's own images -> table -> compiler asked -> verdict
+
+Nothing is decided here otherwise than by ``check``: it is the same table, the same passes and the same
+questions, kept in the same evidence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.build.float_graph import GraphFile
 from mosaic_deploy.build.plan import Plan
+from mosaic_deploy.gate.ask.ask import Asking, ask
+from mosaic_deploy.gate.ask.compiler import toolchains
+from mosaic_deploy.gate.fix.dry_run import by_passes
 from mosaic_deploy.gate.fix.fix import Recheck, allowed_passes, fix
 from mosaic_deploy.gate.fix_report import FixReport
-from mosaic_deploy.gate.judging import decisive
+from mosaic_deploy.gate.judging import Fixer, judge_model
 from mosaic_deploy.gate.op_support.judge import CheckReport, check
-from mosaic_deploy.gate.verdict import GateTarget
-from mosaic_deploy.graph.facts import nodes_with_bodies
+from mosaic_deploy.gate.run import evidence_folder
+from mosaic_deploy.gate.verdict import GatePolicy, GateTarget, TargetVerdict
+from mosaic_deploy.specs.toolchain import require_toolchain
+from mosaic_deploy.workers.progress import StageProgress, silent
 
 if TYPE_CHECKING:
     import onnx
@@ -32,42 +41,85 @@ class Fitted:
 
     file: Path
     checked: CheckReport | None
-    """What the op table says of it; None where the target has none."""
+    """What the gate says of it; None where the target has no op table."""
     fixed: FixReport | None = None
     """What was rewritten; None where nothing was."""
 
 
-def fit(item: Plan, file: GraphFile, images: Sequence[Path]) -> Fitted:
-    """Check a graph for a plan's target and rewrite what is refused, as far as the plan's ``fix`` allows.
+def fit(
+    item: Plan, file: GraphFile, images: Sequence[Path], *, on_progress: StageProgress = silent
+) -> Fitted:
+    """Judge a graph for a plan's target, and rewrite what is refused as far as the plan's ``fix`` allows.
 
     Args:
         item: the target, and which passes may be used.
         file: the graph with the output kind that is deployed.
         images: inputs as the graph takes them, ``.npy``.
+        on_progress: progress.
 
     Raises:
         ModelError: ONNX Runtime does not run the graph.
         ToolError: a re-check crashed, or took too long or too much memory.
+        UsageError: the evidence of what compilers said cannot be read or written.
     """
     if item.table is None:
         return Fitted(file.path, None)
-    subject = GateTarget(item.target.name, item.recipe, item.table, item.devices)
-    precision = decisive(nodes_with_bodies(file.model), subject)
-    checked = check(file.model, table=item.table, precision=precision, devices=item.devices)
-    passes = allowed_passes(item.fix)
-    if not checked.violations or not passes:
-        return Fitted(file.path, checked)
-    model, report = fix(
-        file.model,
-        table=item.table,
-        precision=precision,
-        devices=item.devices,
-        recheck=Recheck(inputs=tuple(images[:_IMAGES])),
-        passes=passes,
+    subject = GateTarget(
+        item.target.name, item.recipe, item.table, item.devices, item.target.max_fallback_macs
     )
-    if not report.steps:
-        return Fitted(file.path, checked, report if report.withdrawn else None)
-    return Fitted(_write(model, file, item), report.after, report)
+    model, fixed = _rewritten(item, subject, file.model, images)
+    checked = _judged(model, subject, on_progress)
+    if fixed is None or not fixed.steps:
+        return Fitted(file.path, checked, fixed)
+    return Fitted(_write(model, file, item), checked, replace(fixed, after=checked))
+
+
+def _rewritten(
+    item: Plan, subject: GateTarget, model: onnx.ModelProto, images: Sequence[Path]
+) -> tuple[onnx.ModelProto, FixReport | None]:
+    """Apply the passes that ``check`` finds to cure a refusal, each verified by running."""
+    passes = allowed_passes(item.fix)
+    verdict = _verdict(model, subject, by_passes if passes else None)
+    cures = [found.cure for found in verdict.items if found.refused and found.cure is not None]
+    helpful = {name for cure in cures for name in cure.passes}
+    chosen = [step for step in passes if step.name in helpful]
+    if not chosen or subject.table is None:
+        return model, None
+    return fix(
+        model,
+        table=subject.table,
+        precision=verdict.precision,
+        devices=subject.devices,
+        recheck=Recheck(inputs=tuple(images[:_IMAGES])),
+        passes=chosen,
+    )
+
+
+def _verdict(model: onnx.ModelProto, subject: GateTarget, fixer: Fixer | None) -> TargetVerdict:
+    (judged,) = judge_model(model, (subject,), path="", terms=_terms(), fixer=fixer)
+    return judged.verdict
+
+
+def _terms() -> GatePolicy:
+    return GatePolicy(today=datetime.now(UTC).date(), unknown_fails=False)
+
+
+def _judged(model: onnx.ModelProto, subject: GateTarget, on_progress: StageProgress) -> CheckReport:
+    """What the table says of the graph as it is compiled, and where it does not clear a node the compiler."""
+    (judged,) = judge_model(model, (subject,), path="", terms=_terms())
+    verdict, table = judged.verdict, subject.table
+    assert table is not None
+    if toolchains(table.name):
+        for name in toolchains(table.name):
+            require_toolchain(name, on_progress)
+        evidence = evidence_folder()
+        verdict = ask(judged, subject, Asking(evidence, evidence / "reproducers"), on_progress)
+    report = check(model, table=table, precision=verdict.precision, devices=subject.devices)
+    return replace(
+        report,
+        violations=tuple(found.violation for found in verdict.items if found.deployed),
+        max_fallback_macs=subject.max_fallback_macs,
+    )
 
 
 def _write(model: onnx.ModelProto, file: GraphFile, item: Plan) -> Path:

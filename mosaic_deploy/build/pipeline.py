@@ -113,7 +113,9 @@ def _check_all(
         progress(
             "check", index / len(ready), f"{item.target.name}: operators, and passes for what it refuses"
         )
-        builds.append(TargetBuild(item, kind, fit(item, kinds[kind], inputs.validation)))
+        builds.append(
+            TargetBuild(item, kind, fit(item, kinds[kind], inputs.validation, on_progress=progress))
+        )
     progress("check", 1.0, "")
     return builds, kinds
 

@@ -130,7 +130,7 @@ class BuildReport:
 
     def explain(self) -> list[str]:
         """Say in lines what the gates found, and what a reader must know to read the verdict rightly."""
-        lines = [str(violation) for violation in self.check.violations] if self.check else []
+        lines = self.check.explain() if self.check else []
         if self.check is not None and not self.check.passed:
             return [*lines, "the operator check failed, so nothing was compiled"]
         lines += [_fixed(step) for step in self.fixes]

@@ -17,6 +17,7 @@ from mosaic_deploy.build.pipeline import deploy
 from mosaic_deploy.build.plan import Request
 from mosaic_deploy.build.report import BuildReport
 from mosaic_deploy.errors import UsageError
+from mosaic_deploy.gate.op_support.judge import CheckReport, Violation
 from tests.conftest import Tiny, tiny_graph
 
 GELU = """
@@ -40,6 +41,11 @@ def with_gelu(tiny: Tiny, opset: int = 17) -> None:
     onnx.save(model, tiny.onnx)
 
 
+def fallback(share: float) -> Violation:
+    """A node that runs in another kernel."""
+    return Violation("fallback", "node", "Conv", "", "found", "", share, "fix", "", "")
+
+
 def build(tiny: Tiny, out: Path, **more: object) -> BuildReport:
     asked = Request(model=str(tiny.card), targets=(str(tiny.target),), out=out)
     (report,) = deploy(replace(asked, **more))  # type: ignore[arg-type]
@@ -51,24 +57,47 @@ def ops(folder: Path) -> list[str]:
     return [node.op_type for node in onnx.load(folder / "tiny-echo-w8a8" / "model.onnx").graph.node]
 
 
+def with_softsign(tiny: Tiny) -> None:
+    """End the network in an operator that the Hexagon has not, in whatever company."""
+    model = tiny_graph()
+    model.graph.node[1].op_type = "Softsign"
+    onnx.save(model, tiny.onnx)
+
+
 def test_a_build_rewrites_what_the_target_lacks(tiny: Tiny, tmp_path: Path) -> None:
-    with_gelu(tiny)
+    with_softsign(tiny)
     report = build(tiny, tmp_path)
     assert report.passed
     assert report.check is not None
     assert report.check.passed
+    assert [step.name for step in report.fixes] == ["softsign"]
     assert report.parity is not None
     assert report.parity.agreement == 1.0
-    assert ops(tmp_path) == ["Conv", "Gelu"]
+    assert "Softsign" not in ops(tmp_path)
 
 
 def test_without_passes_the_build_stops(tiny: Tiny, tmp_path: Path) -> None:
-    with_gelu(tiny)
+    with_softsign(tiny)
     report = build(tiny, tmp_path, fix="none")
     assert not report.passed
     assert report.verdict == "ops refused"
     assert report.parity is None
+    assert "Softsign" in ops(tmp_path)
+
+
+def test_what_the_table_refuses_and_the_compiler_takes_is_built(tiny: Tiny, tmp_path: Path) -> None:
+    """Alone Erf is refused; within GELU the Hexagon's compiler fuses it, and it was asked."""
+    with_gelu(tiny)
+    report = build(tiny, tmp_path, fix="none")
+    assert report.passed
     assert "Erf" in ops(tmp_path)
+
+
+def test_more_fallback_than_the_target_allows_stops_the_build() -> None:
+    found = CheckReport("table", "tool", "w8a8", (), 2, 100, (fallback(0.6),), (), 0.5)
+    assert not found.passed
+    assert found.explain()[-1] == "60.0% of the multiply-accumulates fall back, 50.0% may"
+    assert replace(found, max_fallback_macs=0.6).passed
 
 
 def test_a_choice_that_there_is_not_is_refused_with_the_nearest(tiny: Tiny, tmp_path: Path) -> None:

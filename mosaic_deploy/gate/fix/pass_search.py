@@ -125,7 +125,8 @@ def _apply(choice: _Choice, model: onnx.ModelProto, wanted: Collection[str]) -> 
 
 
 def _worth(step: Pass, violation: Violation) -> bool:
-    return step.exact or violation.level in _WORTH_A_LOSS
+    """Never for what runs in another kernel of the same processor; a loss only for what does not run."""
+    return violation.level in _WORTH_A_LOSS or (step.exact and violation.level != "fallback")
 
 
 def _may_help(step: Pass, report: CheckReport, made: Collection[str]) -> bool:

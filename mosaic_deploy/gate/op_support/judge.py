@@ -74,16 +74,39 @@ class CheckReport:
     violations: tuple[Violation, ...]
     operators: tuple[tuple[str, int], ...] = ()
     """The judged nodes' operators, with their domain where that is not ONNX's own, and how many of each."""
+    max_fallback_macs: float | None = None
+    """Largest share of the multiply-accumulates, in [0, 1], that may fall back; None is no limit."""
 
     @property
     def passed(self) -> bool:
-        """Whether no node is unsupported or silently wrong."""
-        return not any(violation.level in FAILING for violation in self.violations)
+        """Whether no node is unsupported or silently wrong, and no more falls back than may."""
+        return not self.too_much_fallback and not any(found.level in FAILING for found in self.violations)
+
+    @property
+    def too_much_fallback(self) -> bool:
+        """Whether more falls back than may."""
+        return self.max_fallback_macs is not None and self.fallback_macs_share > self.max_fallback_macs
 
     @property
     def fallback_macs_share(self) -> float:
         """Share of the multiply-accumulates, in [0, 1], of nodes that fall back to another kernel."""
         return sum(v.macs_share for v in self.violations if v.level == "fallback")
+
+    def explain(self) -> list[str]:
+        """A line per kind of violation, with the number of nodes that have it; and why it did not pass."""
+        kinds: dict[tuple[str, ...], list[Violation]] = defaultdict(list)
+        for one in self.violations:
+            kinds[one.level, one.op, one.found, one.fix, one.error].append(one)
+        lines = [
+            str(alike[0]) + (f" (and {len(alike) - 1} like it)" if len(alike) > 1 else "")
+            for alike in kinds.values()
+        ]
+        if self.too_much_fallback:
+            lines.append(
+                f"{self.fallback_macs_share:.1%} of the multiply-accumulates fall back, "
+                f"{self.max_fallback_macs:.1%} may"
+            )
+        return lines
 
     def to_json(self) -> dict[str, object]:
         """The report as one object; ``violations`` have the fields of ``Violation``."""
@@ -97,6 +120,7 @@ class CheckReport:
             "nodes": self.nodes,
             "macs": self.macs,
             "fallback_macs_share": self.fallback_macs_share,
+            "max_fallback_macs": self.max_fallback_macs,
             "violations": [asdict(violation) for violation in self.violations],
         }
 
