@@ -91,8 +91,8 @@ def test_the_page_is_current() -> None:
 def test_from_a_file_to_a_fixed_model(tmp_path: Path) -> None:
     path = write(tmp_path / "m.onnx", GELU)
     verdict = api.check(path, target="dsp")
-    assert (verdict.kind, verdict.passed) == ("supported after fixes", False)
-    assert [item.violation.op for item in verdict.items if item.fails] == ["Erf"]
+    assert (verdict.kind, verdict.passed) == ("supported after fixes", True)
+    assert [item.violation.op for item in verdict.items if item.cured] == ["Erf"]
     model = api.read_model(path)
     before = model.SerializeToString()
     fixed, report = api.fix(model, target="dsp")
@@ -109,7 +109,8 @@ def test_the_command_line_says_the_same(tmp_path: Path) -> None:
         request = GateRequest(models=(path,), targets=(target,), folder=tmp_path)
         report = run_gate(request, repository=Repository(tmp_path), fixer=by_passes)
         ((_, verdict),) = report.verdicts()
-        assert api.check(str(path), target=target) == verdict
+        again = api.check(str(path), target=target)
+        assert (again.kind, again.items) == (verdict.kind, verdict.items)
 
 
 @pytest.mark.parametrize(

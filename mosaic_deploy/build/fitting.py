@@ -16,16 +16,13 @@ from typing import TYPE_CHECKING
 
 from mosaic_deploy.build.float_graph import GraphFile
 from mosaic_deploy.build.plan import Plan
-from mosaic_deploy.gate.ask.ask import Asking, ask
-from mosaic_deploy.gate.ask.compiler import toolchains
+from mosaic_deploy.gate.ask.inquiry import AskTerms, inquire
 from mosaic_deploy.gate.fix.dry_run import by_passes
 from mosaic_deploy.gate.fix.fix import Recheck, allowed_passes, fix
 from mosaic_deploy.gate.fix_report import FixReport
 from mosaic_deploy.gate.judging import Fixer, judge_model
 from mosaic_deploy.gate.op_support.judge import CheckReport, check
-from mosaic_deploy.gate.run import evidence_folder
 from mosaic_deploy.gate.verdict import GatePolicy, GateTarget, TargetVerdict
-from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import StageProgress, silent
 
 if TYPE_CHECKING:
@@ -107,13 +104,9 @@ def _terms() -> GatePolicy:
 def _judged(model: onnx.ModelProto, subject: GateTarget, on_progress: StageProgress) -> CheckReport:
     """What the table says of the graph as it is compiled, and where it does not clear a node the compiler."""
     (judged,) = judge_model(model, (subject,), path="", terms=_terms())
-    verdict, table = judged.verdict, subject.table
+    table = subject.table
     assert table is not None
-    if toolchains(table.name):
-        for name in toolchains(table.name):
-            require_toolchain(name, on_progress)
-        evidence = evidence_folder()
-        verdict = ask(judged, subject, Asking(evidence, evidence / "reproducers"), on_progress)
+    verdict = inquire(judged, subject, AskTerms(), on_progress)
     report = check(model, table=table, precision=verdict.precision, devices=subject.devices)
     return replace(
         report,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import NoInstall, give
+from mosaic_deploy.cli.output import NoInstall, give, late_bars
 
 
 def check(
@@ -123,13 +123,8 @@ def check(
         save=save,
     )
     repository = find_repository(Path())
-    if fix is None and not verify and unknown in ("fail", "warn"):  # at once, so without a bar
-        report = run_gate(request, repository=repository, fixer=by_passes)
-    else:
-        from mosaic_deploy.cli.progress_bars import Bars
-
-        with Bars(quiet=False) as bars:
-            report = run_gate(request, repository=repository, fixer=by_passes, on_progress=bars)
+    with late_bars() as progress:
+        report = run_gate(request, repository=repository, fixer=by_passes, on_progress=progress)
     give(render(report, repository), output)
     for judged in report.models:
         if judged.error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from mosaic_deploy.cli.progress_bars import Bars
+    from mosaic_deploy.workers.progress import StageProgress
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 
@@ -51,6 +53,20 @@ def bars(*, quiet: bool) -> Bars:
     from mosaic_deploy.cli.progress_bars import Bars
 
     return Bars(quiet=quiet)
+
+
+@contextmanager
+def late_bars() -> Iterator[StageProgress]:
+    """Progress bars whose library is loaded once there is something to show."""
+    with ExitStack() as stack:
+        shown: list[Bars] = []
+
+        def tell(stage: str, share: float, note: str) -> None:
+            if not shown:
+                shown.append(stack.enter_context(bars(quiet=False)))
+            shown[0](stage, share, note)
+
+        yield tell
 
 
 def give(text: str, output: Path | None) -> None:

@@ -13,18 +13,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError, UsageError
+from mosaic_deploy.gate.ask.inquiry import AskTerms, inquire
+from mosaic_deploy.gate.config import UnknownNodes
 from mosaic_deploy.gate.fix.dry_run import by_passes
 from mosaic_deploy.gate.fix_report import FixReport
 from mosaic_deploy.gate.judging import find_subject, judge_model
 from mosaic_deploy.gate.verdict import GatePolicy, TargetVerdict
 from mosaic_deploy.graph.normal.normalise import read_network
+from mosaic_deploy.workers.progress import silent
 
 if TYPE_CHECKING:
     import onnx
 
 
-def check(model: Path | str | onnx.ModelProto, *, target: str, recipe: str | None = None) -> TargetVerdict:
+def check(
+    model: Path | str | onnx.ModelProto,
+    *,
+    target: str,
+    recipe: str | None = None,
+    unknown: UnknownNodes | None = None,
+) -> TargetVerdict:
     """Judge every operator of a model on one target; no compiler is needed.
+
+    What the table does not clear is asked of the compiler where that is installed already.
 
     ``passed`` and ``kind`` of the result are the verdict, ``items`` the violations. A project config and its
     waivers are the command line's: here every violation counts.
@@ -34,16 +45,19 @@ def check(model: Path | str | onnx.ModelProto, *, target: str, recipe: str | Non
             it is not changed itself.
         target: its name, ``dsp`` say, or the path of a ``.toml``.
         recipe: name of the quantisation recipe that the model will be built with; None is the target's first.
+        unknown: what becomes of nodes that nothing is known of, as ``--unknown``: ``fail`` or ``warn`` ask
+            no compiler, ``ask`` installs it if need be.
 
     Raises:
         SpecError: an unknown target or recipe, with the nearest known name.
         UsageError: the target does not take the recipe.
         ModelError: the model cannot be read.
+        ToolError: what was to be installed cannot be.
     """
     subject = find_subject(target, recipe)
-    terms = GatePolicy(today=datetime.now(UTC).date())
+    terms = GatePolicy(today=datetime.now(UTC).date(), unknown_fails=unknown != "warn")
     (judged,) = judge_model(_read(model), (subject,), path="", terms=terms, fixer=by_passes)
-    return judged.verdict
+    return inquire(judged, subject, AskTerms(unknown), silent)
 
 
 def fix(

@@ -7,17 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mosaic_deploy.errors import ModelError, UsageError
+from mosaic_deploy.gate.ask.inquiry import AskTerms, inquire
 from mosaic_deploy.gate.baseline import mark_known
 from mosaic_deploy.gate.config import ProjectConfig, UnknownNodes, find_config, read_config
-from mosaic_deploy.gate.judging import Fixer, Judged, find_subject, judge_model
+from mosaic_deploy.gate.judging import Fixer, find_subject, judge_model
 from mosaic_deploy.gate.report import Fixed, GateReport, ModelResult, Verified
 from mosaic_deploy.gate.repository import Repository
-from mosaic_deploy.gate.verdict import GatePolicy, GateTarget, Inquiry, TargetVerdict
+from mosaic_deploy.gate.verdict import GatePolicy, GateTarget
 from mosaic_deploy.graph.normal.normalise import read_network
 from mosaic_deploy.specs.registry import spec_names
 from mosaic_deploy.specs.target import TargetSpec
-from mosaic_deploy.specs.toolchain import require_toolchain
-from mosaic_deploy.workers.environments import cache_folder
 from mosaic_deploy.workers.progress import StageProgress, silent
 
 _ALL = "all"  # as in plan.py, whose imports are too heavy for a check
@@ -69,8 +68,8 @@ class _Setting:
     request: GateRequest
     on_progress: StageProgress
     fixer: Fixer | None
-    asks: bool
-    """Whether the compiler is asked what the table does not clear."""
+    unknown: UnknownNodes | None
+    """What becomes of nodes that nothing is known of, as the request or the config says."""
 
     def known_as(self, model: Path) -> str:
         """The path that waivers know a model by."""
@@ -159,7 +158,7 @@ def _settle(
         request=request,
         on_progress=on_progress,
         fixer=fixer,
-        asks=(request.unknown or config.unknown) in (None, "ask"),
+        unknown=request.unknown or config.unknown,
     )
 
 
@@ -196,8 +195,10 @@ def _judge_one(path: Path, setting: _Setting) -> ModelResult:
     answers = judge_model(
         model, setting.subjects, path=setting.known_as(path), terms=setting.terms, fixer=setting.fixer
     )
+    terms = AskTerms(setting.unknown, request.budget, request.evidence, request.save)
     verdicts = tuple(
-        _asked(answer, subject, setting) for answer, subject in zip(answers, setting.subjects, strict=True)
+        inquire(answer, subject, terms, on_progress)
+        for answer, subject in zip(answers, setting.subjects, strict=True)
     )
     verified: tuple[Verified, ...] = ()
     if request.verify:
@@ -208,30 +209,6 @@ def _judge_one(path: Path, setting: _Setting) -> ModelResult:
             for s in known
         )
     return ModelResult(name, verdicts, fixed=fixed, verified=verified)
-
-
-def _asked(answer: Judged, subject: GateTarget, setting: _Setting) -> TargetVerdict:
-    """The verdict once the compiler has been asked, where that is wanted and possible."""
-    verdict, request = answer.verdict, setting.request
-    if not setting.asks or not verdict.table or verdict.kind in ("supported", "supported after fixes"):
-        return verdict
-    from mosaic_deploy.gate.ask.ask import BUDGET_S, Asking, ask
-    from mosaic_deploy.gate.ask.compiler import not_ready, toolchains
-
-    if why := not_ready(verdict.table):
-        if request.unknown != "ask" or not toolchains(verdict.table):
-            return replace(verdict, inquiry=Inquiry("", note=f"not asked: {why}"))
-        for name in toolchains(verdict.table):
-            require_toolchain(name, setting.on_progress)
-    evidence = request.evidence or evidence_folder()
-    save = request.save or evidence / "reproducers"
-    asking = Asking(evidence, save, BUDGET_S if request.budget is None else request.budget)
-    return ask(answer, subject, asking, setting.on_progress)
-
-
-def evidence_folder() -> Path:
-    """Where what compilers said is kept by default: ``mosaic-deploy/evidence`` in the user's cache folder."""
-    return cache_folder().parent / "evidence"
 
 
 def share(text: str | None, option: str) -> float | None:

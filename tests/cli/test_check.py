@@ -43,7 +43,7 @@ def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("arguments", "code", "out", "err"),
     [
         pytest.param(["good.onnx", "--target", "dsp"], 0, "supported: 1 node", "", id="good"),
-        pytest.param(["bad.onnx", "--target", "dsp"], 1, "stem.erf", "", id="bad"),
+        pytest.param(["bad.onnx", "--target", "dsp", "--unknown", "fail"], 1, "stem.erf", "", id="bad"),
         pytest.param(["broken.onnx", "--target", "dsp"], 2, "", "not an ONNX file", id="broken"),
         pytest.param(["none.onnx", "--target", "dsp"], 2, "", "no such file", id="missing"),
         pytest.param(["good.onnx", "broken.onnx", "--target", "dsp"], 2, "good.onnx", "broken", id="both"),
@@ -91,7 +91,8 @@ def test_nothing_heavy_is_loaded(nets: Path) -> None:
     code = f"""
 import sys
 from mosaic_deploy.cli.app import main
-sys.argv[1:] = ["check", "bad.onnx", "--target", "all", "--format", "sarif", "--output", "loaded.sarif"]
+sys.argv[1:] = ["check", "bad.onnx", "--target", "all", "--unknown", "fail", "--format", "sarif",
+    "--output", "loaded.sarif"]
 try:
     main()
 except SystemExit as end:
