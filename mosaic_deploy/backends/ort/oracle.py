@@ -1,8 +1,8 @@
 """ONNX Runtime on a phone's CPU: a case becomes an ``.ort`` file for ARM, and that very file is run here.
 
-Quantising and converting are the backend's own functions, with what they refuse: kernels of x86 alone, and
-convolutions or matrix products that a quantised file would compute in float. Other operators stay in float
-there, silently and correctly, and count as run.
+Quantising and converting are the backend's own functions, with what they refuse: kernels of x86 alone. A
+convolution or matrix product that a quantised file computes in float falls back, on the same processor. Other
+operators stay in float there, silently and correctly, and count as run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.backends.oracle import compare, qdq
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome, Found
-from mosaic_deploy.errors import ModelError, MosaicError
+from mosaic_deploy.errors import ModelError, MosaicError, RefusedError
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.specs.toolchain import load_toolchain, unavailable
 from mosaic_deploy.workers.call import GIB
@@ -29,6 +29,7 @@ MEMORY_BYTES = 4 * GIB
 
 _TOOL = "onnxruntime"
 _DEVICE = "cpu"
+_FILE = "case.ort"
 _NAMES = re.compile(r"^[\w.]+: (?=\w+ ')| '[^']*'(?= would)|, \d+ of \d+ nodes")
 """In what the backend says of nodes."""
 _ROUGHLY = compare.Tolerance(0.1, steps=2.0)
@@ -81,7 +82,10 @@ def attempt(
             else _quantized(model, feeds, scratch, precision)
         )
         found: Found = "runs" if weighed.right else "wrong"
-        outcome = CaseOutcome(name, _DEVICE, found, weighed.error, weighed.difference)
+        error = weighed.error
+        if weighed.right and precision != "float" and (left := _left_in_float(scratch / "work" / _FILE)):
+            found, error = "falls-back", left
+        outcome = CaseOutcome(name, _DEVICE, found, error, weighed.difference)
     except compare.NoReferenceError as err:
         outcome = CaseOutcome(name, _DEVICE, "no-reference", str(err))
     except MosaicError as err:
@@ -91,7 +95,7 @@ def attempt(
 
 def _float(model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path) -> compare.Comparison:
     expected = compare.reference(model, feeds)
-    answer = _run(model, feeds, scratch, integers=False)
+    answer = _run(model, feeds, scratch)
     return compare.compare_outputs(expected, answer, tolerance=compare.IN_SINGLE, feeds=feeds)
 
 
@@ -111,7 +115,7 @@ def _quantized(
         scratch=scratch / "qdq",
     )
     integers = {name: np.asarray(values) for name, values in made.feeds.items()}
-    answer = made.floats(_run(made.model, integers, scratch, integers=True))
+    answer = made.floats(_run(made.model, integers, scratch))
     expected = made.floats(compare.reference(made.model, integers))
     exact, rough = (compare.for_chain(allowed, model) for allowed in (compare.EIGHT_BITS, _ROUGHLY))
     exactly = compare.compare_outputs(expected, answer, tolerance=exact, scales=made.scales)
@@ -127,13 +131,23 @@ def _quantized(
     )
 
 
-def _run(
-    model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path, *, integers: bool
-) -> tuple[NDArray[Any], ...]:
+def _left_in_float(file: Path) -> str:
+    """What the backend says of the heavy nodes that a quantised file computes in float, or nothing."""
+    from mosaic_deploy.backends.ort.fallback import require_integers
+    from mosaic_deploy.backends.ort.ort_file import nodes
+
+    try:
+        require_integers(nodes(file), file=file.name)
+    except RefusedError as err:
+        return compare.said(_NAMES.sub("", str(err)))
+    return ""
+
+
+def _run(model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path) -> tuple[NDArray[Any], ...]:
     """Convert as ``build`` does, and run the file; raises ``MosaicError`` where either is refused."""
     from mosaic_deploy.backends.ort.run import _failed, _open
 
-    file = _converted(model, scratch / "work", integers=integers)
+    file = _converted(model, scratch / "work")
     session = _open(file, 1, spin=False)
     try:
         made = session.run(None, dict(feeds))
@@ -144,9 +158,8 @@ def _run(
     return tuple(np.asarray(values) for values in made)
 
 
-def _converted(model: bytes, folder: Path, *, integers: bool) -> Path:
+def _converted(model: bytes, folder: Path) -> Path:
     """The ``.ort`` file, as the backend's ``to_ort`` makes it, without its outlook on accelerators."""
-    from mosaic_deploy.backends.ort.fallback import require_integers
     from mosaic_deploy.backends.ort.ort_file import nodes, require_portable
     from mosaic_deploy.quantize.ort_tools import tool
 
@@ -163,9 +176,6 @@ def _converted(model: bytes, folder: Path, *, integers: bool) -> Path:
         if not compare.from_tool(err):
             raise
         raise ModelError(f"cannot be converted: {compare.said(err)}") from err
-    file = folder / "case.ort"
-    found = nodes(file)
-    require_portable(found, file=file.name)
-    if integers:
-        require_integers(found, file=file.name)
+    file = folder / _FILE
+    require_portable(nodes(file), file=file.name)
     return file

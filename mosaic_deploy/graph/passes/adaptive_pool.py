@@ -2,6 +2,10 @@
 
     x (N,C,h,w) -> Gather, Add, Div, Concat, ... -> y (N,C,H,W)    becomes    y = A (H,h) @ x @ B (w,W)
 
+written with both constants on the right, which compilers take:
+
+    x -> MatMul(B) -> Transpose -> MatMul(A turned) -> Transpose -> y
+
 A and B average the windows that PyTorch defines: from floor(i * h / H) to ceil((i + 1) * h / H). Whether the
 nodes compute just that is tried on random numbers; two linear maps that agree on those are the same.
 """
@@ -51,8 +55,10 @@ def _rewrite(site: Site) -> bool:
         rows, columns = windows(big[2], small[2]), windows(big[3], small[3])
         if _agrees(site, x, region, (rows, columns)):
             site.also_replaces(*region)
-            left = site.op("MatMul", site.const(rows.astype(np.float32)), x)
-            return site.replace_with(site.op("MatMul", left, site.const(columns.T.astype(np.float32))))
+            narrow = site.op("MatMul", x, site.const(columns.T.astype(np.float32)))
+            turned = site.transpose(narrow, (0, 1, 3, 2))
+            small_turned = site.op("MatMul", turned, site.const(rows.T.astype(np.float32)))
+            return site.replace_with(site.transpose(small_turned, (0, 1, 3, 2)))
     return False
 
 
@@ -138,7 +144,7 @@ def _evaluate(site: Site, x: str, region: list[onnx.NodeProto], image: NDArray[A
 
 ADAPTIVE_POOL = Pass(
     name="adaptive_pool",
-    summary="an uneven AdaptiveAvgPool, spelled out -> two MatMul with constants",
+    summary="an uneven AdaptiveAvgPool, spelled out -> MatMul, Transpose, MatMul, Transpose",
     anchors=_ENDS,
     resolves=("Gather", "GatherND", "Where", "Expand", "Concat", "GatherElements"),
     rewrite=_rewrite,

@@ -5,6 +5,7 @@ Each works in place on the schema's ``ModelT`` and gives the number of its chang
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,15 @@ from mosaic_deploy.backends.litert.layout import transpose
 
 _LOWEST = -float(np.finfo(np.float16).max)
 """-65504: below every score that float16 holds."""
+_ROWS = 8192
+"""Of a texture, at most."""
 _LANES = 4
 """Channels that the accelerator keeps together in memory."""
 
 
 def for_accelerator(model: Any) -> int:
     """All of them."""
-    return fill_lanes(model) + pad_channels_by_zero(model) + turn_first(model)
+    return fill_lanes(model) + pad_channels_by_zero(model) + turn_first(model) + split_long_sums(model)
 
 
 def fill_lanes(model: Any) -> int:
@@ -106,6 +109,69 @@ def turn_first(model: Any) -> int:
         op.inputs, op.builtinOptions.adjX = [turned, int(op.inputs[1])], False
         changes += 1
     return changes
+
+
+def split_long_sums(model: Any) -> int:
+    """Turn x -> CONV_2D of 18,432 taps  into  parts of x -> CONV_2D of 6,144 taps each -> ADD.
+
+    The accelerator keeps a tap (a place of the window and an input channel) per row of a texture. WebGPU
+    promises 8192 rows (maxTextureDimension2D, https://www.w3.org/TR/webgpu/#limits), and so do phones.
+    """
+    graph = model.subgraphs[0]
+    changes = 0
+    for op in [o for o in graph.operators if flatbuffer.kind(model, o) == "CONV_2D"]:
+        weight = flatbuffer.constant(model, int(op.inputs[1]))
+        source = graph.tensors[op.inputs[0]]
+        if weight is None or weight.dtype != np.float32 or weight[0].size <= _ROWS:
+            continue
+        if int(source.shape[-1]) != weight.shape[3]:  # in groups
+            continue
+        window = weight.shape[1] * weight.shape[2]
+        width = _ROWS // window // _LANES * _LANES
+        if width:
+            _split(model, op, weight, width)
+            changes += 1
+    return changes
+
+
+def _split(model: Any, op: Any, weight: NDArray[np.float32], width: int) -> None:
+    """Convolve ``width`` channels at a time, and add: the bias with the first, the activation at the end."""
+    graph, result = model.subgraphs[0], int(op.outputs[0])
+    name, shape = flatbuffer.title(graph.tensors[result]), [int(d) for d in graph.tensors[result].shape]
+    sides = [int(d) for d in graph.tensors[op.inputs[0]].shape]
+    activation, op.builtinOptions.fusedActivationFunction = op.builtinOptions.fusedActivationFunction, 0
+    made, total = [], -1
+    for first in range(0, weight.shape[3], width):
+        kernel = np.ascontiguousarray(weight[..., first : first + width])
+        part = flatbuffer.add_tensor(model, f"{name}_in_{first}", [*sides[:3], kernel.shape[3]])
+        bounds = [
+            flatbuffer.add_constant(model, f"{name}_{key}_{first}", np.array(values, np.int32))
+            for key, values in (("from", [0, 0, 0, first]), ("size", [*sides[:3], kernel.shape[3]]))
+        ]
+        made.append(flatbuffer.operator(model, "SLICE", [int(op.inputs[0]), *bounds], [part]))
+        bias = int(op.inputs[2]) if not first else _zeros(model, f"{name}_none_{first}", weight.shape[0])
+        summed = flatbuffer.add_tensor(model, f"{name}_of_{first}", shape)
+        convolved = copy.copy(op)
+        convolved.inputs = [
+            part, flatbuffer.add_constant(model, f"{name}_kernel_{first}", kernel), bias,
+        ]  # fmt: skip
+        convolved.outputs = [summed]
+        made.append(convolved)
+        if not first:
+            total = summed
+            continue
+        last = first + width >= weight.shape[3]
+        both = result if last else flatbuffer.add_tensor(model, f"{name}_to_{first}", shape)
+        add = flatbuffer.operator(model, "ADD", [total, summed], [both])
+        add.builtinOptions.fusedActivationFunction = activation if last else 0
+        made.append(add)
+        total = both
+    place = _place(graph, op)
+    graph.operators[place : place + 1] = made
+
+
+def _zeros(model: Any, name: str, count: int) -> int:
+    return flatbuffer.add_constant(model, name, np.zeros(count, np.float32))
 
 
 def _place(graph: Any, op: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,25 @@ def sloped_in_nchw(model: Any, source: int) -> int:
     return made
 
 
+def convolved(model: Any, source: int) -> int:
+    """A convolution of 9 times 2048 taps, and its ReLU."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    rng = np.random.default_rng(3)
+    weights = (rng.normal(size=(8, 3, 3, 2048)) / 100).astype(np.float32)
+    made = tflite.tensor(model, "made", [1, SIDE, SIDE, 8])
+    constants = [
+        flatbuffer.add_constant(model, "weights", weights),
+        flatbuffer.add_constant(model, "bias", rng.normal(size=8).astype(np.float32)),
+    ]
+    op = flatbuffer.operator(model, "CONV_2D", [source, *constants], [made])
+    op.builtinOptions.strideH = op.builtinOptions.strideW = 1
+    op.builtinOptions.padding = schema.Padding.SAME
+    op.builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.RELU
+    model.subgraphs[0].operators.append(op)
+    return made
+
+
 def rewritten(path: Path) -> Path:
     model = flatbuffer.load(path)
     assert for_accelerator(model) > 0
@@ -145,6 +165,20 @@ def test_padding_elsewhere_needs_no_rewrite(tmp_path: Path) -> None:
     assert for_accelerator(flatbuffer.load(path)) == 0
     exact = np.pad(values, [(0, 0), (1, 1), (0, 1), (0, 0)], constant_values=3.5)
     assert (computed(path, values) == exact).all()
+
+
+def test_a_sum_over_more_taps_than_a_texture_has_rows_is_taken_in_parts(tmp_path: Path) -> None:
+    path = a_file(tmp_path, 2048, convolved)
+    values = np.random.default_rng(0).normal(size=(1, SIDE, SIDE, 2048)).astype(np.float32)
+    expected = tflite.run(path, values)
+    path = rewritten(path)
+    model = flatbuffer.load(path)
+    kernels = [o.inputs[1] for o in model.subgraphs[0].operators if flatbuffer.kind(model, o) == "CONV_2D"]
+    taps = [math.prod(model.subgraphs[0].tensors[number].shape[1:]) for number in kernels]
+    assert sum(taps) == 9 * 2048
+    assert max(taps) <= 8192
+    assert np.abs(tflite.run(path, values) - expected).max() < 1e-4
+    assert np.abs(computed(path, values) - expected).max() < 1e-4
 
 
 def test_slopes_in_nchw_are_turned(tmp_path: Path) -> None:
