@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.graph.normal.draft import Draft, Value
-from mosaic_deploy.graph.passes._site import Site
+from mosaic_deploy.graph.passes import Site
 from mosaic_deploy.graph.passes.interpolation import matrix, resizing
 
 if TYPE_CHECKING:

@@ -171,10 +171,11 @@ def test_real_inputs_are_run_too(htp: OpTable, tmp_path: Path) -> None:
 
     def one_more_at_0_7(site: Site) -> bool:
         same = site.op("Cast", site.op("Equal", site.x, site.number(0.7)), to=1)
-        return site.replace_with(site.op("Add", site.op("Mul", site.x, site.number(-1)), same))
+        below = site.op("Add", site.op("Abs", site.x), site.number(1))
+        return site.replace_with(site.op("Add", site.op("Div", site.x, below), same))
 
-    sly = Pass(name="sly", summary="", anchors=("Neg",), rewrite=one_more_at_0_7)
-    model = image("a = Reshape(image, k) b = Neg(a) y = Abs(b)", k=[1, 2, 2, 6, 8])
+    sly = Pass(name="sly", summary="", anchors=("Softsign",), rewrite=one_more_at_0_7)
+    model = image("a = Relu(image) b = Softsign(a) y = Abs(b)")
     _, report = fix(model, table=htp, precision="float", recheck=Recheck(), passes=[sly])
     assert [step.name for step in report.steps] == ["sly"]
     _, report = fix(model, table=htp, precision="float", recheck=Recheck((path,)), passes=[sly])
