@@ -24,7 +24,8 @@ _LANES = 4
 
 def for_accelerator(model: Any) -> int:
     """All of them."""
-    return fill_lanes(model) + pad_channels_by_zero(model) + turn_first(model) + split_long_sums(model)
+    rewrites = (fill_lanes, pad_channels_by_zero, turn_first, merge_heads, split_long_sums)
+    return sum(rewrite(model) for rewrite in rewrites)
 
 
 def fill_lanes(model: Any) -> int:
@@ -109,6 +110,41 @@ def turn_first(model: Any) -> int:
         op.inputs, op.builtinOptions.adjX = [turned, int(op.inputs[1])], False
         changes += 1
     return changes
+
+
+def merge_heads(model: Any) -> int:
+    """Turn x (1,4,256,64) -> BATCH_MATMUL by y (1,1,64,64)  into  (1,1,1024,64) -> BATCH_MATMUL -> RESHAPE.
+
+    Attention with one key for all heads, which the accelerator gets wrong.
+    """
+    graph = model.subgraphs[0]
+    changes = 0
+    for op in [o for o in graph.operators if flatbuffer.kind(model, o) == "BATCH_MATMUL"]:
+        first, second = ([int(d) for d in graph.tensors[i].shape] for i in op.inputs[:2])
+        shared = len(first) == len(second) >= 3 and first[:-3] == second[:-3] and second[-3] == 1
+        if not shared or first[-3] == 1 or op.builtinOptions.adjX:
+            continue
+        result = int(op.outputs[0])
+        sides = [int(d) for d in graph.tensors[result].shape]
+        name = flatbuffer.title(graph.tensors[result])
+        rows = [*first[:-3], 1, first[-3] * first[-2]]
+        merged = flatbuffer.add_tensor(model, f"{name}_rows", [*rows, first[-1]])
+        made = flatbuffer.add_tensor(model, f"{name}_of_rows", [*rows, sides[-1]])
+        before = _reshape(model, int(op.inputs[0]), merged, [*rows, first[-1]])
+        after = _reshape(model, made, result, sides)
+        place = _place(graph, op)
+        op.inputs, op.outputs = [merged, int(op.inputs[1])], [made]
+        graph.operators[place : place + 1] = [before, op, after]
+        changes += 1
+    return changes
+
+
+def _reshape(model: Any, source: int, result: int, shape: list[int]) -> Any:
+    name = f"{flatbuffer.title(model.subgraphs[0].tensors[result])}_shape"
+    sizes = flatbuffer.add_constant(model, name, np.array(shape, np.int32))
+    op = flatbuffer.operator(model, "RESHAPE", [source, sizes], [result])
+    op.builtinOptions.newShape = shape
+    return op
 
 
 def split_long_sums(model: Any) -> int:

@@ -93,6 +93,24 @@ def sloped_in_nchw(model: Any, source: int) -> int:
     return made
 
 
+def attended(model: Any, source: int) -> int:
+    """Four heads of rows, and one matrix for all of them, computed from the same image."""
+    heads, turned = (tflite.tensor(model, name, [1, 4, SIDE, SIDE]) for name in ("heads", "turned"))
+    one, made = (tflite.tensor(model, n, [1, c, SIDE, SIDE]) for n, c in (("one", 1), ("made", 4)))
+    bounds = [
+        flatbuffer.add_constant(model, key, np.array(values, np.int32))
+        for key, values in (("from", [0, 1, 0, 0]), ("size", [1, 1, SIDE, SIDE]))
+    ]
+    two = flatbuffer.add_constant(model, "two", np.full(1, 2, np.float32))
+    model.subgraphs[0].operators += [
+        transpose(model, source, heads, TO_NCHW),
+        flatbuffer.operator(model, "MUL", [heads, two], [turned]),
+        flatbuffer.operator(model, "SLICE", [heads, *bounds], [one]),
+        flatbuffer.operator(model, "BATCH_MATMUL", [turned, one], [made]),
+    ]
+    return made
+
+
 def convolved(model: Any, source: int) -> int:
     """A convolution of 9 times 2048 taps, and its ReLU."""
     from ai_edge_litert import schema_py_generated as schema
@@ -165,6 +183,17 @@ def test_padding_elsewhere_needs_no_rewrite(tmp_path: Path) -> None:
     assert for_accelerator(flatbuffer.load(path)) == 0
     exact = np.pad(values, [(0, 0), (1, 1), (0, 1), (0, 0)], constant_values=3.5)
     assert (computed(path, values) == exact).all()
+
+
+def test_one_matrix_for_all_heads_is_for_all_heads(tmp_path: Path) -> None:
+    path = a_file(tmp_path, 4, attended)
+    values = np.random.default_rng(0).normal(size=(1, SIDE, SIDE, 4)).astype(np.float32)
+    heads = values.transpose(0, 3, 1, 2)
+    exact = 2 * heads @ heads[:, 1:2]
+    assert np.abs(computed(path, values) - exact).max() > 1e-2, "needs no rewrite any more"
+    path = rewritten(path)
+    assert np.abs(tflite.run(path, values) - exact).max() < 1e-4
+    assert np.abs(computed(path, values) - exact).max() < 1e-4
 
 
 def test_a_sum_over_more_taps_than_a_texture_has_rows_is_taken_in_parts(tmp_path: Path) -> None:
