@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 def probe(
     target: Annotated[str, typer.Argument(help="A target, such as dsp, or an op table, such as litert-gpu.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NET.onnx", help="Try this network's windows of one to four nodes instead of a test grid."
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="Seconds that --model may try windows; default: 600.")
+    ] = None,
     op: Annotated[
         list[str] | None, typer.Option(help="Operator to probe, such as Resize; default: all.")
     ] = None,
@@ -47,7 +56,11 @@ def probe(
     ] = None,
     evidence: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.evidence.jsonl.xz", help="Record the results in this file, for --replay."),
+        typer.Option(
+            metavar="PATH",
+            help="Record the results in this .evidence.jsonl.xz file, for --replay; with --model: the folder"
+            " of what compilers said before.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -62,6 +75,9 @@ def probe(
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
     """Run operators through a target's real compiler, to generate its op table or to verify it."""
+    if model is not None or budget is not None:
+        grid = bool(op or verify or replay or rule or random or seed or record or output)
+        _network(model, target, budget, evidence, save, jobs, grid=grid, json_=json_)
     from mosaic_deploy.probing.run import ProbeRequest
     from mosaic_deploy.probing.run import probe as run
 
@@ -88,6 +104,36 @@ def probe(
         give(report.text.rstrip("\n"), output)
     if not makes or output is not None or json_:
         show(json_, report.to_json(), report.agreement.view)
+    for line in report.explain():
+        say(line)
+    raise typer.Exit(report.exit_code)
+
+
+def _network(
+    model: Path | None,
+    target: str,
+    budget: float | None,
+    evidence: Path | None,
+    save: Path | None,
+    jobs: int | None,
+    *,
+    grid: bool,
+    json_: bool,
+) -> NoReturn:
+    """Probe a network; raises ``UsageError`` for options of the test grid beside it."""
+    from mosaic_deploy.errors import UsageError
+    from mosaic_deploy.probing.network import BUDGET_S, NetworkRequest, probe_network
+
+    if model is None:
+        raise UsageError("--budget needs --model: the test grid has none")
+    if grid:
+        raise UsageError(
+            "--model takes --budget, --evidence, --save and --jobs: the rest is of the test grid"
+        )
+    request = NetworkRequest(model, target, BUDGET_S if budget is None else budget, evidence, save, jobs)
+    with bars(quiet=json_) as progress:
+        report = probe_network(request, lambda share, note: progress("probe", share, note))
+    show(json_, report.to_json(), report.view)
     for line in report.explain():
         say(line)
     raise typer.Exit(report.exit_code)

@@ -299,3 +299,16 @@ def test_the_reference_page_names_every_key(probe: Probe) -> None:
     found = keys(json.loads(probe(TOO_KIND, "chip", "--verify", "--json").out))
     assert {"difference", "false_accept"} <= found
     assert [key for key in sorted(found) if f"`{key}`" not in page] == []
+
+
+@pytest.mark.parametrize("other", [["--verify"], ["--output", "t.toml"], ["--random", "3"]])
+def test_a_network_is_not_probed_with_options_of_the_grid(other: list[str], probe: Probe) -> None:
+    done = probe(TRUE, "chip", "--model", "net.onnx", *other, ops=())
+    assert (done.code, done.out) == (2, "")
+    assert "--model" in done.err
+
+
+def test_a_budget_needs_a_network(probe: Probe) -> None:
+    done = probe(TRUE, "chip", "--budget", "3", ops=())
+    assert (done.code, done.out) == (2, "")
+    assert "--model" in done.err
