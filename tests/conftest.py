@@ -29,6 +29,12 @@ SLOW = (
 """Tests under ``tests/`` of whole builds and of thousands of files: five minutes of the seven."""
 
 
+@pytest.fixture(autouse=True)
+def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs of calls that fail on purpose stay out of the person's own state folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Install the extras where some are missing, and begin anew; raises ``UsageError`` where that fails."""
     if hasattr(config, "workerinput") or config.option.help:

@@ -15,6 +15,7 @@ from typing import NoReturn, final
 
 from mosaic_deploy import errors
 from mosaic_deploy.errors import MosaicError, ToolError
+from mosaic_deploy.workers.kept_logs import keep_log
 from mosaic_deploy.workers.spawn import GIB, Call, request_file, spawn
 from mosaic_deploy.workers.worker import JsonObject, execute, peak_bytes, resident_bytes
 
@@ -180,7 +181,7 @@ class Child:
             why += ", perhaps because the machine ran out of memory"
         said = f" ({words})" if words and words not in why else ""
         text = " ".join(f"{self._name}: {why}{said}".split())
-        raise ToolError(f"{text}; log: {self._job.log}")
+        raise ToolError(f"{text}; log: {keep_log(self._job.log, self._name)}")
 
 
 def last_words(log: Path, start: int = 0) -> str:

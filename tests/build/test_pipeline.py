@@ -87,6 +87,10 @@ def test_a_failing_tool_leaves_nothing(tiny: Tiny, tmp_path: Path, fault: str, s
         deploy(bad, progress=silent)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+    if "; log: " in str(caught.value):
+        assert Path(str(caught.value).rpartition("; log: ")[2]).is_file()
+    else:
+        assert fault == "full"
 
 
 def test_an_op_that_the_target_lacks_stops_the_build(tiny: Tiny, tmp_path: Path) -> None:
