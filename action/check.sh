@@ -6,6 +6,8 @@ set -euo pipefail
 options=()
 [ -z "${TARGETS:-}" ] || options+=(--target "${TARGETS// /}")
 [ -z "${MAX_FALLBACK_MACS:-}" ] || options+=(--max-fallback-macs "$MAX_FALLBACK_MACS")
+[ -z "${UNKNOWN:-}" ] || options+=(--unknown "$UNKNOWN")
+[ -z "${EVIDENCE:-}" ] || options+=(--evidence "$EVIDENCE")
 [ -z "${CONFIG:-}" ] || options+=(--config "$CONFIG")
 
 has_base() { [ -n "${BASE:-}" ] && git merge-base "$BASE" HEAD >/dev/null 2>&1; }

@@ -222,6 +222,12 @@ def test_inputs_are_no_shell(action: Action, example: GitRepository) -> None:
     assert not (example.root / "owned").exists()
 
 
+def test_the_action_hands_on_what_becomes_of_unknown_nodes(action: Action, tmp_path: Path) -> None:
+    assert action.run(models="all").code == 1
+    ran = action.run(models="all", unknown="perhaps", evidence=str(tmp_path / "evidence"))
+    assert ran.code == 2
+
+
 def read_hooks() -> list[dict[str, str]]:
     """The hooks' keys: one list of flat mappings."""
     hooks: list[dict[str, str]] = []
