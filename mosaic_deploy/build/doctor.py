@@ -56,7 +56,7 @@ def install(names: Sequence[str], *, progress: StageProgress) -> tuple[str, ...]
 
     Args:
         names: of toolchains or of targets, which stand for all that their builds need; ``all`` for every
-            toolchain.
+            toolchain that some command needs.
         progress: hears of each.
 
     Raises:
@@ -84,7 +84,7 @@ def clean() -> tuple[str, ...]:
 def _chains(word: str) -> tuple[str, ...]:
     chains, targets = toolchain_names(), spec_names(TargetSpec)
     if word == "all":
-        return chains
+        return tuple(name for name in chains if not load_toolchain(name).only_by_name)
     if word in chains:
         return (word,)
     if word not in targets:

@@ -57,6 +57,8 @@ class Toolchain(Spec):
     installed_mb: Annotated[int, Field(gt=0)]
     """Measured on disk, in units of 10^6 bytes."""
     system: tuple[SystemLibrary, ...] = ()
+    only_by_name: bool = False
+    """Whether ``doctor --install all`` leaves it out: no command needs it."""
     packages: Annotated[tuple[Package, ...], Field(min_length=1)]
     """Everything that is installed."""
 

@@ -69,3 +69,9 @@ def test_clean_keeps_what_this_version_needs() -> None:
         (cache_folder() / name).mkdir(parents=True)
     assert doctor.clean() == (f"removed {cache_folder() / 'qnn-000000000000'}: 0 MB",)
     assert [path.name for path in cache_folder().iterdir() if path.is_dir()] == [kept]
+
+
+def test_all_leaves_out_what_no_command_needs() -> None:
+    assert "field" not in doctor._chains("all")
+    assert {"qnn", "ort", "torch"} <= {*doctor._chains("all")}
+    assert doctor._chains("field") == ("field",)
