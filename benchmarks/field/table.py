@@ -10,7 +10,7 @@ PEER = "ort-mobile"
 """The target that runs the QDQ graph on ONNX Runtime: what int8 agreement elsewhere is compared with."""
 _HEAD = (
     "network", "target", "verdict", "unknown", "asked", "fixes", "built", "float parity", "int8 agreement",
-    "of the QDQ's", "QDQ on CPU", "fallback MACs", "time", "check CPU s", "build s", "note",
+    "emulated float16", "QDQ on CPU", "fallback MACs", "time", "check CPU s", "build s", "note",
 )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def _cells(trial: Trial, peer: float | None) -> list[str]:
         built,
         _share(trial.conversion, 3),
         _share(trial.agreement),
-        _share(trial.qdq),
+        _share(trial.emulated),
         _share(peer),
         _share(trial.fallback_macs),
         _share(trial.fallback_time),

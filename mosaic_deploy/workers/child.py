@@ -181,7 +181,8 @@ class Child:
             why += ", perhaps because the machine ran out of memory"
         said = f" ({words})" if words and words not in why else ""
         text = " ".join(f"{self._name}: {why}{said}".split())
-        raise ToolError(f"{text}; log: {keep_log(self._job.log, self._name)}")
+        log = keep_log(self._job.log, self._name) if self._job.keep_log else self._job.log
+        raise ToolError(f"{text}; log: {log}")
 
 
 def last_words(log: Path, start: int = 0) -> str:

@@ -50,6 +50,8 @@ class Call:
     """What it does, for error texts; the function's name if empty."""
     interpreter: Path | None = None
     """Python of another environment, which sees that environment and this package alone; None is ours."""
+    keep_log: bool = True
+    """Whether the log of a failure is copied to where it outlives the work; the error names it."""
 
     def __post_init__(self) -> None:
         """Freeze the request; raises ``TypeError`` for what the child could not find or read."""

@@ -89,8 +89,11 @@ def test_what_was_cleared_and_not_built_fails() -> None:
     ("trial", "words"),
     [
         pytest.param(replace(GOOD, conversion=0.93), "conversion keeps 93.00%", id="conversion"),
-        pytest.param(replace(GOOD, target="dsp", qdq=0.7), "device keeps 70.00%", id="device"),
-        pytest.param(replace(GOOD, target="gpu", precision="float16"), "float16 keeps 90.00%", id="float16"),
+        pytest.param(
+            replace(GOOD, target="gpu", precision="float16", emulated=0.95),
+            "agreement 90.00%, emulated float16 95.00%",
+            id="float16",
+        ),
         pytest.param(replace(GOOD, agreement=0.5), "agreement 50.00%, ONNX Runtime's QDQ 80.00%", id="int8"),
         pytest.param(replace(GOOD, agreement=None), "no agreement", id="nothing measured"),
     ],

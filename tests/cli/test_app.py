@@ -206,7 +206,7 @@ def test_weights_of_another_shape(tiny: Tiny) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"), [("crash", "SIGSEGV"), ("full", "full")], ids=["crash", "full-disk"]
+    ("fault", "says"), [("crash", "SIGSEGV"), ("full", "no space left")], ids=["crash", "full-disk"]
 )
 def test_a_tool_that_fails_is_exit_3(tiny: Tiny, fault: str, says: str) -> None:
     target = str(tiny.target_with(fault))

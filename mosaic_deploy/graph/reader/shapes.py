@@ -78,6 +78,7 @@ def _natively(sketch: onnx.ModelProto, scratch: Path) -> bytes:
         log=scratch / "log",
         cwd=scratch / "work",
         name="shape inference",
+        keep_log=False,
     )
     try:
         call(job)
