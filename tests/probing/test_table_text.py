@@ -47,7 +47,7 @@ def test_the_text_has_the_style_of_the_tables() -> None:
     evidence = {"cases": 3, "devices": ["a"]}
     deep = {**runs, "id": "conv-deep", "constraints": ["axis_is_last"], "evidence": evidence}
     flat = {"id": "conv-deep-wrong", "op": "Conv", "dtypes": ["float32"], "ranks": [5], "verdict": "wrong",
-            "evidence": {"cases": 2}, "fix": "use rank 4"}  # fmt: skip
+            "evidence": {"cases": 2}, "fix": "Reshape it to rank 4"}  # fmt: skip
     table = made(
         refusal("tan-wrong", "Tan"), conv, deep, flat, refusal("all", "*", breaks=["shapes_are_static"])
     )
@@ -130,7 +130,8 @@ def test_advice_that_does_not_follow_is_stated(tmp_path: Path) -> None:
     runs = {"id": "x", "op": "X", "versions": [1], "dtypes": ["float32"], "ranks": [4], "verdict": "runs",
             "evidence": {"cases": 1}}  # fmt: skip
     refused = [
-        refusal(f"x-wrong{n}", "X", ranks=[5], fix=fix) for n, fix in (("", "use rank 4"), ("-2", "no"))
+        refusal(f"x-wrong{n}", "X", ranks=[5], fix=fix)
+        for n, fix in (("", "Reshape it to rank 4"), ("-2", "no"))
     ]
     table = made(runs, *refused)
     text = table_text(table, before="")

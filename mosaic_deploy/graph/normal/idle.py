@@ -127,6 +127,11 @@ def _neutral(node: onnx.NodeProto, draft: Draft) -> bool:
     return False
 
 
+def _clip(node: onnx.NodeProto, draft: Draft) -> bool:
+    """Between no bounds."""
+    return not any(node.input[1:]) and not node.attribute and draft.forward(node, node.input[0])
+
+
 def _concat(node: onnx.NodeProto, draft: Draft) -> bool:
     return len(node.input) == 1 and draft.forward(node, node.input[0])
 
@@ -252,6 +257,7 @@ def _list(stated: object, count: int, default: int) -> list[int]:
 _RULES: Mapping[str, Callable[[onnx.NodeProto, Draft], bool]] = {
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _neutral),
     "Cast": _cast,
+    "Clip": _clip,
     "Concat": _concat,
     "Dropout": _dropout,
     "Expand": _same_shape,

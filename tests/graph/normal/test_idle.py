@@ -20,6 +20,7 @@ IDLE = {
     "slice": "a = Slice (image, zeros, sides, axes) y = Relu (a)",
     "pad": "a = Pad (image, none) y = Relu (a)",
     "transpose": "a = Transpose <perm = [0, 1, 2, 3]> (image) y = Relu (a)",
+    "clip": "a = Clip (image) y = Relu (a)",
     "concat": "a = Concat <axis = 1> (image) y = Relu (a)",
     "resize": 'a = Resize <mode = "linear"> (image, , , same) y = Relu (a)',
     "plus nothing": "a = Add (image, zero) y = Relu (a)",

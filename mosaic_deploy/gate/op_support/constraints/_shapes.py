@@ -110,6 +110,14 @@ def output_is_one_row(node: Node) -> Breach | None:
     return None if sum(side > 1 for side in shape) <= 1 else Breach(f"an output of {list(shape)}")
 
 
+@constraint("The output of rank 4 is higher than one row.")
+def output_is_higher_than_one(node: Node) -> Breach | None:
+    shape = output_shape(node)
+    if shape is None:
+        return UNKNOWN
+    return Breach(f"an output of {list(shape)}") if len(shape) == 4 and shape[2] == 1 else None
+
+
 @constraint("The output has at most 16,000 numbers.")
 def output_has_16000_numbers_at_most(node: Node) -> Breach | None:
     shape = output_shape(node)

@@ -196,6 +196,13 @@ def test_output_is_wider_than_one() -> None:
     assert doubt("output_is_wider_than_one", identity("1,8,4,n")) == "an unknown shape"
 
 
+def test_output_is_higher_than_one() -> None:
+    assert holds("output_is_higher_than_one", identity("1,8,2,4"))
+    assert holds("output_is_higher_than_one", identity("8,1,4"))
+    assert breach("output_is_higher_than_one", identity("1,8,1,4")) == "an output of [1, 8, 1, 4]"
+    assert doubt("output_is_higher_than_one", identity("1,8,n,4")) == "an unknown shape"
+
+
 def test_batch_is_one() -> None:
     assert holds("batch_is_one", identity("1,8,4,4"))
     assert breach("batch_is_one", identity("2,8,4,4")) == "a batch of 2"
