@@ -197,7 +197,8 @@ def _fused(
         for fusion in table.fuses
         if (node.op, node.domain, maker.domain) == (fusion.op, "", "")
         and maker.op in fusion.after
-        and kind(data, integers) in {(grid, True) for grid in fusion.quantized_dtypes}
+        and kind(data, integers)
+        in {*((grid, True) for grid in fusion.quantized_dtypes), *((name, False) for name in fusion.dtypes)}
         and not any(CONSTRAINTS[name].breach(node) for name in fusion.constraints)
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.rules import describe
-from mosaic_deploy.gate.op_support.tables import OpRule, OpTable
+from mosaic_deploy.gate.op_support.tables import Fusion, OpRule, OpTable
 from mosaic_deploy.specs.registry import load_spec, spec_names
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.specs.target import TargetSpec
@@ -120,7 +120,7 @@ def _facts(table: OpTable) -> Iterator[str]:
         yield f"- a Cast from uint8 pixels at the input disappears{when}"
     for fusion in table.fuses:
         yield (
-            f"- quantised {' or '.join(fusion.quantized_dtypes)}, {fusion.op} is computed within "
+            f"- {_kinds(fusion)}, {fusion.op} is computed within "
             f"{', '.join(fusion.after)} before it, if nothing else reads those"
             + "".join(f", where {name}" for name in fusion.constraints)
         )
@@ -176,3 +176,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 def _cell(text: str) -> str:
     plain = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("*", "\\*")
     return plain.replace("[", "&#91;").replace("]", "&#93;")
+
+
+def _kinds(fusion: Fusion) -> str:
+    return " or ".join([*fusion.dtypes, *(f"quantised {grid}" for grid in fusion.quantized_dtypes)])

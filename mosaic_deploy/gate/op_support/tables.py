@@ -123,8 +123,10 @@ class Fusion(Spec):
     op: str
     after: Annotated[tuple[str, ...], Field(min_length=1)]
     """Operators of which it must be the only reader."""
-    quantized_dtypes: tuple[Integers, ...]
-    """Of its input."""
+    dtypes: tuple[DType, ...] = ()
+    """Of its input, where that is not quantised."""
+    quantized_dtypes: tuple[Integers, ...] = ()
+    """Of its input, where it is."""
     constraints: tuple[ConstraintName, ...] = ()
     """All hold where it is fused."""
     evidence: Evidence

@@ -15,6 +15,7 @@ import contextlib
 import gc
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     import onnx
 
 _TAIL = "mosaic_deploy_tail"
+_PLAIN = re.compile(r"[^0-9A-Za-z]+")
+"""What onnx2tf may replace in names: ``:`` by two underscores, say."""
 _IMAGE = 4
 """Rank of the tensors whose axes a build moves."""
 
@@ -181,10 +184,14 @@ def fed(path: Path, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
     Raises ``NotMadeError`` where an input has neither the model's shape nor that in NHWC.
     """
     model = flatbuffer.load(path)
+    plain = {_PLAIN.sub("", name): np.asarray(values) for name, values in feeds.items()}
     given = []
     for index in model.subgraphs[0].inputs:
         tensor = flatbuffer.describe(model, index)
-        values = np.asarray(feeds[tensor["name"]])
+        name = _PLAIN.sub("", tensor["name"])
+        if name not in plain:
+            raise NotMadeError(f"onnx2tf makes an input '{tensor['name']}' of {', '.join(feeds)}")
+        values = plain[name]
         moved = np.moveaxis(values, 1, -1) if values.ndim == _IMAGE else values
         ways = [moved, values, *([values.reshape(1)] if not values.ndim else [])]
         fits = [array for array in ways if list(array.shape) == tensor["shape"]]
