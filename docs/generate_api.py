@@ -38,6 +38,7 @@ PARTS = (
     "gate.verdict.Cure",
     "gate.verdict.Inquiry",
     "gate.verdict.Item",
+    "graph.reader.read.Reading",
     "specs.model_card.Source",
     "specs.model_card.Training",
     "specs.recipe.Calibration",

@@ -6,9 +6,11 @@ images -> inputs in each layout
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,8 @@ from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.build import export_child
 from mosaic_deploy.build.model_source import Model
 from mosaic_deploy.errors import ModelError
-from mosaic_deploy.graph.output_kind import contract_with, with_output
+from mosaic_deploy.graph.ends.ends import Ends, take_pixels
+from mosaic_deploy.graph.output_kind import contract_with, is_small, with_output
 from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 _EXPORT_TIMEOUT_S = 600
 _EXPORT_MEMORY = 8 * GIB
 _LOG = "export.log"
+_TWO = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +56,19 @@ class FloatGraph:
     path: Path
     model: onnx.ModelProto
     contract: Contract
+    """What the graph expects and gives."""
     step: Step
+    own: Contract
+    """What the file as it came expects; its output is read as ``ends`` says, then as ``contract`` does."""
+    ends: Ends = field(default_factory=Ends)
 
     def kind(self, asked: OutputKind | None, default: OutputKind) -> OutputKind:
         """What a build is to give: as asked, else the default where the graph can be changed to that.
 
         Raises ``ModelError`` where what was asked for cannot be had.
         """
+        if asked is None and is_small(self.model, self.contract):
+            return self.contract.output
         try:
             with_output(self.model, self.contract, want=asked or default)
         except ModelError:
@@ -89,11 +99,41 @@ class FloatGraph:
 def write_float_graph(model: Model, folder: Path, logs: Path, *, on_progress: OnProgress) -> FloatGraph:
     """Make ``folder / model.onnx``: from an export that was made before, else in a child process.
 
+    A network that normalises each colour in its own way gets pixels, and does that in its graph.
+
     Raises ``MosaicError`` where weights or graph cannot be used, or there is nothing to export with.
     """
+    import onnx
+
     out = folder / "model.onnx"
     step = _reuse(model, out, logs) or _make(model, out, logs, on_progress)
-    return FloatGraph(out, read_model(out), model.card.contract, step)
+    graph = read_model(out)
+    own, ends = model.card.contract, _ends(out)
+    contract = _with_threshold(ends.contract(own), ends, graph)
+    pixels = take_pixels(graph, contract)
+    if pixels is not None:
+        original = out.with_name(export_child.ORIGINAL)
+        if not original.exists():
+            os.replace(out, original)
+        onnx.save_model(graph, out)
+    return FloatGraph(out, graph, pixels or contract, step, own, ends)
+
+
+def _ends(out: Path) -> Ends:
+    """How the graph's ends differ from the file's; not at all where it was exported here."""
+    place = out.with_name(export_child.ENDS)
+    return Ends.from_json(json.loads(place.read_text("utf-8"))) if place.exists() else Ends()
+
+
+def _with_threshold(contract: Contract, ends: Ends, graph: onnx.ModelProto) -> Contract:
+    """Above what a lone score is the foreground's, where the card does not say."""
+    limit = ends.back.threshold
+    if contract.threshold is not None or limit is None or len(contract.classes) != _TWO:
+        return contract
+    sides = [dim.dim_value for dim in graph.graph.output[0].type.tensor_type.shape.dim]
+    channels = sides[1::2] if len(sides) == 4 else []
+    lone = ends.back.ids or (1 in channels and _TWO not in channels)
+    return contract.model_copy(update={"threshold": limit}) if lone else contract
 
 
 def _reuse(model: Model, out: Path, logs: Path) -> Step | None:

@@ -15,6 +15,8 @@ from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.labels import Pixels
 from mosaic_deploy.workers.progress import OnProgress
 
+_FEEDING = ("layout", "dtype", "mean", "scale", "colour")
+"""What a contract says of how images become inputs, of those that go to the same network."""
 _SHOWN = 3
 """Images that are kept for a person to look at."""
 
@@ -48,10 +50,13 @@ class Inputs:
     validation: tuple[Path, ...]
     images: tuple[ValidationImage, ...]
     """Of the validation images, in the same order."""
+    originals: tuple[Path, ...]
+    """The validation images as the file takes them, of which the graph was made."""
 
 
 def prepare_inputs(
     contract: Contract,
+    own: Contract,
     calibrations: Sequence[FileDataset],
     validation: FileDataset,
     folder: Path,
@@ -60,11 +65,14 @@ def prepare_inputs(
 ) -> Inputs:
     """Decode every image of the builds once, and keep what they need of it in ``folder``.
 
+    ``contract`` says what the graph takes, ``own`` what the file takes that it was made of.
+
     Raises ``DataError`` for a file that cannot be used, and for images that stand in both sets.
     """
     folder.mkdir()
     shown = set(np.linspace(0, len(validation) - 1, _SHOWN).round().astype(int).tolist())
     total = len({item for dataset in (validation, *calibrations) for item in dataset.items})
+    alike = all(getattr(contract, name) == getattr(own, name) for name in _FEEDING)
     paths: dict[Item, Path] = {}
     prints: dict[Item, bytes] = {}
 
@@ -76,9 +84,10 @@ def prepare_inputs(
         on_progress(len(paths) / total, item.name)
         return sample
 
-    images = []
+    images, originals = [], []
     for index, item in enumerate(validation.items):
         sample = decode(validation, index)
+        originals.append(paths[item] if alike else _save_as(own, sample, paths[item]))
         images.append(_keep(paths[item], sample, show=index in shown))
     for dataset in calibrations:
         for index, item in enumerate(dataset.items):
@@ -89,7 +98,14 @@ def prepare_inputs(
         calibrations={len(d): tuple(paths[item] for item in d.items) for d in calibrations},
         validation=tuple(paths[item] for item in validation.items),
         images=tuple(images),
+        originals=tuple(originals),
     )
+
+
+def _save_as(own: Contract, sample: Sample, path: Path) -> Path:
+    place = path.with_stem(f"{path.stem}-original")
+    np.save(place, own.prepare(sample.image), allow_pickle=False)
+    return place
 
 
 def _keep(path: Path, sample: Sample, *, show: bool) -> ValidationImage:

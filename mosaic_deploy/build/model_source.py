@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mosaic_deploy.errors import ModelError, UsageError
-from mosaic_deploy.graph.reader.read import InputFacts, read_input
+from mosaic_deploy.graph.ends.describe import FileFacts, describe
+from mosaic_deploy.graph.reader.read import Reading
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.labels import LabelSpace
 from mosaic_deploy.specs.model_card import ModelCard, Source
@@ -23,13 +24,34 @@ class InputOptions:
     scale: tuple[float, float, float] | None = None
     colour: str | None = None
     resize: str | None = None
+    input_shape: tuple[int, ...] | None = None
+    """The image's sides, where the file has dynamic ones."""
+    output_name: str | None = None
+    """The output to deploy, where the file has several."""
+    threshold: float | None = None
+    """Above which a lone score per pixel is the foreground's."""
 
     @classmethod
     def parse(
-        cls, mean: str | None, scale: str | None, colour: str | None, resize: str | None
+        cls,
+        mean: str | None,
+        scale: str | None,
+        colour: str | None,
+        resize: str | None,
+        *,
+        shape: str | None = None,
+        output: str | None = None,
+        threshold: float | None = None,
     ) -> InputOptions:
         """Read them as typed: one number for all colours, or three with commas; raises ``UsageError``."""
-        return cls(_triple(mean, "mean"), _triple(scale, "scale"), colour, resize)
+        reading = Reading.parse(shape, output)
+        means, scales = _triple(mean, "mean"), _triple(scale, "scale")
+        return cls(means, scales, colour, resize, reading.input_shape, reading.output, threshold)
+
+    @property
+    def reading(self) -> Reading:
+        """What is said of a file that leaves its size or output open."""
+        return Reading(self.input_shape, self.output_name)
 
     @property
     def given(self) -> bool:
@@ -79,33 +101,66 @@ def find_model(name: str, *, options: InputOptions, labels: LabelSpace | None) -
 
 
 def _describe(path: Path, options: InputOptions, labels: LabelSpace | None) -> ModelCard:
-    facts = read_input(path)
-    if facts.dtype == "float32" and (options.mean is None or options.scale is None):
-        raise UsageError(
-            f"{path}: its input is float, so say how pixels become it: --input-mean and --input-scale "
-            f"(input = (pixel - mean) / scale), or put a model card {path.stem}.toml beside it"
-        )
+    facts = describe(path, options.reading)
+    _require_feeding(path, facts, options)
     if labels is None or not labels.classes:
         raise UsageError(f"{path}: has no model card, so --data must say what its classes are")
     stem = "".join(c if c.isalnum() or c in "_.-" else "-" for c in path.stem.lower()).strip("-._")
+    reading = options.reading
     return ModelCard(
         schema=1,
         name=stem[:64] or "model",
         summary=f"described on the command line: {path.name}",
         licence="not stated",
-        source=Source(onnx=Path(path.name)),
+        source=Source(onnx=Path(path.name), input_shape=reading.input_shape, output=reading.output),
         contract=_contract(path, facts, options, labels),
         data=None,
     )
 
 
-def _contract(path: Path, facts: InputFacts, options: InputOptions, labels: LabelSpace) -> Contract:
+def _require_feeding(path: Path, facts: FileFacts, options: InputOptions) -> None:
+    """Raise ``UsageError`` unless it is known, once, how pixels become the file's input."""
+    given = options.mean is not None or options.scale is not None
+    if facts.dtype == "uint8" and given:
+        raise UsageError(
+            f"{path}: takes uint8 pixels as they are, and what the network wants is in its graph: leave "
+            "--input-mean and --input-scale out"
+        )
+    if facts.dtype == "uint8" or (options.mean is not None and options.scale is not None):
+        return
+    if facts.normalises and not given:
+        raise UsageError(
+            f"{path}: its input is float, and its graph begins with arithmetic on the pixels: if it takes "
+            "them raw, say --input-mean 0 --input-scale 1"
+        )
+    raise UsageError(
+        f"{path}: its input is float, so say how pixels become it: --input-mean and --input-scale "
+        f"(input = (pixel - mean) / scale), or put a model card {path.stem}.toml beside it"
+    )
+
+
+def _contract(path: Path, facts: FileFacts, options: InputOptions, labels: LabelSpace) -> Contract:
+    if facts.channels is not None and facts.channels not in (1, len(labels.classes)):
+        raise UsageError(
+            f"{path}: gives {facts.channels} scores per pixel, and the data has {len(labels.classes)} "
+            f"classes, {labels.classes[0]} to {labels.classes[-1]}: --data must have this network's"
+        )
+    lone = facts.channels == 1 or (facts.channels is None and facts.threshold is not None)
+    if lone and len(labels.classes) != 2:
+        raise UsageError(
+            f"{path}: gives one score per pixel, which tells 2 classes apart, and the data has "
+            f"{len(labels.classes)}: --data must have background and foreground"
+        )
+    if options.threshold is not None and not lone:
+        raise UsageError(f"{path}: gives a score per class: --threshold is for one score per pixel")
+    threshold = facts.threshold if options.threshold is None else options.threshold
     stated = {
         "mean": options.mean,
         "scale": options.scale,
         "colour": options.colour,
         "resize": options.resize,
         "output": facts.output,
+        "threshold": threshold if lone else None,
     }
     try:
         return Contract.model_validate(

@@ -90,11 +90,11 @@ def _prepare(
         require_toolchain(name, progress)
     model, validation = ready[0].model, ready[0].validation
     calibrations = list({len(item.calibration): item.calibration for item in ready}.values())
-    inputs = prepare_inputs(
-        model.card.contract, calibrations, validation, folder / "inputs", on_progress=stage("decode")
-    )
     graph = write_float_graph(model, folder, folder / "logs", on_progress=stage("export"))
     progress("export", 1.0, "")
+    inputs = prepare_inputs(
+        graph.contract, graph.own, calibrations, validation, folder / "inputs", on_progress=stage("decode")
+    )
     builds, kinds = _check_all(ready, graph, inputs, progress)
     if not any(build.checked is None or build.checked.passed for build in builds):
         return builds, Common(graph, kinds, inputs, {})

@@ -12,6 +12,7 @@ from mosaic_deploy.backends import reference
 from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.build.float_graph import FloatGraph, GraphFile
 from mosaic_deploy.build.inputs import Inputs, ValidationImage
+from mosaic_deploy.graph.ends.output import Back
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.specs.labels import Pixels
@@ -108,8 +109,18 @@ def reference_maps(
             on_progress((done + fraction) / len(kinds), note)
 
         scores = folder / f"scores-{kind}"
-        outputs, step = predict(file.original, inputs.validation, scores, logs, on_progress=hear)
+        as_it_came = file.original != file.path
+        fed = inputs.originals if as_it_came else inputs.validation
+        outputs, step = predict(file.original, fed, scores, logs, on_progress=hear)
+        if as_it_came:
+            _restore(graph.ends.back, outputs)
         contract = graph.contract_of(kind)
         maps = class_maps(contract, outputs, inputs.images, folder / f"maps-{kind}")
         found[kind] = Reference(maps, step)
     return found
+
+
+def _restore(back: Back, outputs: Sequence[Path]) -> None:
+    """Give outputs of the file as it came the form of the graph's."""
+    for path in outputs:
+        np.save(path, back.restore(np.load(path, allow_pickle=False)), allow_pickle=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, say, show
+from mosaic_deploy.cli.output import InputShape, JsonFlag, NoInstall, OutputName, bars, say, show
 
 _INPUT = "Input of an ONNX file without a model card"
 
@@ -74,6 +74,16 @@ def build(
     input_resize: Annotated[
         str | None, typer.Option(rich_help_panel=_INPUT, help="Resize mode: stretch (default) or letterbox.")
     ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=_INPUT,
+            help="Foreground threshold of a model with one score per pixel; default: 0.5 after a sigmoid, "
+            "else 0.",
+        ),
+    ] = None,
+    input_shape: InputShape = None,
+    output_name: OutputName = None,
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
     """Export, check, quantise, compile and validate a model for each target."""
@@ -95,7 +105,15 @@ def build(
         force=force,
         fix=fix,  # type: ignore[arg-type]  # plan() refuses what is no choice
         options={} if arch is None else {"arch": arch},
-        input=InputOptions.parse(input_mean, input_scale, input_colour, input_resize),
+        input=InputOptions.parse(
+            input_mean,
+            input_scale,
+            input_colour,
+            input_resize,
+            shape=input_shape,
+            output=output_name,
+            threshold=threshold,
+        ),
     )
     with bars(quiet=json_) as progress:
         results = deploy(request, progress=progress)

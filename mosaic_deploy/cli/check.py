@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import NoInstall, give, late_bars
+from mosaic_deploy.cli.output import InputShape, NoInstall, OutputName, give, late_bars
 
 
 def check(
@@ -97,6 +97,8 @@ def check(
             help="Input on which --fix verifies rewrites; default: rendered street scenes.",
         ),
     ] = None,
+    input_shape: InputShape = None,
+    output_name: OutputName = None,
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
     """Check whether each target supports each model's operators, and say what to change."""
@@ -105,6 +107,7 @@ def check(
     from mosaic_deploy.gate.formats.registry import find_format
     from mosaic_deploy.gate.repository import find_repository
     from mosaic_deploy.gate.run import GateRequest, run_gate, share
+    from mosaic_deploy.graph.reader.read import Reading
 
     render = find_format(format_)
     request = GateRequest(
@@ -121,6 +124,7 @@ def check(
         inputs=tuple(input_ or ()),
         verify=verify,
         save=save,
+        reading=Reading.parse(input_shape, output_name),
     )
     repository = find_repository(Path())
     with late_bars() as progress:

@@ -33,6 +33,23 @@ NoInstall = Annotated[
 ]
 
 
+FILE_PANEL = "An ONNX file that leaves it open"
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,C,H,W",
+        rich_help_panel=FILE_PANEL,
+        help="Size of the image where the file has dynamic dimensions, such as 1,3,512,512.",
+    ),
+]
+OutputName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", rich_help_panel=FILE_PANEL, help="Output to deploy where the file has several."
+    ),
+]
+
+
 def say(text: str) -> None:
     """Tell a person something."""
     print(text, file=sys.stderr)

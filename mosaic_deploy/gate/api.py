@@ -19,7 +19,9 @@ from mosaic_deploy.gate.fix.dry_run import by_passes
 from mosaic_deploy.gate.fix_report import FixReport
 from mosaic_deploy.gate.judging import find_subject, judge_model
 from mosaic_deploy.gate.verdict import GatePolicy, TargetVerdict
+from mosaic_deploy.graph.ends.ends import settle
 from mosaic_deploy.graph.normal.normalise import read_network
+from mosaic_deploy.graph.reader.read import Reading
 from mosaic_deploy.workers.progress import silent
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ def check(
     target: str,
     recipe: str | None = None,
     unknown: UnknownNodes | None = None,
+    input_shape: tuple[int, int, int, int] | None = None,
+    output_name: str | None = None,
 ) -> TargetVerdict:
     """Judge every operator of a model on one target; no compiler is needed.
 
@@ -41,12 +45,14 @@ def check(
     waivers are the command line's: here every violation counts.
 
     Args:
-        model: path of an ONNX file, or a graph; it is read as ``read_model`` reads and then normalised;
-            it is not changed itself.
+        model: path of an ONNX file, or a graph; it is read as ``read_model`` reads, then normalised, and
+            its ends are brought into one form; it is not changed itself.
         target: its name, ``dsp`` say, or the path of a ``.toml``.
         recipe: name of the quantisation recipe that the model will be built with; None is the target's first.
         unknown: what becomes of nodes that nothing is known of, as ``--unknown``: ``fail`` or ``warn`` ask
             no compiler, ``ask`` installs it if need be.
+        input_shape: the image's sides, where the model has dynamic ones.
+        output_name: the output that is deployed, where the model has several.
 
     Raises:
         SpecError: an unknown target or recipe, with the nearest known name.
@@ -56,7 +62,8 @@ def check(
     """
     subject = find_subject(target, recipe)
     terms = GatePolicy(today=datetime.now(UTC).date(), unknown_fails=unknown != "warn")
-    (judged,) = judge_model(_read(model), (subject,), path="", terms=terms, fixer=by_passes)
+    network = settle(_read(model, Reading(input_shape, output_name))).model
+    (judged,) = judge_model(network, (subject,), path="", terms=terms, fixer=by_passes)
     return inquire(judged, subject, AskTerms(unknown), silent)
 
 
@@ -66,6 +73,8 @@ def fix(
     target: str,
     recipe: str | None = None,
     inputs: Sequence[Path] = (),
+    input_shape: tuple[int, int, int, int] | None = None,
+    output_name: str | None = None,
 ) -> tuple[onnx.ModelProto, FixReport]:
     """Rewrite the operators that a target does not support, and verify each rewrite numerically.
 
@@ -77,6 +86,8 @@ def fix(
         recipe: as ``check`` takes it.
         inputs: ``.npy`` files, shaped as the model's input, that the graphs before and after each rewrite are
             run on beside random numbers; none named means rendered street scenes.
+        input_shape: as ``check`` takes it.
+        output_name: as ``check`` takes it.
 
     Raises:
         SpecError, ModelError: as ``check``; ModelError also where ONNX Runtime does not run the model.
@@ -88,18 +99,19 @@ def fix(
     subject = find_subject(target, recipe)
     if subject.table is None:
         raise UsageError(f"target {subject.name}: has no operator table, so nothing says what to fix")
-    fixed, (done,) = fix_for(_read(model), (subject,), inputs=inputs)
+    reading = Reading(input_shape, output_name)
+    fixed, (done,) = fix_for(_read(model, reading), (subject,), inputs=inputs)
     return fixed, done.report
 
 
-def _read(model: Path | str | onnx.ModelProto) -> onnx.ModelProto:
+def _read(model: Path | str | onnx.ModelProto, reading: Reading) -> onnx.ModelProto:
     """Read a file, or a graph by the same rules: shapes inferred, every refusal one line."""
     if isinstance(model, Path | str):
-        return read_network(Path(model))
+        return read_network(Path(model), reading)
     with tempfile.TemporaryDirectory(prefix="mosaic-deploy-") as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model.SerializeToString())
         try:
-            return read_network(path)
+            return read_network(path, reading)
         except ModelError as err:
             raise ModelError(str(err).replace(str(path), "the model", 1)) from err

@@ -14,7 +14,8 @@ from mosaic_deploy.gate.judging import Fixer, find_subject, judge_model
 from mosaic_deploy.gate.report import Fixed, GateReport, ModelResult, Verified
 from mosaic_deploy.gate.repository import Repository
 from mosaic_deploy.gate.verdict import GatePolicy, GateTarget
-from mosaic_deploy.graph.normal.normalise import read_network
+from mosaic_deploy.graph.ends.ends import read_deployed
+from mosaic_deploy.graph.reader.read import AS_IT_IS, Reading
 from mosaic_deploy.specs.registry import spec_names
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.progress import StageProgress, silent
@@ -53,6 +54,8 @@ class GateRequest:
     ``verify``, and one in that of the evidence for what was asked."""
     inputs: tuple[Path, ...] = ()
     """Real inputs for the re-check of what was fixed, ``.npy``."""
+    reading: Reading = AS_IT_IS
+    """What is said of files that leave their size or output open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +176,8 @@ def _judge(path: Path, setting: _Setting) -> ModelResult:
         return judged
     terms = replace(setting.terms, waivers=())
     try:
-        before = judge_model(
-            read_network(earlier), setting.subjects, path=setting.known_as(earlier), terms=terms
-        )
+        model = read_deployed(earlier, setting.request.reading)
+        before = judge_model(model, setting.subjects, path=setting.known_as(earlier), terms=terms)
     except ModelError as err:
         raise UsageError(f"--diff: {err}") from err
     verdicts = tuple(mark_known(v, b.verdict) for v, b in zip(judged.verdicts, before, strict=True))
@@ -190,8 +192,15 @@ def _judge_one(path: Path, setting: _Setting) -> ModelResult:
     if request.fix_to is not None:
         from mosaic_deploy.gate.fix.fix_file import fix_file
 
-        fixed = fix_file(path, request.fix_to, known, inputs=request.inputs, on_progress=on_progress)
-    model = read_network(request.fix_to or path)
+        fixed = fix_file(
+            path,
+            request.fix_to,
+            known,
+            inputs=request.inputs,
+            reading=request.reading,
+            on_progress=on_progress,
+        )
+    model = read_deployed(request.fix_to or path, AS_IT_IS if request.fix_to else request.reading)
     answers = judge_model(
         model, setting.subjects, path=setting.known_as(path), terms=setting.terms, fixer=setting.fixer
     )

@@ -3,6 +3,8 @@
     ... -> low scores -> Resize -> logits -> ArgMax -> Cast -> class map
            "lowres"                "logits"                    "classmap"
 
+Where a pixel has one score, Greater stands for ArgMax.
+
 A later kind is had by adding what is missing, an earlier one by leaving off what is there. A Resize is left
 off only where the contract can say how it sampled, so that whoever draws the scores does the same.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.ends.ids import add_above, add_best
 from mosaic_deploy.graph.index import free_name, producer_of, prune
 from mosaic_deploy.graph.sampling import sampling_of
 from mosaic_deploy.specs.contract import Contract
@@ -43,18 +46,19 @@ def with_output(model: onnx.ModelProto, contract: Contract, *, want: OutputKind)
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     have = contract.output
-    axis = _class_axis(changed.graph, contract) if have != "classmap" else None
-    if have == "classmap" and want != "classmap":
-        axis, have = _without_argmax(changed.graph), "logits"
-    assert axis is not None
+    if have == "classmap":
+        axis = _without_decision(changed.graph)
+        have = "logits" if _plane(changed.graph, axis) == (contract.height, contract.width) else "lowres"
+    else:
+        axis = _class_axis(changed.graph, contract)
     if have == "logits" and want == "lowres":
         last = _last_resize(changed)
         sampling_of(changed, last, axis)
-        _end_at(changed.graph, last.input[0], _FLOAT)
-    if have == "lowres":
+        _end_at(changed.graph, last.input[0])
+    if have == "lowres" and want != "lowres":
         _add_resize(changed, contract, axis)
     if want == "classmap":
-        _add_argmax(changed.graph, contract, axis)
+        _add_decision(changed, contract, axis)
     prune(changed.graph)
     return changed
 
@@ -65,15 +69,26 @@ def contract_with(model: onnx.ModelProto, contract: Contract, *, want: OutputKin
         return contract.model_copy(update={"output": want})
     import onnx
 
-    scores = model
-    axis = None
+    scores = onnx.ModelProto()
+    scores.CopyFrom(model)
     if contract.output == "classmap":
-        scores = onnx.ModelProto()
-        scores.CopyFrom(model)
-        axis = _without_argmax(scores.graph)
-    axis = _class_axis(scores.graph, contract) if axis is None else axis
+        axis = _without_decision(scores.graph)
+        if _plane(scores.graph, axis) != (contract.height, contract.width):
+            return contract.model_copy(update={"output": want})
+    else:
+        axis = _class_axis(scores.graph, contract)
     sampling = sampling_of(scores, _last_resize(scores), axis)
     return contract.model_copy(update={"output": want, "sampling": sampling})
+
+
+def is_small(model: onnx.ModelProto, contract: Contract) -> bool:
+    """Whether a graph gives class ids at a fraction of its image's size.
+
+    Scores would be enlarged bilinearly, and give another class map than the ids, which are enlarged to the
+    nearest.
+    """
+    sides = [side for side in _shape(model.graph.output[0]) if side != 1]
+    return contract.output == "classmap" and sides != [contract.height, contract.width]
 
 
 def _class_axis(graph: onnx.GraphProto, contract: Contract) -> int:
@@ -81,7 +96,7 @@ def _class_axis(graph: onnx.GraphProto, contract: Contract) -> int:
     shape = _shape(graph.output[0])
     likely = (1, 3) if contract.layout == "NCHW" else (3, 1)
     for axis in likely:
-        if len(shape) == 4 and shape[axis] == len(contract.classes):
+        if len(shape) == 4 and shape[axis] == contract.channels:
             return axis
     raise ModelError(
         f"the output '{graph.output[0].name}' {list(shape)} holds no scores of "
@@ -89,19 +104,25 @@ def _class_axis(graph: onnx.GraphProto, contract: Contract) -> int:
     )
 
 
-def _without_argmax(graph: onnx.GraphProto) -> int:
-    """Leave off ArgMax, and what casts or squeezes after it; return the axis it searched."""
-    import onnx
+def _plane(graph: onnx.GraphProto, axis: int) -> tuple[int, ...]:
+    """Height and width of the scores that a graph gives."""
+    shape = _shape(graph.output[0])
+    return tuple(side for place, side in enumerate(shape) if place not in (0, axis))
 
+
+def _without_decision(graph: onnx.GraphProto) -> int:
+    """Leave off ArgMax or Greater, and what casts or squeezes after it; return the axis of the classes."""
     node = producer_of(graph, graph.output[0].name)
     while node is not None and node.op_type in ("Cast", "Squeeze", "Identity", "Reshape"):
         node = producer_of(graph, node.input[0])
-    if node is None or node.op_type != "ArgMax":
+    if node is None or node.op_type not in ("ArgMax", "Greater"):
         raise ModelError(_cannot("scores", "an ArgMax", graph))
     axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
-    _end_at(graph, node.input[0], onnx.TensorProto.FLOAT)
-    rank = len(_shape(graph.output[0])) or 4
-    return axis % rank
+    _end_at(graph, node.input[0])
+    shape = _shape(graph.output[0])
+    if node.op_type == "Greater":
+        return next((place for place in (1, 3) if shape[place : place + 1] == (1,)), 1)
+    return axis % (len(shape) or 4)
 
 
 def _last_resize(model: onnx.ModelProto) -> onnx.NodeProto:
@@ -125,7 +146,7 @@ def _add_resize(model: onnx.ModelProto, contract: Contract, axis: int) -> None:
     if opset < _RESIZE_OPSET:
         raise ModelError(f"opset {opset} has no half-pixel Resize: export with opset 11 or later")
     shape = [1, contract.height, contract.width]
-    shape.insert(axis, len(contract.classes))
+    shape.insert(axis, contract.channels)
     scores, result = graph.output[0].name, free_name(graph, "logits")
     size = free_name(graph, "logits_size")
     graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), size))
@@ -138,24 +159,21 @@ def _add_resize(model: onnx.ModelProto, contract: Contract, axis: int) -> None:
     _set_output(graph, result, _FLOAT, shape)
 
 
-def _add_argmax(graph: onnx.GraphProto, contract: Contract, axis: int) -> None:
-    from onnx import helper
-
-    ids, result = free_name(graph, "ids"), free_name(graph, "classmap")
-    scores = graph.output[0].name
-    graph.node.extend(
-        (
-            helper.make_node("ArgMax", [scores], [ids], name=free_name(graph, "best"), axis=axis, keepdims=0),
-            helper.make_node("Cast", [ids], [result], name=free_name(graph, "as_int32"), to=_INT32),
-        )
-    )
-    _set_output(graph, result, _INT32, [1, contract.height, contract.width])
+def _add_decision(model: onnx.ModelProto, contract: Contract, axis: int) -> None:
+    graph = model.graph
+    plane = (contract.height, contract.width)
+    scores, result = graph.output[0].name, free_name(graph, "classmap")
+    if contract.threshold is None:
+        add_best(model, scores, result, axis, plane)
+    else:
+        add_above(model, scores, result, plane, contract.threshold)
+    _set_output(graph, result, _INT32, [1, *plane])
 
 
-def _end_at(graph: onnx.GraphProto, name: str, element: int) -> None:
+def _end_at(graph: onnx.GraphProto, name: str) -> None:
     known = {value.name: value for value in (*graph.value_info, *graph.input)}
     shape = list(_shape(known[name])) if name in known else []
-    _set_output(graph, name, element, shape or None)
+    _set_output(graph, name, _FLOAT, shape or None)
 
 
 def _set_output(graph: onnx.GraphProto, name: str, element: int, shape: list[int] | None) -> None:

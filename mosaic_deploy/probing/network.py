@@ -31,10 +31,10 @@ from mosaic_deploy.gate.ask.structure import operators, structure
 from mosaic_deploy.gate.judging import find_subject, judge_model
 from mosaic_deploy.gate.pictures import picture
 from mosaic_deploy.gate.verdict import GatePolicy
+from mosaic_deploy.graph.ends.ends import read_deployed
 from mosaic_deploy.graph.facts import inputs_of, nodes, title
 from mosaic_deploy.graph.index import reads
 from mosaic_deploy.graph.intermediates import activations
-from mosaic_deploy.graph.normal.normalise import read_network
 from mosaic_deploy.graph.subgraph import cut
 from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import OnProgress
@@ -195,7 +195,7 @@ def probe_network(request: NetworkRequest, on_progress: OnProgress) -> NetworkRe
     table = subject.table
     if table is None or not toolchains(table.name):
         raise UsageError(f"target {request.target}: its compiler cannot be run here, so nothing is probed")
-    model = read_network(request.model)
+    model = read_deployed(request.model)
     terms = GatePolicy(today=datetime.now(UTC).date())
     (judged,) = judge_model(model, [subject], path="", terms=terms)
     for name in toolchains(table.name):
@@ -253,7 +253,7 @@ def windows_of(model: onnx.ModelProto, doubtful: set[str]) -> tuple[Window, ...]
     """Cut every window out of a model, alike ones once, the smaller ones first.
 
     Args:
-        model: as ``read_network`` returned it.
+        model: as ``read_deployed`` returned it.
         doubtful: titles of the nodes that the op table does not clear.
     """
     described = nodes(model)

@@ -33,6 +33,7 @@ from mosaic_deploy.quantize.boundary import (
     without_normalisation,
 )
 from mosaic_deploy.quantize.calibrate import Calibrator, Ranges
+from mosaic_deploy.quantize.lead_in import free_names, grid_of, quantize_image
 from mosaic_deploy.quantize.onnx_activations import activation_ranges
 from mosaic_deploy.quantize.ort_tools import tool
 from mosaic_deploy.workers.progress import OnProgress
@@ -105,6 +106,10 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
     grid = input_grid(pixels, recipe["activations"])
     on_progress(0.9, "quantising")
     quantized = style.insert(_insertion(model, ranges, recipe, grid))
+    image, activations = model.graph.input[0].name, recipe["activations"]
+    lowest, highest = ranges[image]
+    own = grid or grid_of(float(lowest), float(highest), activations)
+    quantize_image(quantized, own, _DTYPES[activations["bits"], activations["signed"]])
     source, result = cut_input(quantized), cut_output(quantized)
     source |= pixel_facts(pixels, recipe["activations"], grid)
     _name(quantized)
@@ -139,6 +144,7 @@ def _prepared(path: Path, style: Style) -> onnx.ModelProto:
         raise from_runtime(err, path) from err
     model = onnx.load(style.fuse(plain))
     require_one_each(model, path)
+    free_names(model)
     return onnx.shape_inference.infer_shapes(model)
 
 

@@ -54,10 +54,14 @@ class Contract(BaseModel):
     without smoothing, and the rest at the bottom and right is padded with 127 and never scored (MLPerf's
     ADE20K files)."""
     output: Literal["logits", "lowres", "classmap"] = "logits"
-    """(1, C, H, W) scores at input size; scores at a fraction of it; or (1, H, W) class ids."""
+    """(1, C, H, W) scores at input size; scores at a fraction of it; or class ids, (1, H, W) or smaller,
+    which are enlarged to the nearest. C is the number of classes, or 1 where there is a ``threshold``."""
     sampling: Sampling = "half_pixel"
     """How ``lowres`` scores are resized, bilinearly: ``half_pixel`` to any size at once; the others to the
     input's size first, as the network itself would, and from there with half-pixel centres."""
+    threshold: FiniteFloat | None = None
+    """Where a pixel has one score: above this it is of the second class, the foreground, else of the first.
+    None where it has a score for each class."""
     classes: tuple[str, ...]
     palette: tuple[tuple[Byte, Byte, Byte], ...]
     unscored: tuple[int, ...] = ()
@@ -76,6 +80,8 @@ class Contract(BaseModel):
             raise ValueError(f"unscored ids {self.unscored} are not all below {count}")
         if len(set(self.unscored)) in (count, count - 1) and self.unscored:
             raise ValueError("fewer than 2 classes are scored")
+        if self.threshold is not None and count != 2:
+            raise ValueError(f"a threshold parts 2 classes, there are {count}")
         if 0 in self.scale:
             raise ValueError("scale holds a zero")
         return self
@@ -84,6 +90,11 @@ class Contract(BaseModel):
     def labels(self) -> LabelSpace:
         """The classes as data sets state them."""
         return LabelSpace(self.classes, self.palette, self.unscored)
+
+    @property
+    def channels(self) -> int:
+        """Scores per pixel."""
+        return len(self.classes) if self.threshold is None else 1
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -96,6 +107,7 @@ class Contract(BaseModel):
         """A short hash by which two artifacts can be told to expect the same; stable across releases."""
         # What came later counts only where it says something: older artifacts keep their digest.
         late = {"sampling"} if self.sampling == "half_pixel" else set()
+        late |= {"threshold"} if self.threshold is None else set()
         held = self.model_dump(mode="json", exclude=late)
         stated = json.dumps(held, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(stated.encode()).hexdigest()[:16]
@@ -135,10 +147,10 @@ class Contract(BaseModel):
     def class_map(self, output: NDArray[Any], size: Size) -> Pixels:
         """Turn the network's output into (H, W) class ids at the ``size`` of the original image.
 
-        Scores are resized bilinearly and only then compared (the lowest id wins a tie); a class map is
-        resized to the nearest. The grid is the one ``prepare`` used: half-pixel centres, or for a letterbox
-        aligned corners, after its padding is cut off. ``lowres`` scores come to the input's size as
-        ``sampling`` says.
+        Scores are resized bilinearly and only then compared, with one another (the lowest id wins a tie) or
+        with the threshold; a class map is resized to the nearest. The grid is the one ``prepare`` used:
+        half-pixel centres, or for a letterbox aligned corners, after its padding is cut off. ``lowres``
+        scores come to the input's size as ``sampling`` says.
 
         Raises:
             ModelError: an output of another shape than the contract states, scores that are not finite, or
@@ -154,6 +166,9 @@ class Contract(BaseModel):
             scores = resize_scores(scores[:, :rows, :columns], size, sampling="align_corners")
         else:
             scores = resize_scores(scores, size)
+        if self.threshold is not None:
+            above: Pixels = (scores[0] > np.float32(self.threshold)).astype(np.uint8)
+            return above
         best: Pixels = scores.argmax(axis=0).astype(np.uint8)
         return best
 
@@ -170,14 +185,19 @@ class Contract(BaseModel):
     def _restore_ids(self, ids: Pixels, size: Size) -> Pixels:
         if self.resize == "stretch":
             return resize_ids(ids, size)
+        ids = resize_ids(ids, (self.height, self.width))
         rows, columns = letterbox_size(size, (self.height, self.width))
         return resize_ids(ids[:rows, :columns], size, corners=True)
 
     def _ids(self, output: NDArray[Any]) -> Pixels:
         plane = (self.height, self.width)
-        if output.shape not in (plane, (1, *plane), (1, 1, *plane), (1, *plane, 1)):
+        sides = tuple(side for side in output.shape if side != 1)
+        if len(sides) < 2:
+            sides = output.shape[-2:]
+        fits = len(sides) == 2 and 0 < sides[0] <= plane[0] and 0 < sides[1] <= plane[1]
+        if not fits or output.ndim > 4:
             raise ModelError(f"the output has shape {output.shape}, the contract's class map {(1, *plane)}")
-        ids = output.reshape(plane)
+        ids = output.reshape(sides)
         if not (np.isfinite(ids).all() and ids.min() >= 0 and ids.max() < len(self.classes)):
             raise ModelError(
                 f"the output holds the id {ids.max() if ids.max() > 0 else ids.min()}, "
@@ -197,13 +217,13 @@ class Contract(BaseModel):
                 raise ModelError("the output holds scores that are not finite (NaN or infinity)")
         raise ModelError(
             f"the output has shape {output.shape}, the contract's {self.output} have one image, "
-            f"{len(self.classes)} channels and {'up to ' if self.output == 'lowres' else ''}"
+            f"{self.channels} channels and {'up to ' if self.output == 'lowres' else ''}"
             f"{self.height}x{self.width} pixels"
         )
 
     def _states(self, shape: tuple[int, ...]) -> bool:
         """Whether these are the (1, C, h, w) scores that the contract speaks of."""
-        if shape[:2] != (1, len(self.classes)):
+        if shape[:2] != (1, self.channels):
             return False
         if self.output == "logits":
             return shape[2:] == (self.height, self.width)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Beside, Name, Share, Spec, Switches
+
+Side = Annotated[int, Field(ge=1, le=8192)]
 
 
 class Source(Spec):
@@ -19,6 +21,10 @@ class Source(Spec):
     """safetensors, relative to the card."""
     onnx: Beside | None = None
     """relative to the card."""
+    input_shape: tuple[Side, Side, Side, Side] | None = None
+    """Of the ONNX file's image, where it has dynamic sides."""
+    output: str | None = None
+    """Name of the ONNX file's output, where it has several."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -26,6 +32,8 @@ class Source(Spec):
             raise ValueError("name either a factory or an onnx file")
         if self.factory is None and (self.switches or self.weights):
             raise ValueError("switches and weights go with a factory, not with an onnx file")
+        if self.onnx is None and (self.input_shape or self.output):
+            raise ValueError("input_shape and output go with an onnx file, not with a factory")
         return self
 
 

@@ -19,7 +19,7 @@ from mosaic_deploy.backends.protocol import Backend, Timing, TimingConfig, WorkD
 from mosaic_deploy.datasets import open_data
 from mosaic_deploy.datasets.images import read_image
 from mosaic_deploy.errors import DataError, ModelError, UsageError
-from mosaic_deploy.graph.reader.read import read_input
+from mosaic_deploy.graph.ends.describe import describe
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.labels import Pixels
 
@@ -181,7 +181,7 @@ class Stage:
 
 def _float_contract(path: Path, contract: Contract) -> Contract:
     """The contract in the layout that the float network takes; raises ``ModelError`` where it takes less."""
-    takes = read_input(path)
+    takes = describe(path)
     if (takes.height, takes.width, takes.dtype) != (contract.height, contract.width, contract.dtype):
         raise ModelError(
             f"{path}: takes {takes.height}x{takes.width} {takes.dtype}, the artifact's contract states "

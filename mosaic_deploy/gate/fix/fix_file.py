@@ -19,7 +19,7 @@ from mosaic_deploy.gate.report import Fixed
 from mosaic_deploy.gate.verdict import GateTarget
 from mosaic_deploy.graph.facts import Tensor, inputs_of, nodes_with_bodies
 from mosaic_deploy.graph.normal.normalise import read_network
-from mosaic_deploy.graph.reader.read import FILE_BYTES, read_model
+from mosaic_deploy.graph.reader.read import AS_IT_IS, FILE_BYTES, Reading, read_model
 from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import StageProgress, silent
 
@@ -36,6 +36,7 @@ def fix_file(
     subjects: Sequence[GateTarget],
     *,
     inputs: Sequence[Path] = (),
+    reading: Reading = AS_IT_IS,
     on_progress: StageProgress,
 ) -> tuple[Fixed, ...]:
     """Fix a model for one target after the other and write it; nothing is written if that fails.
@@ -46,6 +47,7 @@ def fix_file(
         subjects: targets with an op table.
         inputs: ``.npy`` files as the model takes them, to re-check the passes on beside random numbers; by
             default rendered street scenes, scaled to [-1, 1] where the model takes floats.
+        reading: what is said of a file that leaves its size or output open.
         on_progress: progress.
 
     Raises:
@@ -55,7 +57,7 @@ def fix_file(
     """
     if out.suffix != ".onnx":
         raise UsageError(f"--fix {out}: name a file that ends in .onnx")
-    model, done = fix_for(read_network(path), subjects, inputs=inputs, on_progress=on_progress)
+    model, done = fix_for(read_network(path, reading), subjects, inputs=inputs, on_progress=on_progress)
     _write(model, out)
     return done
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError
-from mosaic_deploy.graph.normal import affine, bodies, branches, constants, idle
+from mosaic_deploy.graph.normal import affine, bodies, branches, channels, constants, idle
 from mosaic_deploy.graph.normal.draft import Draft
 from mosaic_deploy.graph.normal.opset import raised
 from mosaic_deploy.graph.passes import apply
 from mosaic_deploy.graph.passes.adaptive_pool import ADAPTIVE_POOL
 from mosaic_deploy.graph.reader import shapes
-from mosaic_deploy.graph.reader.read import read_model
+from mosaic_deploy.graph.reader.read import AS_IT_IS, Reading, read_model
 
 if TYPE_CHECKING:
     import onnx
@@ -21,12 +21,12 @@ _ROUNDS, _SWEEPS = 8, 16
 _SPELLED_OUT = ("GatherND", "GatherElements")
 """What an exporter writes uneven adaptive pooling with."""
 
-_FAMILIES = (constants.fold, bodies.inline, idle.drop, affine.fold, branches.merge)
+_FAMILIES = (constants.fold, bodies.inline, idle.drop, affine.fold, branches.merge, channels.reorder)
 
 
-def read_network(path: Path) -> onnx.ModelProto:
+def read_network(path: Path, reading: Reading = AS_IT_IS) -> onnx.ModelProto:
     """Read an ONNX file as ``read_model`` does, and normalise it; raises as that does."""
-    return normalise(read_model(path))
+    return normalise(read_model(path, reading))
 
 
 def normalise(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -11,11 +11,12 @@ folder is ever opened. Each refusal is one line of at most 500 characters that s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from mosaic_deploy.errors import ModelError
+from mosaic_deploy.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     import onnx
@@ -41,34 +42,52 @@ _STARTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class InputFacts:
-    """The one image input of a graph, and what its output seems to be."""
+class Reading:
+    """What a person says of a file that leaves it open."""
 
-    height: int
-    width: int
-    layout: Literal["NCHW", "NHWC"]
-    dtype: Literal["float32", "uint8"]
-    output: Literal["logits", "lowres", "classmap"] | None
-    """As in ``Contract``; None where the shape does not tell."""
+    input_shape: tuple[int, ...] | None = None
+    """The image's sides, where the file has dynamic ones; a dynamic batch is one image in any case."""
+    output: str | None = None
+    """The output that is wanted, of several."""
+
+    @classmethod
+    def parse(cls, input_shape: str | None, output: str | None) -> Reading:
+        """Read them as typed, the shape with commas; raises ``UsageError``."""
+        if input_shape is None:
+            return cls(None, output)
+        try:
+            sides = tuple(int(side) for side in input_shape.lower().replace("x", ",").split(","))
+        except ValueError:
+            sides = ()
+        if len(sides) != 4 or min(sides) < 1:
+            raise UsageError(
+                f"--input-shape {input_shape}: four whole numbers with commas, such as 1,3,512,512"
+            )
+        return cls(sides, output)
 
 
-def read_model(path: Path) -> onnx.ModelProto:
+AS_IT_IS = Reading()
+"""Takes a file that leaves nothing open."""
+
+
+def read_model(path: Path, reading: Reading = AS_IT_IS) -> onnx.ModelProto:
     """Read an ONNX file whole, with its external data inside and every inferred shape in ``value_info``.
 
     The model has one (N, C, H, W) or (N, H, W, C) input of float32 or uint8 with fixed dimensions, at least
     one output, an ``ai.onnx`` opset within ``OPSETS`` and no local functions. Operators of other domains are
-    left for the op check to judge.
+    left for the op check to judge. What ``reading`` says is true of the model that is returned.
 
     Raises:
         ModelError: the file cannot be read, is no sound ONNX model, or is none of the above.
     """
-    from mosaic_deploy.graph.reader import names, onnx_package, shapes, tensors
+    from mosaic_deploy.graph.reader import names, onnx_package, shapes, tensors, wishes
 
     onnx_package.require()
     try:
         model = _parse(path)
         names.require_sound(model)
         _require_known(model)
+        wishes.fulfil(model, reading.input_shape, reading.output)
         _require_image(model.graph)
         tensors.load(model, path.parent, budget=FILE_BYTES - path.stat().st_size)
         shapes.infer(model)
@@ -76,27 +95,6 @@ def read_model(path: Path) -> onnx.ModelProto:
     except ModelError as err:
         raise ModelError(_line(path, str(err))) from err
     return model
-
-
-def read_input(path: Path) -> InputFacts:
-    """Read what a model takes and gives; errors as ``read_model``.
-
-    Raises ``ModelError`` also for more images than one at a time, for other than three colours, and for
-    several outputs.
-    """
-    graph = read_model(path).graph
-    if len(graph.output) != 1:
-        raise ModelError(f"{path}: has {len(graph.output)} outputs: keep the scores or the class map only")
-    image = _images(graph)[0]
-    shape = _dims(image)
-    if shape[0] != 1:
-        raise ModelError(f"{path}: takes {shape[0]} images at once: export it for one")
-    if shape[1] != 3 and shape[3] != 3:
-        raise ModelError(f"{path}: input '{image.name}' {list(shape)} has no dimension of three colours")
-    layout: Literal["NCHW", "NHWC"] = "NCHW" if shape[1] == 3 else "NHWC"
-    height, width = shape[2:] if layout == "NCHW" else shape[1:3]
-    dtype: Literal["float32", "uint8"] = "uint8" if image.type.tensor_type.elem_type == 2 else "float32"
-    return InputFacts(height, width, layout, dtype, _meaning(graph.output[0], height, width))
 
 
 def _line(path: Path, reason: str) -> str:
@@ -190,30 +188,18 @@ def _require_fixed(image: onnx.ValueInfoProto) -> None:
             str(d.dim_value) if d.dim_value > 0 else f"<{d.dim_param or i}>" for i, d in enumerate(dims)
         )
         raise ModelError(
-            f"input '{image.name}' has dynamic dimensions ({', '.join(free)}): fix them, with 'python -m "
-            f"onnxruntime.tools.make_dynamic_shape_fixed --input_name {image.name} --input_shape {shape} "
-            "IN.onnx OUT.onnx', or export without dynamic shapes"
+            f"input '{image.name}' ({shape}) has dynamic dimensions ({', '.join(free)}): say which size is "
+            "deployed with --input-shape, such as --input-shape "
+            f"{','.join(str(d.dim_value or n) for d, n in zip(dims, (1, *_example(dims)), strict=True))}"
         )
     if any(dim.dim_value > _SIDE for dim in dims):
         raise ModelError(f"input '{image.name}' {list(_dims(image))}: sides up to {_SIDE} are supported")
 
 
+def _example(dims: Sequence[onnx.TensorShapeProto.Dimension]) -> tuple[int, int, int]:
+    """Sides behind the batch as somebody could want them."""
+    return (512, 512, 3) if dims[3].dim_value == 3 else (3, 512, 512)
+
+
 def _dims(value: onnx.ValueInfoProto) -> tuple[int, ...]:
     return tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-
-
-def _meaning(
-    output: onnx.ValueInfoProto, height: int, width: int
-) -> Literal["logits", "lowres", "classmap"] | None:
-    """Guess what an output is from its shape and type."""
-    shape = _dims(output)
-    if output.type.tensor_type.elem_type in (2, 3, 6, 7):  # uint8, int8, int32, int64: ids
-        return (
-            "classmap" if sorted(shape, reverse=True)[:2] == sorted((height, width), reverse=True) else None
-        )
-    if len(shape) != 4:
-        return None
-    sides = {shape[2:], shape[1:3]}
-    if (height, width) in sides:
-        return "logits"
-    return "lowres" if any(h <= height and w <= width for h, w in sides) else None

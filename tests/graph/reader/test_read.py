@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.reader import names, read
-from mosaic_deploy.graph.reader.read import InputFacts, read_input, read_model
+from mosaic_deploy.graph.reader.read import read_model
 
 GRAPH = """<ir_version: 8, opset_import: ["" : 18]>
 network (float[1,3,16,24] image) => (float[1,4,16,24] logits)
@@ -134,8 +134,8 @@ def inputs(text: str) -> Callable[[], onnx.ModelProto]:
         pytest.param(inputs("float[1,3,4] x"), "has 3 dimensions", id="rank-3"),
         pytest.param(inputs("float[] x"), "has no shape", id="no-shape"),
         pytest.param(inputs("int64[1,3,4,4] x"), "neither float32 nor uint8", id="int64-input"),
-        pytest.param(inputs("float[N,3,H,4] x"), "dynamic dimensions (N, H)", id="dynamic"),
-        pytest.param(inputs("float[0,3,4,4] x"), "dynamic dimensions (number 0)", id="zero-side"),
+        pytest.param(inputs("float[N,3,H,4] x"), "dynamic dimensions (H)", id="dynamic"),
+        pytest.param(inputs("float[1,3,0,4] x"), "dynamic dimensions (number 2)", id="zero-side"),
         pytest.param(inputs("float[1,3,4,99999] x"), "sides up to 65536", id="huge-side"),
         pytest.param(inputs("float[40000,3,40000,40000] x"), "make it smaller", id="huge-tensor"),
     ],
@@ -146,9 +146,9 @@ def test_graphs_that_take_no_image(
     assert message in refusal(model(), tmp_path)
 
 
-def test_dynamic_dimensions_come_with_the_command_that_fixes_them(tmp_path: Path) -> None:
+def test_dynamic_dimensions_come_with_the_option_that_fixes_them(tmp_path: Path) -> None:
     message = refusal(graph("g (float[N,3,H,W] im) => (float[] y) { y = Relu(im) }"), tmp_path)
-    assert "make_dynamic_shape_fixed --input_name im --input_shape <N>,3,<H>,<W>" in message
+    assert "--input-shape, such as --input-shape 1,3,512,512" in message
 
 
 @pytest.mark.parametrize(
@@ -382,56 +382,3 @@ def test_mutated_files_give_a_model_or_one_error(
             read_model(saved(bytes(data), tmp_path))
             accepted += 1
     assert accepted < 60
-
-
-@pytest.mark.parametrize(
-    ("text", "facts"),
-    [
-        pytest.param(
-            "g (float[1,3,32,48] x) => (float[] y) { y = Relu(x) }",
-            InputFacts(32, 48, "NCHW", "float32", "logits"),
-            id="scores",
-        ),
-        pytest.param(
-            """g (float[1,32,48,3] x) => (float[] y) {
-                y = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (x) }""",
-            InputFacts(32, 48, "NHWC", "float32", "lowres"),
-            id="channels-last",
-        ),
-        pytest.param(
-            """g (float[1,3,32,48] x) => (float[] y) {
-                y = MaxPool <kernel_shape = [4, 4], strides = [4, 4]> (x) }""",
-            InputFacts(32, 48, "NCHW", "float32", "lowres"),
-            id="small-scores",
-        ),
-        pytest.param(
-            "g (uint8[1,3,32,48] x) => (int64[] y) { y = ArgMax <axis = 1, keepdims = 0> (x) }",
-            InputFacts(32, 48, "NCHW", "uint8", "classmap"),
-            id="class-map",
-        ),
-        pytest.param(
-            "g (float[1,3,32,48] x) => (float[] y) { y = GlobalAveragePool(x) z = Relu(y) }",
-            InputFacts(32, 48, "NCHW", "float32", "lowres"),
-            id="one-pixel",
-        ),
-    ],
-)
-def test_read_input(tmp_path: Path, text: str, facts: InputFacts) -> None:
-    assert read_input(saved(graph(text), tmp_path)) == facts
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        pytest.param("g (float[2,3,8,8] x) => (float[] y) { y = Relu(x) }", "takes 2 images", id="batch"),
-        pytest.param("g (float[1,4,8,8] x) => (float[] y) { y = Relu(x) }", "three colours", id="colours"),
-        pytest.param(
-            "g (float[1,3,8,8] x) => (float[] y, float[] z) { y = Relu(x) z = Relu(x) }",
-            "2 outputs",
-            id="outputs",
-        ),
-    ],
-)
-def test_read_input_refuses(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(ModelError, match=message):
-        read_input(saved(graph(text), tmp_path))

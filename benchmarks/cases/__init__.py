@@ -1,0 +1,1 @@
+"""Small models and images that once went wrong, on every target."""
