@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mosaic_deploy.errors import UsageError
@@ -30,6 +31,12 @@ class Case:
     expect: str = "built"
     says: str = ""
     """What the refusal's line must hold."""
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Target -> what is expected there instead."""
+
+    def expected(self, target: str) -> str:
+        """What a build is to come to."""
+        return self.elsewhere.get(target, self.expect)
 
     @property
     def reading(self) -> tuple[str, ...]:
@@ -70,6 +77,7 @@ def _case(path: Path, said: dict[str, object], images: Path, scratch: Path) -> C
         data=_data(str(said.get("data", _PLAIN)), images, scratch),
         expect=str(said.get("expect", "built")),
         says=str(said.get("says", "")),
+        elsewhere=dict(said.get("on", {})),  # type: ignore[call-overload]
     )
 
 

@@ -34,8 +34,9 @@ class Outcome:
     @property
     def wrong(self) -> str:
         """Why this is not as expected; empty where it is."""
-        if self.build != self.case.expect:
-            return f"{self.build} where {self.case.expect} is expected"
+        expected = self.case.expected(self.target)
+        if self.build != expected:
+            return f"{self.build} where {expected} is expected"
         if self.case.says and self.case.says not in self.note:
             return f"its line does not say '{self.case.says}'"
         if self.build == "refused" and not self.case.says and self.check in _CLEARED:

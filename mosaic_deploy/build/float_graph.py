@@ -62,20 +62,27 @@ class FloatGraph:
     """What the file as it came expects; its output is read as ``ends`` says, then as ``contract`` does."""
     ends: Ends = field(default_factory=Ends)
 
-    def kind(self, asked: OutputKind | None, default: OutputKind) -> OutputKind:
-        """What a build is to give: as asked, else the default where the graph can be changed to that.
+    def kinds(self, asked: OutputKind | None, default: OutputKind) -> tuple[OutputKind, ...]:
+        """What a build may give, the best first: as asked, else the default where it is the same class map.
+
+        A target without the operator that makes class ids can do with scores.
 
         Raises ``ModelError`` where what was asked for cannot be had.
         """
-        if asked is None and is_small(self.model, self.contract):
-            return self.contract.output
+        own = self.contract.output
+        if asked is not None:
+            with_output(self.model, self.contract, want=asked)
+            return (asked,)
+        wanted = [own, default, "logits"] if is_small(self.model, self.contract) else [default, "logits", own]
+        found = dict.fromkeys(kind for kind in wanted if kind == own or self._gives(kind))
+        return tuple(kind for kind in found if kind in (default, own) or own == "classmap")
+
+    def _gives(self, kind: OutputKind) -> bool:
         try:
-            with_output(self.model, self.contract, want=asked or default)
+            with_output(self.model, self.contract, want=kind)
         except ModelError:
-            if asked is not None:
-                raise
-            return self.contract.output
-        return asked or default
+            return False
+        return True
 
     def contract_of(self, kind: OutputKind) -> Contract:
         """The contract of the network with that kind of output."""

@@ -106,18 +106,34 @@ def _prepare(
 def _check_all(
     ready: Sequence[Plan], graph: FloatGraph, inputs: Inputs, progress: StageProgress
 ) -> tuple[list[TargetBuild], Mapping[OutputKind, GraphFile]]:
-    chosen = [graph.kind(item.output, item.target.output) for item in ready]
-    kinds = graph.write_kinds(chosen)
+    likely = [graph.kinds(item.output, item.target.output) for item in ready]
+    files = graph.write_kinds(dict.fromkeys(kind for kinds in likely for kind in kinds))
     builds = []
-    for index, (item, kind) in enumerate(zip(ready, chosen, strict=True)):
+    for index, (item, kinds) in enumerate(zip(ready, likely, strict=True)):
         progress(
             "check", index / len(ready), f"{item.target.name}: operators, and passes for what it refuses"
         )
-        builds.append(
-            TargetBuild(item, kind, fit(item, kinds[kind], inputs.validation, on_progress=progress))
-        )
+        builds.append(_fitting(item, kinds, files, inputs, progress))
     progress("check", 1.0, "")
-    return builds, kinds
+    used = {graph.contract.output, *(build.kind for build in builds)}
+    return builds, {kind: file for kind, file in files.items() if kind in used}
+
+
+def _fitting(
+    item: Plan,
+    kinds: Sequence[OutputKind],
+    files: Mapping[OutputKind, GraphFile],
+    inputs: Inputs,
+    progress: StageProgress,
+) -> TargetBuild:
+    """The first kind of output that the target supports; where it supports none, the first of all."""
+    tried = []
+    for kind in kinds:
+        fitted = fit(item, files[kind], inputs.validation, on_progress=progress)
+        tried.append(TargetBuild(item, kind, fitted))
+        if fitted.checked is None or fitted.checked.passed:
+            return tried[-1]
+    return tried[0]
 
 
 def _build_all(

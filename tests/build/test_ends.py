@@ -56,7 +56,7 @@ def options(front: str) -> InputOptions:
         pytest.param("per-colour-last", "mask", id="mask"),
         pytest.param("slices-concat", "score-sigmoid-last", id="one-score"),
         pytest.param("used-twice", "no-batch-last", id="arithmetic-first"),
-        pytest.param("moved", "ids-half-size", id="movement-first"),
+        pytest.param("pooled", "ids-half-size", id="movement-first"),
         pytest.param("other-order", "plain", id="channels-first"),
     ],
 )

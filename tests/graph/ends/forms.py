@@ -88,10 +88,8 @@ FRONTS: dict[str, Form] = {
         NORMALISED,
     ),
     "other-order": Form("x = Gather<axis=1>(image, rotated)", f"float{FIRST}", NORMALISED),
-    "moved": Form(
-        """a = Slice(image, zero, sixteen, two_axis) b = Slice(image, sixteen, thirty_two, two_axis)
-        x = Concat<axis=2>(b, a)""",
-        f"float{FIRST}", NORMALISED, ("Slice", "Slice", "Concat"),
+    "pooled": Form(
+        "x = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>(image)", f"float{FIRST}", NORMALISED, ("MaxPool",)
     ),
     "negative": Form("x = Mul(image, minus_std)", f"float{FIRST}", NORMALISED, ("Mul",)),
     "used-twice": Form("a = Mul(image, std_back) x = Mul(a, image)", f"float{FIRST}", RAW, ("Mul", "Mul")),
@@ -190,9 +188,6 @@ CONSTANTS: dict[str, Any] = {
     "two": np.array([2]),
     "three": np.array([3]),
     "minus_one": np.array([-1]),
-    "sixteen": np.array([16]),
-    "thirty_two": np.array([32]),
-    "two_axis": np.array([2]),
     "far_back": np.array([-100]),
     "zero_one": np.array([0, 1]),
     "no_batch": np.array([4, HEIGHT, WIDTH]),
