@@ -43,9 +43,11 @@ def _identity(node: onnx.NodeProto, draft: Draft) -> bool:
 
 
 def _dropout(node: onnx.NodeProto, draft: Draft) -> bool:
-    """Outside training it hands its input on; its mask must be unread."""
+    """Outside training, or where it drops nothing, it hands its input on; its mask must be unread."""
     training = draft.array(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+    ratio = draft.array(node.input[1]) if len(node.input) > 1 and node.input[1] else None
     trains = len(node.input) > 2 and bool(node.input[2]) and (training is None or bool(training.any()))
+    trains = trains and (ratio is None or bool(ratio.any()))
     masked = len(node.output) > 1 and (
         draft.graph.consumers(node.output[1]) or node.output[1] in draft.graph.protected
     )

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError, UsageError
+from mosaic_deploy.graph.reader.floats import FLOATS
 
 if TYPE_CHECKING:
     import onnx
 
-OPSETS = (11, 24)
+OPSETS = (7, 25)
 """First and last version of ONNX's own operators that are taken."""
 
 FILE_BYTES = 384 << 20
@@ -74,13 +75,14 @@ def read_model(path: Path, reading: Reading = AS_IT_IS) -> onnx.ModelProto:
     """Read an ONNX file whole, with its external data inside and every inferred shape in ``value_info``.
 
     The model has one (N, C, H, W) or (N, H, W, C) input of float32 or uint8 with fixed dimensions, at least
-    one output, an ``ai.onnx`` opset within ``OPSETS`` and no local functions. Operators of other domains are
-    left for the op check to judge. What ``reading`` says is true of the model that is returned.
+    one output, an ``ai.onnx`` opset of 13 or later and no local functions; a file with an opset within
+    ``OPSETS`` or with other floating types is brought there. Operators of other domains are left for the op
+    check to judge. What ``reading`` says is true of the model that is returned.
 
     Raises:
         ModelError: the file cannot be read, is no sound ONNX model, or is none of the above.
     """
-    from mosaic_deploy.graph.reader import names, onnx_package, shapes, tensors, wishes
+    from mosaic_deploy.graph.reader import names, onnx_package, settle, tensors, wishes
 
     onnx_package.require()
     try:
@@ -90,7 +92,7 @@ def read_model(path: Path, reading: Reading = AS_IT_IS) -> onnx.ModelProto:
         wishes.fulfil(model, reading.input_shape, reading.output)
         _require_image(model.graph)
         tensors.load(model, path.parent, budget=FILE_BYTES - path.stat().st_size)
-        shapes.infer(model)
+        settle.settle(model)
         tensors.require_bounded(model.graph, TENSOR_BYTES)
     except ModelError as err:
         raise ModelError(_line(path, str(err))) from err
@@ -172,7 +174,7 @@ def _require_image(graph: onnx.GraphProto) -> None:
         raise ModelError(f"has {len(images)} inputs {names}: exactly one is supported, the image")
     image = images[0]
     tensor = image.type.tensor_type
-    if tensor.elem_type not in (1, 2):
+    if tensor.elem_type not in (*FLOATS, 2):
         raise ModelError(f"input '{image.name}' is neither float32 nor uint8: export it as one of them")
     if not tensor.HasField("shape") or len(tensor.shape.dim) != 4:
         shown = f"{len(tensor.shape.dim)} dimensions" if tensor.HasField("shape") else "no shape"
