@@ -21,6 +21,7 @@ from mosaic_deploy.errors import SpecError, ToolError, UsageError
 from mosaic_deploy.gate.fix.fix import Fixes
 from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.tables import OpTable
+from mosaic_deploy.graph.quantised import require_float
 from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.specs.recipe import QuantRecipe
 from mosaic_deploy.specs.registry import load_spec, nearest, spec_names
@@ -134,6 +135,8 @@ def open_inputs(request: Request, targets: Sequence[ResolvedTarget]) -> tuple[Pl
     """
     asked = open_data(request.data, split="val") if request.data else None
     model = find_model(request.model, options=request.input, labels=asked.labels if asked else None)
+    if model.card.source.onnx is not None:
+        require_float(model.root / model.card.source.onnx)
     name = request.data or model.card.data
     if name is None:
         raise UsageError(

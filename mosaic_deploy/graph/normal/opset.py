@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 OPSET = 18
 _FIRST = 13
-_OTHER_MEANING = frozenset({"RoiAlign", "Scan"})
-"""Operators whose new attribute's default is not what they did before, or whose bodies name axes."""
+_OTHER_MEANING = frozenset({"Scan"})
+"""Operators whose bodies name axes."""
+
+_WAS = {"RoiAlign": ("coordinate_transformation_mode", 16, "output_half_pixel")}
+"""Attributes that came with an opset, and whose default is not what the operator did before."""
 
 
 def raised(model: onnx.ModelProto) -> onnx.ModelProto | None:
@@ -41,7 +44,7 @@ def raised(model: onnx.ModelProto) -> onnx.ModelProto | None:
     for graph, _ in graphs(fresh.graph):
         for node in graph.node:
             if node.domain in ("", "ai.onnx"):
-                _convert(node, fresh.graph)
+                _convert(node, fresh.graph, opset)
     for entry in fresh.opset_import:
         if entry.domain in ("", "ai.onnx"):
             entry.version = OPSET
@@ -66,10 +69,13 @@ def _means_the_same(node: onnx.NodeProto, opset: int) -> bool:
     return kept and not new.deprecated and node.op_type not in _OTHER_MEANING
 
 
-def _convert(node: onnx.NodeProto, graph: onnx.GraphProto) -> None:
+def _convert(node: onnx.NodeProto, graph: onnx.GraphProto, opset: int) -> None:
     import onnx
 
     attributes = {attribute.name: attribute for attribute in node.attribute}
+    name, since, was = _WAS.get(node.op_type, ("", 0, ""))
+    if opset < since and name not in attributes:
+        node.attribute.append(onnx.helper.make_attribute(name, was))
     if node.op_type == "Split" and len(node.input) < 2 and "num_outputs" not in attributes:
         node.attribute.append(onnx.helper.make_attribute("num_outputs", len(node.output)))
     if node.op_type.startswith("Reduce") and "axes" in attributes and len(node.input) == 1:

@@ -99,6 +99,19 @@ def read_model(path: Path, reading: Reading = AS_IT_IS) -> onnx.ModelProto:
     return model
 
 
+def read_names(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file as far as ``names.require_sound`` does, neither data nor shapes; raises as that."""
+    from mosaic_deploy.graph.reader import names, onnx_package
+
+    onnx_package.require()
+    try:
+        model = _parse(path)
+        names.require_sound(model)
+    except ModelError as err:
+        raise ModelError(_line(path, str(err))) from err
+    return model
+
+
 def _line(path: Path, reason: str) -> str:
     """Put an error into one printable line; names in a file may be long and hold anything."""
     place = str(path) if len(str(path)) <= _LINE // 2 else f"...{str(path)[-_LINE // 2 :]}"
