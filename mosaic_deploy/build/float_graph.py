@@ -19,7 +19,7 @@ from mosaic_deploy.build import export_child
 from mosaic_deploy.build.model_source import Model
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.ends.ends import Ends, take_pixels
-from mosaic_deploy.graph.output_kind import contract_with, is_small, with_output
+from mosaic_deploy.graph.output_kind import contract_with, with_output
 from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
@@ -63,7 +63,7 @@ class FloatGraph:
     ends: Ends = field(default_factory=Ends)
 
     def kinds(self, asked: OutputKind | None, default: OutputKind) -> tuple[OutputKind, ...]:
-        """What a build may give, the best first: as asked, else the default where it is the same class map.
+        """What a build may give, the best first: as asked, else the default where the graph can be so.
 
         A target without the operator that makes class ids can do with scores.
 
@@ -73,9 +73,9 @@ class FloatGraph:
         if asked is not None:
             with_output(self.model, self.contract, want=asked)
             return (asked,)
-        wanted = [own, default, "logits"] if is_small(self.model, self.contract) else [default, "logits", own]
-        found = dict.fromkeys(kind for kind in wanted if kind == own or self._gives(kind))
-        return tuple(kind for kind in found if kind in (default, own) or own == "classmap")
+        scores: tuple[OutputKind, ...] = ("logits",) if own == "classmap" else ()
+        wanted = dict.fromkeys((default, *scores, own))
+        return tuple(kind for kind in wanted if kind == own or self._gives(kind))
 
     def _gives(self, kind: OutputKind) -> bool:
         try:

@@ -19,6 +19,7 @@ from mosaic_deploy.graph.index import free_name, producer_of, prune
 from mosaic_deploy.graph.sampling import sampling_of
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import OutputKind
+from mosaic_deploy.specs.resample import Sampling
 
 if TYPE_CHECKING:
     import onnx
@@ -32,7 +33,8 @@ def with_output(model: onnx.ModelProto, contract: Contract, *, want: OutputKind)
     """Return a copy of a one-output graph that gives ``want`` instead of ``contract.output``.
 
     Scores keep their axes' order. A class map is (1, H, W) int32; of equal scores the first class wins.
-    What is resized to the contract's size is resized bilinearly, sampled as the contract says.
+    What is resized to the contract's size is sampled as the contract says, and the scores of a smaller class
+    map to the nearest.
     ``contract_with`` gives the contract of the copy.
 
     Raises:
@@ -45,10 +47,12 @@ def with_output(model: onnx.ModelProto, contract: Contract, *, want: OutputKind)
         return model
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    have = contract.output
+    have, sampling = contract.output, contract.sampling
     if have == "classmap":
         axis = _without_decision(changed.graph)
-        have = "logits" if _plane(changed.graph, axis) == (contract.height, contract.width) else "lowres"
+        small = _plane(changed.graph, axis) != (contract.height, contract.width)
+        have = "lowres" if small else "logits"
+        sampling = "nearest" if small else sampling
     else:
         axis = _class_axis(changed.graph, contract)
     if have == "logits" and want == "lowres":
@@ -56,7 +60,7 @@ def with_output(model: onnx.ModelProto, contract: Contract, *, want: OutputKind)
         sampling_of(changed, last, axis)
         _end_at(changed.graph, last.input[0])
     if have == "lowres" and want != "lowres":
-        _add_resize(changed, contract, axis)
+        _add_resize(changed, contract, axis, sampling)
     if want == "classmap":
         _add_decision(changed, contract, axis)
     prune(changed.graph)
@@ -74,21 +78,11 @@ def contract_with(model: onnx.ModelProto, contract: Contract, *, want: OutputKin
     if contract.output == "classmap":
         axis = _without_decision(scores.graph)
         if _plane(scores.graph, axis) != (contract.height, contract.width):
-            return contract.model_copy(update={"output": want})
+            return contract.model_copy(update={"output": want, "sampling": "nearest"})
     else:
         axis = _class_axis(scores.graph, contract)
     sampling = sampling_of(scores, _last_resize(scores), axis)
     return contract.model_copy(update={"output": want, "sampling": sampling})
-
-
-def is_small(model: onnx.ModelProto, contract: Contract) -> bool:
-    """Whether a graph gives class ids at a fraction of its image's size.
-
-    Scores would be enlarged bilinearly, and give another class map than the ids, which are enlarged to the
-    nearest.
-    """
-    sides = [side for side in _shape(model.graph.output[0]) if side != 1]
-    return contract.output == "classmap" and sides != [contract.height, contract.width]
 
 
 def _class_axis(graph: onnx.GraphProto, contract: Contract) -> int:
@@ -137,7 +131,7 @@ def _last_resize(model: onnx.ModelProto) -> onnx.NodeProto:
     return node
 
 
-def _add_resize(model: onnx.ModelProto, contract: Contract, axis: int) -> None:
+def _add_resize(model: onnx.ModelProto, contract: Contract, axis: int, sampling: Sampling) -> None:
     import numpy as np
     from onnx import helper, numpy_helper
 
@@ -150,12 +144,15 @@ def _add_resize(model: onnx.ModelProto, contract: Contract, axis: int) -> None:
     scores, result = graph.output[0].name, free_name(graph, "logits")
     size = free_name(graph, "logits_size")
     graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), size))
+    how = {"mode": "linear", "coordinate_transformation_mode": sampling}
+    if sampling == "nearest":
+        how = {"mode": sampling, "coordinate_transformation_mode": "half_pixel"}
+        how["nearest_mode"] = "round_prefer_ceil"
     graph.node.append(
         helper.make_node(
-            "Resize", [scores, "", "", size], [result], name=free_name(graph, "resize_to_image"),
-            mode="linear", coordinate_transformation_mode=contract.sampling,
+            "Resize", [scores, "", "", size], [result], free_name(graph, "resize_to_image"), **how
         )
-    )  # fmt: skip
+    )
     _set_output(graph, result, _FLOAT, shape)
 
 

@@ -58,7 +58,8 @@ class Contract(BaseModel):
     which are enlarged to the nearest. C is the number of classes, or 1 where there is a ``threshold``."""
     sampling: Sampling = "half_pixel"
     """How ``lowres`` scores are resized, bilinearly: ``half_pixel`` to any size at once; the others to the
-    input's size first, as the network itself would, and from there with half-pixel centres."""
+    input's size first, as the network itself would, and from there with half-pixel centres. ``nearest``: not
+    they, but the class ids made of them, as those of a class map."""
     threshold: FiniteFloat | None = None
     """Where a pixel has one score: above this it is of the second class, the foreground, else of the first.
     None where it has a score for each class."""
@@ -159,13 +160,20 @@ class Contract(BaseModel):
         if self.output == "classmap":
             return self._restore_ids(self._ids(np.asarray(output)), size)
         scores = self._scores(np.asarray(output))
-        if self.resize == "letterbox" or self.sampling != "half_pixel":
-            scores = resize_scores(scores, (self.height, self.width), sampling=self.sampling)
+        if self.output == "lowres" and self.sampling == "nearest":
+            return self._restore_ids(self._best(scores), size)
+        sampling = "half_pixel" if self.sampling == "nearest" else self.sampling
+        if self.resize == "letterbox" or sampling != "half_pixel":
+            scores = resize_scores(scores, (self.height, self.width), sampling=sampling)
         if self.resize == "letterbox":
             rows, columns = letterbox_size(size, (self.height, self.width))
             scores = resize_scores(scores[:, :rows, :columns], size, sampling="align_corners")
         else:
             scores = resize_scores(scores, size)
+        return self._best(scores)
+
+    def _best(self, scores: Floats) -> Pixels:
+        """(H, W) class ids out of (C, H, W) scores."""
         if self.threshold is not None:
             above: Pixels = (scores[0] > np.float32(self.threshold)).astype(np.uint8)
             return above

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 Size = tuple[int, int]
 """Height and width in pixels."""
 Floats = NDArray[np.float32]
-Sampling = Literal["half_pixel", "align_corners", "asymmetric"]
+Bilinear = Literal["half_pixel", "align_corners", "asymmetric"]
 """Where samples lie, by ONNX's names for it."""
+Sampling = Literal[Bilinear, "nearest"]
+"""How scores come to another size; ``nearest`` is with half-pixel centres, ties go right and down."""
 
 _PAD_FLOAT = np.float32(127.5)
 PAD = 127
@@ -60,7 +62,7 @@ def letterbox_label(label: NDArray[np.uint8], into: Size, *, fill: int) -> NDArr
     return canvas
 
 
-def resize_scores(scores: Floats, size: Size, *, sampling: Sampling = "half_pixel") -> Floats:
+def resize_scores(scores: Floats, size: Size, *, sampling: Bilinear = "half_pixel") -> Floats:
     """Resize (C, h, w) scores bilinearly to (C, H, W)."""
     tall = _blend(scores, size[0], axis=1, sampling=sampling)
     return _blend(tall, size[1], axis=2, sampling=sampling)
@@ -73,7 +75,7 @@ def resize_ids[T: np.generic](ids: NDArray[T], size: Size, *, corners: bool = Fa
     return ids[rows[:, None], columns]
 
 
-def _blend(x: Floats, wanted: int, *, axis: int, sampling: Sampling) -> Floats:
+def _blend(x: Floats, wanted: int, *, axis: int, sampling: Bilinear) -> Floats:
     length = x.shape[axis]
     if length == wanted:
         return x
@@ -93,7 +95,7 @@ def _nearest(length: int, wanted: int, *, corners: bool) -> NDArray[np.intp]:
     return np.clip(np.floor(at + 0.5), 0, length - 1).astype(np.intp)
 
 
-def _positions(length: int, wanted: int, sampling: Sampling) -> NDArray[Any]:
+def _positions(length: int, wanted: int, sampling: Bilinear) -> NDArray[Any]:
     """(wanted,) where each sample lies on the old grid, which may be a little beyond its ends."""
     steps = np.arange(wanted)
     if sampling == "asymmetric":

@@ -204,3 +204,27 @@ def test_scales_that_give_no_whole_side_stay() -> None:
     model = onnx.shape_inference.infer_shapes(model)
     with pytest.raises(ModelError, match=r"16 by 2\.1 is no whole side"):
         with_output(model, contract("logits"), want="lowres")
+
+
+@pytest.mark.parametrize("want", ["lowres", "logits"])
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (2 * HEIGHT, 2 * WIDTH), (45, 71)])
+def test_a_small_class_map_and_its_scores_are_the_same_map(want: OutputKind, size: tuple[int, int]) -> None:
+    """Ids are enlarged to the nearest, so their scores are compared first; only a whole factor keeps that."""
+    low = network()
+    own = contract("classmap")
+    small = with_output(
+        low,
+        own.model_copy(update={"output": "logits", "height": HEIGHT // 2, "width": WIDTH // 2}),
+        want="classmap",
+    )
+    made, said = with_output(small, own, want=want), contract_with(small, own, want=want)
+    ids = own.class_map(run(small, image()), size)
+    found = said.class_map(run(made, image()), size)
+    if want == "lowres":
+        assert said.sampling == "nearest"
+        assert (found == ids).all()
+    else:
+        assert (
+            said.class_map(run(made, image()), (HEIGHT, WIDTH))
+            == own.class_map(run(small, image()), (HEIGHT, WIDTH))
+        ).all()
