@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.ends.back import settle_back
 from mosaic_deploy.graph.ends.front import Front, settle_front, write_arithmetic
 from mosaic_deploy.graph.ends.output import Back
 from mosaic_deploy.graph.normal.normalise import read_network
+from mosaic_deploy.graph.reader import shapes
 from mosaic_deploy.graph.reader.read import AS_IT_IS, Reading
 
 if TYPE_CHECKING:
@@ -70,12 +72,19 @@ def settle(model: onnx.ModelProto) -> Network:
     """Give a normalised network's ends one form; the model itself is not changed.
 
     Args:
-        model: as ``read_network`` returned it. One with several inputs or outputs keeps them as they are.
+        model: as ``read_network`` returned it. One with several inputs or outputs keeps them as they are, and
+            so does an odd one of which no sound ONNX could be made.
     """
     made = type(model)()
     made.CopyFrom(model)
     front = settle_front(made)
     back = settle_back(made) if len(made.graph.output) == 1 else Back()
+    if made == model:
+        return Network(model, Ends(front, back))
+    try:
+        shapes.infer(made)
+    except ModelError:
+        return Network(model, Ends())
     return Network(made, Ends(front, back))
 
 

@@ -289,7 +289,7 @@ def _split_joined(node: onnx.NodeProto, graph: GraphIndex, axis: int) -> onnx.No
 
 
 def _joins(places: dict[str, int], graph: GraphIndex, axis: int) -> onnx.NodeProto | None:
-    joined = graph.only_consumer(next(iter(places)))
+    joined = graph.only_consumer(next(iter(places), ""))
     if (
         joined is None
         or joined.op_type != "Concat"

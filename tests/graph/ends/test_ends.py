@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.graph.ends.describe import describe
 from mosaic_deploy.graph.ends.ends import Ends, Network, settle, take_pixels
+from mosaic_deploy.graph.ends.front import Front
 from mosaic_deploy.graph.normal.normalise import read_network
 from mosaic_deploy.graph.output_kind import with_output
 from mosaic_deploy.specs.contract import Contract
@@ -141,3 +142,11 @@ def test_one_mean_for_all_colours_is_left_to_the_input(tmp_path: Path) -> None:
     before = made.model.SerializeToString()
     assert take_pixels(made.model, contract(PLAIN_FRONT, PLAIN_BACK)) is None
     assert made.model.SerializeToString() == before
+
+
+def test_a_graph_whose_image_nobody_reads_stays(tmp_path: Path) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,{HEIGHT},{WIDTH}] image) => (float[1,3,2,2] out)
+          <float[1,3,2,2] held = {{1,2,3,4,5,6,7,8,9,10,11,12}}> {{ out = Relu(held) }}"""
+    onnx.save_model(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    assert settle(read_network(tmp_path / "m.onnx")).ends.front == Front()

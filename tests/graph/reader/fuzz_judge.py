@@ -55,9 +55,7 @@ class Judgement:
 class Judge:
     """A process that reads and checks models, replaced when it dies."""
 
-    def __init__(
-        self, root: Path, *, reader: str = "mosaic_deploy.graph.normal.normalise:read_network"
-    ) -> None:
+    def __init__(self, root: Path, *, reader: str = "mosaic_deploy.graph.ends.ends:read_deployed") -> None:
         """Start none yet; ``root`` holds its temporary files and gets ``judge.log``."""
         self._root, self._reader = root, reader
         self._process: subprocess.Popen[bytes] | None = None
