@@ -2,7 +2,6 @@
 
 x -> Identity -> y                   becomes    x
 x -> Reshape -> Reshape -> y         becomes    x -> Reshape -> y
-x -> Pad(zeros) -> Conv -> y         becomes    x -> Conv(pads) -> y
 """
 
 from __future__ import annotations
@@ -19,19 +18,16 @@ if TYPE_CHECKING:
     import onnx
 
 _SAME_GRID = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
-_WINDOWS = frozenset({"Conv", "MaxPool", "AveragePool"})
 _MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 """Operators that only give an array another shape."""
 
 
 def drop(draft: Draft) -> None:
-    """Drop idle nodes, merge chains, and write automatic paddings as numbers."""
+    """Drop idle nodes and merge chains."""
     for node in draft.nodes:
         rule = _RULES.get(node.op_type)
-        if rule is not None and rule(node, draft):
-            continue
-        if node.op_type in _WINDOWS and not draft.touched(node):
-            _pads_stated(node, draft)
+        if rule is not None:
+            rule(node, draft)
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Attribute]:
@@ -175,85 +171,6 @@ def _gather(node: onnx.NodeProto, draft: Draft) -> bool:
     sizes = draft.store(node.output[0], np.asarray(out, np.int64))
     made = onnx.helper.make_node("Reshape", [node.input[0], sizes], [node.output[0]], name=node.name)
     return draft.replace(node, [made])
-
-
-def _pads_stated(node: onnx.NodeProto, draft: Draft) -> bool:
-    """Automatic padding in numbers; a Pad of zeros before a convolution as the convolution's own."""
-    stated = _attributes(node)
-    sides = draft.graph.shape(node.input[0])
-    out = draft.graph.shape(node.output[0])
-    if sides is None or out is None or len(sides) < 3:
-        return False
-    count = len(sides) - 2
-    automatic = str(stated.get("auto_pad", "NOTSET"))
-    pads = _list(stated.get("pads"), 2 * count, 0)
-    if automatic in ("SAME_UPPER", "SAME_LOWER"):
-        pads = _same(node, draft, stated, upper=automatic == "SAME_UPPER")
-    elif automatic == "VALID":
-        pads = [0] * (2 * count)
-    elif automatic != "NOTSET":
-        return False
-    source, maker = _padded_by(node, draft, count) if node.op_type == "Conv" else (None, None)
-    if maker is not None and automatic == "NOTSET":
-        more = draft.array(maker.input[1])
-        assert more is not None
-        pads = [
-            a + int(b)
-            for a, b in zip(pads, [*more[2 : 2 + count], *more[4 + count : 4 + 2 * count]], strict=True)
-        ]
-    elif automatic == "NOTSET":
-        return False
-    made = type(node)()
-    made.CopyFrom(node)
-    kept = [a for a in node.attribute if a.name not in ("auto_pad", "pads")]
-    del made.attribute[:]
-    import onnx
-
-    made.attribute.extend([*kept, onnx.helper.make_attribute("pads", pads)])
-    if maker is not None and source is not None and automatic == "NOTSET":
-        made.input[0] = source
-        return draft.replace(node, [made], maker)
-    return draft.replace(node, [made])
-
-
-def _padded_by(node: onnx.NodeProto, draft: Draft, count: int) -> tuple[str | None, onnx.NodeProto | None]:
-    """The Pad before a convolution that its own padding can do, and what that reads."""
-    maker = draft.graph.producer(node.input[0], "Pad")
-    if maker is None or draft.touched(maker) or draft.graph.only_consumer(node.input[0]) is None:
-        return None, None
-    pads = draft.array(maker.input[1]) if len(maker.input) > 1 else None
-    value = draft.array(maker.input[2]) if len(maker.input) > 2 and maker.input[2] else np.zeros(1)
-    mode = _attributes(maker).get("mode", "constant")
-    plain = pads is not None and value is not None and not value.any() and mode == "constant"
-    if not plain or pads is None or (len(maker.input) > 3 and maker.input[3]):
-        return None, None
-    borders = pads.reshape(2, -1)
-    fits = borders.shape[1] == count + 2 and not borders[:, :2].any() and bool((pads >= 0).all())
-    return (maker.input[0], maker) if fits else (None, None)
-
-
-def _same(node: onnx.NodeProto, draft: Draft, stated: Mapping[str, Attribute], *, upper: bool) -> list[int]:
-    """The padding by which the output has ceil(side / stride) pixels, as ONNX defines SAME."""
-    sides = draft.graph.shape(node.input[0]) or ()
-    count = len(sides) - 2
-    weight = draft.graph.shape(node.input[1]) if node.op_type == "Conv" else None
-    kernel = _list(stated.get("kernel_shape") or (weight or ())[2:], count, 1)
-    strides = _list(stated.get("strides"), count, 1)
-    dilations = _list(stated.get("dilations"), count, 1)
-    begin, end = [], []
-    for side, window, stride, dilation in zip(sides[2:], kernel, strides, dilations, strict=True):
-        reach = (window - 1) * dilation + 1
-        total = max(0, (-(-side // stride) - 1) * stride + reach - side)
-        small, large = total // 2, total - total // 2
-        begin.append(small if upper else large)
-        end.append(large if upper else small)
-    return [*begin, *end]
-
-
-def _list(stated: object, count: int, default: int) -> list[int]:
-    if isinstance(stated, tuple) and stated:
-        return [int(number) for number in stated]
-    return [default] * count
 
 
 _RULES: Mapping[str, Callable[[onnx.NodeProto, Draft], bool]] = {

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError
-from mosaic_deploy.graph.normal import affine, bodies, branches, channels, constants, idle
+from mosaic_deploy.graph.normal import (
+    affine,
+    bodies,
+    branches,
+    channels,
+    constants,
+    idle,
+    paddings,
+    resizes,
+)
 from mosaic_deploy.graph.normal.draft import Draft
 from mosaic_deploy.graph.normal.opset import raised
 from mosaic_deploy.graph.passes import apply
@@ -21,7 +30,16 @@ _ROUNDS, _SWEEPS = 8, 16
 _SPELLED_OUT = ("GatherND", "GatherElements")
 """What an exporter writes uneven adaptive pooling with."""
 
-_FAMILIES = (constants.fold, bodies.inline, idle.drop, affine.fold, branches.merge, channels.reorder)
+_FAMILIES = (
+    constants.fold,
+    bodies.inline,
+    idle.drop,
+    paddings.state,
+    resizes.state,
+    affine.fold,
+    branches.merge,
+    channels.reorder,
+)
 
 
 def read_network(path: Path, reading: Reading = AS_IT_IS) -> onnx.ModelProto:

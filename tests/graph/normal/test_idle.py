@@ -80,44 +80,6 @@ def test_two_transposes_are_one() -> None:
     becomes(image(body), "Transpose")
 
 
-@pytest.mark.parametrize("auto", ["SAME_UPPER", "SAME_LOWER", "VALID"])
-@pytest.mark.parametrize("op", ["Conv", "MaxPool", "AveragePool"])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_automatic_padding_is_written_in_numbers(op: str, auto: str, stride: int) -> None:
-    weights, window = (", w", "") if op == "Conv" else ("", ", kernel_shape = [3, 4]")
-    body = f'y = {op} <auto_pad = "{auto}", strides = [{stride}, {stride}]{window}> (image{weights})'
-    held: dict[str, Any] = {"w": random(2, 4, 3, 4)} if weights else {}
-    made = becomes(image(body, shape="1,4,7,9", **held), op)
-    names = [a.name for a in made.graph.node[0].attribute]
-    assert "pads" in names
-    assert "auto_pad" not in names
-
-
-def test_zeros_before_a_convolution_are_its_own_padding() -> None:
-    body = "a = Pad (image, pads) y = Conv <pads = [1, 0, 1, 0]> (a, w)"
-    made = becomes(image(body, pads=[0, 0, 1, 2, 0, 0, 0, 3], w=random(2, 4, 3, 3)), "Conv")
-    assert [list(a.ints) for a in made.graph.node[0].attribute if a.name == "pads"] == [[2, 2, 1, 3]]
-
-
-@pytest.mark.parametrize(
-    "pad",
-    [
-        "Pad (image, pads, one)",
-        'Pad <mode = "reflect"> (image, pads)',
-        "Pad (image, channels)",
-        "Pad (image, crops)",
-    ],
-)
-def test_other_paddings_stay(pad: str) -> None:
-    inside = 6 if "channels" in pad else 4
-    stays(
-        image(
-            f"a = {pad} y = Conv (a, w)", one=number(1), pads=[0, 0, 1, 1, 0, 0, 1, 1],
-            channels=[0, 1, 0, 0, 0, 1, 0, 0], crops=[0, 0, -1, 0, 0, 0, 0, 0], w=random(2, inside, 3, 3),
-        )
-    )  # fmt: skip
-
-
 def test_outputs_and_dead_ends() -> None:
     """An output of the graph keeps its name, and what leads nowhere goes."""
     body = "dead = Neg (image) a = Relu (image) b = Identity (a) y = Identity (b)"
