@@ -37,15 +37,19 @@ class Affine:
 
 def fold(draft: Draft) -> None:
     """Fold what stands beside convolutions; write the remaining normalisations as convolutions."""
-    for node in draft.nodes:
-        if node.op_type in ("BatchNormalization", "Mul", "Add") and not draft.graph.quantized(node):
-            affine, source = _affine(node, draft)
-            if affine is None:
-                continue
-            if _into_maker(node, source, affine, draft) or node.op_type != "BatchNormalization":
-                continue
-            if not _into_reader(node, source, affine, draft):
-                _alone(node, source, affine, draft)
+    draft.visit(_fold)
+
+
+def _fold(node: onnx.NodeProto, draft: Draft) -> None:
+    if node.op_type not in ("BatchNormalization", "Mul", "Add") or draft.graph.quantized(node):
+        return
+    affine, source = _affine(node, draft)
+    if affine is None:
+        return
+    if _into_maker(node, source, affine, draft) or node.op_type != "BatchNormalization":
+        return
+    if not _into_reader(node, source, affine, draft):
+        _alone(node, source, affine, draft)
 
 
 def _affine(node: onnx.NodeProto, draft: Draft) -> tuple[Affine | None, str]:

@@ -28,11 +28,8 @@ _NODES = 4096
 
 def inline(draft: Draft) -> None:
     """Write out every If and Loop that can be."""
-    for node in draft.nodes:
-        if node.op_type == "If":
-            _inline_if(node, draft)
-        elif node.op_type == "Loop":
-            _unroll(node, draft)
+    rules = {"If": _inline_if, "Loop": _unroll}
+    draft.visit(lambda node, _: node.op_type in rules and rules[node.op_type](node, draft))
 
 
 def _inline_if(node: onnx.NodeProto, draft: Draft) -> bool:

@@ -46,9 +46,7 @@ class _Branch:
 
 def merge(draft: Draft) -> None:
     """Merge every pair of branches that can be one; what has more is merged in later sweeps."""
-    for node in draft.nodes:
-        if node.op_type == "Add":
-            _merge(node, draft)
+    draft.visit(lambda node, _: node.op_type == "Add" and _merge(node, draft))
 
 
 def _merge(node: onnx.NodeProto, draft: Draft) -> bool:

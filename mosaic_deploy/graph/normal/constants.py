@@ -63,15 +63,18 @@ _ELEMENTS = 1 << 22
 
 def fold(draft: Draft) -> None:
     """Compute every node of which all inputs are constants."""
-    for node in draft.nodes:
-        found = _found(node, draft)
-        if found is None:
-            continue
-        for name, value in zip(node.output, found, strict=False):
-            if name:
-                draft.know(name, value)
-        if all(isinstance(value, np.ndarray) for value in found):
-            draft.remove(node)
+    draft.visit(_fold)
+
+
+def _fold(node: onnx.NodeProto, draft: Draft) -> None:
+    found = _found(node, draft)
+    if found is None:
+        return
+    for name, value in zip(node.output, found, strict=False):
+        if name:
+            draft.know(name, value)
+    if all(isinstance(value, np.ndarray) for value in found):
+        draft.remove(node)
 
 
 def _found(node: onnx.NodeProto, draft: Draft) -> list[Value] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.graph.facts import title
 from mosaic_deploy.graph.index import GraphIndex, prune, replace_name
+from mosaic_deploy.graph.odd import ODD
 from mosaic_deploy.graph.reader.names import graphs
 
 if TYPE_CHECKING:
@@ -60,6 +62,12 @@ class Draft:
         for node in self.source.graph.node:
             if not self.touched(node) and node.domain in ("", "ai.onnx"):
                 yield node
+
+    def visit(self, rule: Callable[[onnx.NodeProto, Draft], object]) -> None:
+        """Offer every such node to a rule, which walks away from what it does not expect."""
+        for node in self.nodes:
+            with suppress(*ODD):
+                rule(node, self)
 
     def touched(self, node: onnx.NodeProto) -> bool:
         """Whether an edit replaces the node."""

@@ -24,10 +24,7 @@ _MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 
 def drop(draft: Draft) -> None:
     """Drop idle nodes and merge chains."""
-    for node in draft.nodes:
-        rule = _RULES.get(node.op_type)
-        if rule is not None:
-            rule(node, draft)
+    draft.visit(lambda node, _: node.op_type in _RULES and _RULES[node.op_type](node, draft))
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Attribute]:

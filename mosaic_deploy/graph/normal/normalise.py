@@ -65,7 +65,10 @@ def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
     if sound is model and later is not None:  # not sound in the later opset
         sound = _swept_soundly(model)
     if any(node.op_type in _SPELLED_OUT for node in sound.graph.node):
-        pooled = apply(ADAPTIVE_POOL, sound).model
+        try:
+            pooled = apply(ADAPTIVE_POOL, sound).model
+        except ModelError:  # an odd graph
+            return sound
         sound = pooled if pooled is sound else _swept_soundly(pooled)
     return sound
 

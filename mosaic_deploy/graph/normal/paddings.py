@@ -39,11 +39,13 @@ Pads = tuple[list[int], list[int]]
 
 def state(draft: Draft) -> None:
     """Write every padding so."""
-    for node in draft.nodes:
-        if node.op_type in _WINDOWS:
-            _state_window(node, draft)
-        elif node.op_type == "ConvTranspose":
-            _state_transposed(node, draft)
+    draft.visit(_state)
+
+
+def _state(node: onnx.NodeProto, draft: Draft) -> bool:
+    if node.op_type == "ConvTranspose":
+        return _state_transposed(node, draft)
+    return node.op_type in _WINDOWS and _state_window(node, draft)
 
 
 def _state_window(node: onnx.NodeProto, draft: Draft) -> bool:

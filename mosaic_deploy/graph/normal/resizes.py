@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 def state(draft: Draft) -> None:
     """Write every Resize of some axes as one of all."""
-    for node in draft.nodes:
-        if node.op_type == "Resize":
-            _state(node, draft)
+    draft.visit(lambda node, _: node.op_type == "Resize" and _state(node, draft))
 
 
 def _state(node: onnx.NodeProto, draft: Draft) -> bool:

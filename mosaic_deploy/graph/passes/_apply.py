@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mosaic_deploy.graph.facts import title
 from mosaic_deploy.graph.index import GraphIndex, reads
+from mosaic_deploy.graph.odd import ODD
 from mosaic_deploy.graph.passes._pass import Pass
 from mosaic_deploy.graph.passes._site import Site
 
@@ -81,7 +82,7 @@ def _sites(step: Pass, graph: GraphIndex, wanted: Collection[str] | None) -> lis
         if wanted is not None and not step.resolves and title(node) not in wanted:
             continue
         site = Site(node, graph)
-        if not step.rewrite(site):
+        if not _drafted(step, site):
             continue
         titles = {title(covered) for covered in site.covered}
         outputs = {name for covered in site.covered for name in covered.output}
@@ -89,6 +90,14 @@ def _sites(step: Pass, graph: GraphIndex, wanted: Collection[str] | None) -> lis
             taken |= outputs
             found.append(site)
     return found
+
+
+def _drafted(step: Pass, site: Site) -> bool:
+    """Whether the pass drafts a replacement; it walks away from what it does not expect."""
+    try:
+        return step.rewrite(site)
+    except ODD:
+        return False
 
 
 def _change(site: Site) -> Change:

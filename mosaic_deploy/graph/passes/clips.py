@@ -70,6 +70,8 @@ def _clip_bounds(site: Site) -> bool:
     low, high = (site.constant(i) if site.input(i) else None for i in (1, 2))
     if (site.input(1) and low is None) or (site.input(2) and high is None):
         return False
+    if any(bound is not None and bound.size != 1 for bound in (low, high)):
+        return False
     bottom = -math.inf if low is None else float(low.reshape(()))
     top = math.inf if high is None else float(high.reshape(()))
     largest = 3.4e38
