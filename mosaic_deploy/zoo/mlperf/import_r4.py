@@ -49,9 +49,6 @@ def import_mlperf(tflite: Path, out: Path, *, force: bool = False) -> Path:
         ModelError: the file is missing, damaged, or of another network.
         UsageError: ``out`` is no ``.safetensors``, lies in no folder, or would replace a file.
     """
-    from mosaic_deploy.zoo.networks.mosaic import build
-    from mosaic_deploy.zoo.weights import save_weights
-
     card = out.with_suffix(".toml")
     if out.suffix != ".safetensors" or not out.parent.is_dir():
         raise UsageError(f"{out}: name a .safetensors file in a folder that exists")
@@ -59,6 +56,10 @@ def import_mlperf(tflite: Path, out: Path, *, force: bool = False) -> Path:
         if path.exists() and not force:
             raise UsageError(f"{path}: exists already: add --force to replace it, or choose another --out")
     data = _bytes(tflite)
+    parse(data, tflite)  # before PyTorch is loaded, which takes seconds
+    from mosaic_deploy.zoo.networks.mosaic import build
+    from mosaic_deploy.zoo.weights import save_weights
+
     net = build(**SWITCHES)
     mean, scale = fill(net, data, tflite)
     digest = hashlib.sha256(data).hexdigest()

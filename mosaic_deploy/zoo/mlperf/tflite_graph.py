@@ -21,6 +21,9 @@ from mosaic_deploy.errors import ModelError
 MAX_BYTES = 64 * 2**20
 _MAX_COUNT = 4096  # of operators or tensors
 _MAX_RANK = 8
+_MAX_NUMBERS = 1 << 18
+"""Scales, zero points, and inputs and outputs of operators in all: tables of a file may share their lists, so
+that a small one can hold any number of them."""
 _MAGIC = b"TFL3"  # bytes 4 to 8 of every file
 
 _DTYPES = {"UINT8": np.dtype("u1"), "INT8": np.dtype("i1"), "INT32": np.dtype("<i4")}
@@ -114,23 +117,37 @@ def parse(data: bytes, path: Path) -> Graph:
         raise ModelError(f"{path}: cut off or damaged TFLite file: fetch it again") from err
 
 
+@final
+class _Allowance:
+    """How many numbers may still be read."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_NUMBERS
+
+    def take(self, count: int) -> int:
+        """Take so many, and return how many; raises ``ValueError`` if that is more than are left."""
+        self._left -= _count(count)
+        if self._left < 0:
+            raise ValueError("numbers")
+        return count
+
+
 def _graph(schema: Any, model: Any) -> Graph:
     if _count(model.SubgraphsLength()) != 1:
         raise ValueError("not one subgraph")
-    graph = model.Subgraphs(0)
-    tensors = [_tensor(schema, model, graph.Tensors(i)) for i in range(_count(graph.TensorsLength()))]
+    graph, left = model.Subgraphs(0), _Allowance()
+    tensors = [_tensor(schema, model, graph.Tensors(i), left) for i in range(_count(graph.TensorsLength()))]
     kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
     ops = [
-        _op(schema, model, graph.Operators(i), kinds, len(tensors))
+        _op(schema, model, graph.Operators(i), kinds, _Numbers(len(tensors), left))
         for i in range(_count(graph.OperatorsLength()))
     ]
-    inputs = _numbers(graph.Inputs, graph.InputsLength(), len(tensors))
-    return Graph(
-        tuple(tensors), tuple(ops), inputs, _numbers(graph.Outputs, graph.OutputsLength(), len(tensors))
-    )
+    numbers = _Numbers(len(tensors), left)
+    inputs = numbers.read(graph.Inputs, graph.InputsLength())
+    return Graph(tuple(tensors), tuple(ops), inputs, numbers.read(graph.Outputs, graph.OutputsLength()))
 
 
-def _tensor(schema: Any, model: Any, tensor: Any) -> Tensor:
+def _tensor(schema: Any, model: Any, tensor: Any, left: _Allowance) -> Tensor:
     kinds = {value: name for name, value in vars(schema.TensorType).items() if name.isupper()}
     dtype = kinds[tensor.Type()]
     rank = tensor.ShapeLength()
@@ -140,8 +157,8 @@ def _tensor(schema: Any, model: Any, tensor: Any) -> Tensor:
     scales: tuple[float, ...] = ()
     zeros: tuple[int, ...] = ()
     if (quantized := tensor.Quantization()) is not None:
-        scales = tuple(float(quantized.Scale(i)) for i in range(_count(quantized.ScaleLength())))
-        zeros = tuple(int(quantized.ZeroPoint(i)) for i in range(_count(quantized.ZeroPointLength())))
+        scales = tuple(float(quantized.Scale(i)) for i in range(left.take(quantized.ScaleLength())))
+        zeros = tuple(int(quantized.ZeroPoint(i)) for i in range(left.take(quantized.ZeroPointLength())))
     data = None
     buffer = model.Buffers(tensor.Buffer())
     if buffer.DataLength() and dtype in _DTYPES:
@@ -149,7 +166,7 @@ def _tensor(schema: Any, model: Any, tensor: Any) -> Tensor:
     return Tensor(shape, dtype, scales, zeros, data)
 
 
-def _op(schema: Any, model: Any, op: Any, kinds: Mapping[int, str], tensors: int) -> Op:
+def _op(schema: Any, model: Any, op: Any, kinds: Mapping[int, str], numbers: _Numbers) -> Op:
     code = model.OperatorCodes(op.OpcodeIndex())
     kind = kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
     options: dict[str, int] = {}
@@ -160,17 +177,26 @@ def _op(schema: Any, model: Any, op: Any, kinds: Mapping[int, str], tensors: int
         options = {field: int(getattr(table, field)()) for field in fields}
     return Op(
         kind,
-        _numbers(op.Inputs, op.InputsLength(), tensors),
-        _numbers(op.Outputs, op.OutputsLength(), tensors),
+        numbers.read(op.Inputs, op.InputsLength()),
+        numbers.read(op.Outputs, op.OutputsLength()),
         options,
     )
 
 
-def _numbers(read: Any, length: int, tensors: int) -> tuple[int, ...]:
-    numbers = tuple(int(read(i)) for i in range(_count(length)))
-    if any(not 0 <= n < tensors for n in numbers):
-        raise ValueError("tensor number")
-    return numbers
+@final
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """Lists of tensor numbers."""
+
+    tensors: int
+    left: _Allowance
+
+    def read(self, item: Any, length: int) -> tuple[int, ...]:
+        """All of one list; raises ``ValueError`` for the number of no tensor."""
+        numbers = tuple(int(item(i)) for i in range(self.left.take(length)))
+        if any(not 0 <= number < self.tensors for number in numbers):
+            raise ValueError("tensor number")
+        return numbers
 
 
 def _count(length: int) -> int:

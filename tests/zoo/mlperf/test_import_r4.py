@@ -7,6 +7,7 @@ in floats (``mosaic_r4_float.onnx``) and photographs (``images/*.jpg``).
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from mosaic_deploy.zoo import weights
 from mosaic_deploy.zoo.export import export
 from mosaic_deploy.zoo.layers.layers import Resize
 from mosaic_deploy.zoo.mlperf.import_r4 import SWITCHES, fill, import_mlperf
+from mosaic_deploy.zoo.mlperf.tflite_graph import parse
 from mosaic_deploy.zoo.networks.mosaic import Mosaic, MultiKernel, build
 from mosaic_deploy.zoo.weights import load_weights
 
@@ -306,6 +308,56 @@ def other_network() -> Any:
     graph = schema.SubGraphT(tensors=tensors, inputs=[0], outputs=[1], operators=[add])
     code = schema.OperatorCodeT(builtinCode=schema.BuiltinOperator.ADD)
     return schema.ModelT(version=3, operatorCodes=[code], subgraphs=[graph], buffers=[schema.BufferT()])
+
+
+def sharing(tables: int, numbers: int) -> bytes:
+    """A small file whose tensors and operators all share one long list of scales, and one of inputs."""
+    builder = flatbuffers.Builder(1 << 20)
+
+    def vector(size: int, prepend: Callable[[Any], None], value: object, count: int) -> int:
+        builder.StartVector(size, count, size)
+        for _ in range(count):
+            prepend(value)
+        return int(builder.EndVector())
+
+    def table(kind: str, **fields: int) -> int:
+        names = vars(schema)
+        names[f"{kind}Start"](builder)
+        for name, value in fields.items():
+            names[f"{kind}Add{name}"](builder, value)
+        return int(names[f"{kind}End"](builder))
+
+    point = builder.PrependUOffsetTRelative
+    scales = vector(4, builder.PrependFloat32, 1.0, numbers)
+    zeros = vector(8, builder.PrependInt64, 0, numbers)
+    tensor = table(
+        "Tensor", Type=3, Quantization=table("QuantizationParameters", Scale=scales, ZeroPoint=zeros)
+    )
+    ends = vector(4, builder.PrependInt32, 0, numbers)
+    operator = table("Operator", Inputs=ends, Outputs=ends)
+    graph = table(
+        "SubGraph",
+        Tensors=vector(4, point, tensor, tables),
+        Operators=vector(4, point, operator, tables),
+        Inputs=ends,
+        Outputs=ends,
+    )
+    model = table(
+        "Model",
+        Subgraphs=vector(4, point, graph, 1),
+        OperatorCodes=vector(4, point, table("OperatorCode"), 1),
+        Buffers=vector(4, point, table("Buffer"), 1),
+    )
+    builder.Finish(model, file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_lists_that_all_share_are_not_read_over_and_over() -> None:
+    assert len(parse(sharing(4, 4), Path("small.tflite")).ops) == 4
+    begun = time.process_time()
+    with pytest.raises(ModelError, match="damaged"):
+        parse(sharing(4096, 4096), Path("shared.tflite"))
+    assert time.process_time() - begun < 10
 
 
 def test_another_network_is_refused() -> None:
