@@ -1,12 +1,13 @@
 import errno
 import multiprocessing
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from mosaic_deploy.errors import ToolError, UsageError
-from mosaic_deploy.files import moved_in, moved_in_folder, write_whole
+from mosaic_deploy.files import moved_in, moved_in_folder, remove_leftovers, scratch_folder, write_whole
 
 
 def names(folder: Path) -> set[str]:
@@ -131,3 +132,61 @@ def test_a_file_that_cannot_be_moved_in_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="taken"):
         write_whole(tmp_path / "taken", "text")
     assert names(tmp_path) == {"taken"}
+
+
+def hold_scratch(folder: Path, ready: str) -> None:
+    with scratch_folder(folder), moved_in_folder(folder / "x", force=False) as part:
+        (part / "scratch").mkdir()
+        (part / "logs").mkdir()
+        Path(ready).touch()
+        signal.pause()
+
+
+def test_leftovers_go_once_their_process_is_dead_and_not_before(tmp_path: Path) -> None:
+    out, ready = tmp_path / "out", tmp_path / "ready"
+    out.mkdir()
+    other = multiprocessing.get_context("spawn").Process(target=hold_scratch, args=(out, str(ready)))
+    other.start()
+    try:
+        while not ready.exists():
+            assert other.is_alive()
+        held = sorted(out.iterdir())
+        assert len(held) == 2
+        assert remove_leftovers(out) == ()
+        assert sorted(out.iterdir()) == held
+    finally:
+        other.kill()
+        other.join(20)
+    assert sorted(out.iterdir()) == held, "nobody could clean up"
+    with scratch_folder(out) as folder:
+        assert sorted(out.iterdir()) == [folder]
+    assert list(out.iterdir()) == []
+
+
+def test_hidden_folders_of_others_stay(tmp_path: Path) -> None:
+    for name in (".mosaic-notes/logs", ".mosaic-abcd1234/thesis", ".film.part/data", ".git/logs", ".x.old/a"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / ".mosaic-link1234").symlink_to(tmp_path / ".git")
+    before = names(tmp_path)
+    assert remove_leftovers(tmp_path) == ()
+    assert names(tmp_path) == before
+
+
+def test_an_artifact_whose_replacement_never_arrived_comes_back(tmp_path: Path) -> None:
+    for place in ("lost", "there"):
+        (tmp_path / f".{place}.old").mkdir()
+        (tmp_path / f".{place}.old" / "manifest.json").write_text("old")
+    (tmp_path / "there").mkdir()
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == {"lost", "lost/manifest.json", "there"}
+
+
+def test_what_appeared_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UsageError, match="exists already"),
+        moved_in_folder(tmp_path / "x", force=False) as part,
+    ):
+        (part / "new").touch()
+        (tmp_path / "x").mkdir()
+        (tmp_path / "x" / "mine").touch()
+    assert names(tmp_path) == {"x", "x/mine"}

@@ -28,7 +28,7 @@ from mosaic_deploy.files import sha256_of
 from mosaic_deploy.specs.contract import Contract
 
 _MANIFEST_BYTES = 1 << 24
-_REPORTS = frozenset({"check", "log", "parity", "preview"})
+_REPORTS = frozenset({"check", "log", "parity", "preview", "report"})
 """Kinds of files for people, which nothing loads: one may be left out when a folder is handed on."""
 _FLOAT = "float-onnx"
 
@@ -80,7 +80,7 @@ def open_artifact(folder: Path) -> Artifact:
             built, or holds no network, as its operators were refused.
     """
     place = folder / MANIFEST
-    manifest = _read(place)
+    manifest = read_manifest(place)
     entries = manifest.files
     for entry in entries:
         _require_intact(folder, entry)
@@ -134,7 +134,8 @@ def workspace() -> Iterator[WorkDir]:
             shutil.rmtree(folder / "scratch" if kept else folder, ignore_errors=True)
 
 
-def _read(place: Path) -> Manifest:
+def read_manifest(place: Path) -> Manifest:
+    """Read ``manifest.json``; raises ``ModelError`` for what is none that this version reads."""
     try:
         if place.stat().st_size > _MANIFEST_BYTES or not place.is_file():
             raise ModelError(f"{place}: is not a manifest: name a folder that 'mosaic-deploy build' wrote")

@@ -6,7 +6,6 @@ images -> card -> float ONNX -> op checks -> float reference -> a build per targ
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -20,8 +19,9 @@ from mosaic_deploy.build.plan import Plan, Request, Unplanned, plan
 from mosaic_deploy.build.reference_maps import reference_maps
 from mosaic_deploy.build.report import BuildReport, Failure, Result
 from mosaic_deploy.build.target_build import Common, TargetBuild, build
+from mosaic_deploy.build.todo import Todo, sort_out
 from mosaic_deploy.errors import MosaicError
-from mosaic_deploy.files import disk_trouble, existing, require_free
+from mosaic_deploy.files import disk_trouble, existing, remove_leftovers, scratch_folder
 from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.call import GIB, free_bytes, stoppable
@@ -35,8 +35,10 @@ def deploy(request: Request, *, progress: StageProgress = silent) -> tuple[Resul
     """Build and validate a model for each target, several at a time as cores and memory allow.
 
     What can be refused is refused before anything is written. The artifact of each build lies in
-    ``request.out / MODEL-TARGET-RECIPE``, also where a check failed. Where several targets are asked for, one
-    whose tools are missing or fail is a ``Failure`` among the results, and the others go on.
+    ``request.out / MODEL-TARGET-RECIPE``, also where a check failed. Where one lies there that was made from
+    the very same, its report is given again and nothing is done, unless ``request.force``. Where several
+    targets are asked for, one whose tools are missing or fail is a ``Failure`` among the results, and the
+    others go on.
 
     Raises:
         MosaicError: the request is wrong, or the only target's tool is missing or failed; nothing of that
@@ -44,21 +46,20 @@ def deploy(request: Request, *, progress: StageProgress = silent) -> tuple[Resul
     """
     planned = plan(request)
     alone = len(planned) == 1
+    results: dict[str, Result] = {}
     for item in planned:
-        if isinstance(item, Unplanned) and alone:
-            raise item.error
-        if isinstance(item, Plan):
-            require_free(item.place, force=request.force)
-    ready = [item for item in planned if isinstance(item, Plan)]
-    results: dict[str, Result] = {
-        item.target: Failure(item.model, item.target, item.recipe, str(item.error), item.error.exit_code)
-        for item in planned
-        if isinstance(item, Unplanned)
-    }
+        if isinstance(item, Unplanned):
+            if alone:
+                raise item.error
+            failure = (item.model, item.target, item.recipe, str(item.error), item.error.exit_code)
+            results[item.target] = Failure(*failure)
+    remove_leftovers(request.out)
+    kept, ready = sort_out([item for item in planned if isinstance(item, Plan)], force=request.force)
+    results |= kept
     if ready:
         with _folder(request.out) as folder:
             orders, common = _prepare(ready, folder, progress)
-            results |= _build_all(orders, common, request, progress, alone=alone)
+            results |= _build_all(orders, common, progress, alone=alone)
     return tuple(results[_target(item)] for item in planned)
 
 
@@ -69,23 +70,17 @@ def _target(item: Plan | Unplanned) -> str:
 @contextmanager
 def _folder(out: Path) -> Iterator[Path]:
     """A folder for what builds share, on the disk that the artifacts go to."""
-    with (
-        disk_trouble(out),
-        tempfile.TemporaryDirectory(prefix=".mosaic-", dir=existing(out), ignore_cleanup_errors=True) as name,
-    ):
-        folder = Path(name)
-        (folder / "logs").mkdir()
+    with disk_trouble(out), scratch_folder(existing(out)) as folder:
         yield folder
 
 
-def _prepare(
-    ready: Sequence[Plan], folder: Path, progress: StageProgress
-) -> tuple[list[TargetBuild], Common]:
+def _prepare(todo: Sequence[Todo], folder: Path, progress: StageProgress) -> tuple[list[TargetBuild], Common]:
     """Everything that the builds share, and each one's op check."""
 
     def stage(name: str) -> OnProgress:
         return lambda fraction, note: progress(name, fraction, note)
 
+    ready = [job.plan for job in todo]
     for name in dict.fromkeys(name for item in ready for name in item.toolchains):
         require_toolchain(name, progress)
     model, validation = ready[0].model, ready[0].validation
@@ -95,7 +90,7 @@ def _prepare(
     inputs = prepare_inputs(
         graph.contract, graph.own, calibrations, validation, folder / "inputs", on_progress=stage("decode")
     )
-    builds, kinds = _check_all(ready, graph, inputs, progress)
+    builds, kinds = _check_all(todo, graph, inputs, progress)
     if not any(build.checked is None or build.checked.passed for build in builds):
         return builds, Common(graph, kinds, inputs, {})
     references = reference_maps(graph, kinds, inputs, on_progress=stage("reference"))
@@ -104,23 +99,22 @@ def _prepare(
 
 
 def _check_all(
-    ready: Sequence[Plan], graph: FloatGraph, inputs: Inputs, progress: StageProgress
+    todo: Sequence[Todo], graph: FloatGraph, inputs: Inputs, progress: StageProgress
 ) -> tuple[list[TargetBuild], Mapping[OutputKind, GraphFile]]:
-    likely = [graph.kinds(item.output, item.target.output) for item in ready]
+    likely = [graph.kinds(job.plan.output, job.plan.target.output) for job in todo]
     files = graph.write_kinds(dict.fromkeys(kind for kinds in likely for kind in kinds))
     builds = []
-    for index, (item, kinds) in enumerate(zip(ready, likely, strict=True)):
-        progress(
-            "check", index / len(ready), f"{item.target.name}: operators, and passes for what it refuses"
-        )
-        builds.append(_fitting(item, kinds, files, inputs, progress))
+    for index, (job, kinds) in enumerate(zip(todo, likely, strict=True)):
+        note = f"{job.plan.target.name}: operators, and passes for what it refuses"
+        progress("check", index / len(todo), note)
+        builds.append(_fitting(job, kinds, files, inputs, progress))
     progress("check", 1.0, "")
     used = {graph.contract.output, *(build.kind for build in builds)}
     return builds, {kind: file for kind, file in files.items() if kind in used}
 
 
 def _fitting(
-    item: Plan,
+    job: Todo,
     kinds: Sequence[OutputKind],
     files: Mapping[OutputKind, GraphFile],
     inputs: Inputs,
@@ -129,27 +123,27 @@ def _fitting(
     """The first kind of output that the target supports; where it supports none, the first of all."""
     tried = []
     for kind in kinds:
-        fitted = fit(item, files[kind], inputs.validation, on_progress=progress)
-        tried.append(TargetBuild(item, kind, fitted))
+        fitted = fit(job.plan, files[kind], inputs.validation, on_progress=progress)
+        tried.append(TargetBuild(job.plan, kind, fitted, job.made_from, job.replaced, job.may_replace))
         if fitted.checked is None or fitted.checked.passed:
             return tried[-1]
     return tried[0]
 
 
 def _build_all(
-    orders: Sequence[TargetBuild], common: Common, request: Request, progress: StageProgress, *, alone: bool
+    orders: Sequence[TargetBuild], common: Common, progress: StageProgress, *, alone: bool
 ) -> dict[str, Result]:
     """Build side by side; a failure ends its own build only, an interrupt ends them all."""
     if alone:
         (order,) = orders
-        return {order.plan.target.name: build(order, common, force=request.force, progress=progress)}
+        return {order.plan.target.name: build(order, common, progress=progress)}
     stop = Event()
     results: dict[str, Result] = {}
     with ThreadPoolExecutor(max_workers=min(len(orders), _at_once())) as pool:
         futures: dict[Future[BuildReport], TargetBuild] = {}
         try:
             for order in orders:
-                futures[pool.submit(_build_one, order, common, request, progress, stop)] = order
+                futures[pool.submit(_build_one, order, common, progress, stop)] = order
             running = set(futures)
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -162,9 +156,7 @@ def _build_all(
     return results
 
 
-def _build_one(
-    order: TargetBuild, common: Common, request: Request, progress: StageProgress, stop: Event
-) -> BuildReport:
+def _build_one(order: TargetBuild, common: Common, progress: StageProgress, stop: Event) -> BuildReport:
     target = order.plan.target.name
 
     def tell(stage: str, share: float, note: str) -> None:
@@ -173,7 +165,7 @@ def _build_one(
         progress(f"{target} {stage}", share, note)
 
     with stoppable(stop):
-        return build(order, common, force=request.force, progress=tell)
+        return build(order, common, progress=tell)
 
 
 def _result(future: Future[BuildReport], order: TargetBuild) -> Result:

@@ -82,6 +82,10 @@ class BuildReport:
     steps: tuple[Step, ...]
     fixes: tuple[FixStep, ...] = ()
     """Passes that rewrote the graph for the target before it was compiled."""
+    unchanged: bool = False
+    """It lay there already, from the very same: nothing was done, and the report is that of then."""
+    replaced: tuple[str, ...] = ()
+    """What had changed since the artifact that lay there before: ``model``, ``data`` and the like."""
 
     @property
     def parity(self) -> ParityReport | None:
@@ -180,6 +184,8 @@ class BuildReport:
             "fallback": self.facts.get("fallback"),
             "facts": dict(self.facts),
             "steps": [asdict(step) for step in self.steps],
+            "unchanged": self.unchanged,
+            "replaced": list(self.replaced),
         }
 
 
@@ -227,9 +233,15 @@ def explain(results: Sequence[Result]) -> list[str]:
         if isinstance(result, Failure):
             lines.append(f"{result.model} on {result.target}: {result.error}")
         else:
-            lines.append(f"{result.model} on {result.target}: {result.folder}")
+            lines.append(f"{result.model} on {result.target}: {result.folder}{_state(result)}")
             lines += [f"  {line}" for line in result.explain()]
     return lines
+
+
+def _state(build: BuildReport) -> str:
+    if build.unchanged:
+        return " (unchanged since it was built, so nothing was done: --force builds it again)"
+    return f" (replaced, as this is new: {', '.join(build.replaced)})" if build.replaced else ""
 
 
 def to_json(results: Sequence[Result]) -> dict[str, object]:

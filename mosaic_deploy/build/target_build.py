@@ -21,6 +21,7 @@ from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layou
 from mosaic_deploy.build.fitting import Fitted
 from mosaic_deploy.build.float_graph import FloatGraph, GraphFile
 from mosaic_deploy.build.inputs import Inputs, reorder_axes
+from mosaic_deploy.build.kept_report import REPORT, report_text
 from mosaic_deploy.build.plan import Plan
 from mosaic_deploy.build.reference_maps import Maps, Reference, class_maps, pairs
 from mosaic_deploy.build.report import BuildReport, Conversion
@@ -54,6 +55,12 @@ class TargetBuild:
     kind: OutputKind
     fitted: Fitted
     """The graph as it is compiled, and what the op table says of it."""
+    made_from: Mapping[str, str] = field(default_factory=dict)
+    """Digests of what the build depends on."""
+    replaced: tuple[str, ...] = ()
+    """What changed since the artifact that lies at its place."""
+    may_replace: bool = False
+    """Whether an artifact lies at its place that may go."""
 
     @property
     def checked(self) -> CheckReport | None:
@@ -75,14 +82,14 @@ class BuildState:
     seconds: float = 0.0
 
 
-def build(order: TargetBuild, common: Common, *, force: bool, progress: StageProgress) -> BuildReport:
+def build(order: TargetBuild, common: Common, *, progress: StageProgress) -> BuildReport:
     """Make and validate one artifact; a failed check is in the report.
 
     Raises ``MosaicError`` where a tool failed, and then leaves nothing behind.
     """
     begun = time.monotonic()
     item = order.plan
-    with moved_in_folder(item.place, force=force) as folder:
+    with moved_in_folder(item.place, force=order.may_replace) as folder:
         space = WorkDir(folder / "scratch", folder / "logs")
         space.scratch.mkdir()
         space.logs.mkdir()
@@ -248,9 +255,12 @@ def _describe(order: TargetBuild, folder: Path, made: BuildState) -> BuildReport
         facts=made.facts,
         steps=made.steps,
         fixes=order.fitted.fixed.steps if order.fitted.fixed else (),
+        replaced=order.replaced,
     )
+    (folder / REPORT).write_text(report_text(report), encoding="utf-8")
+    report = replace(report, artifacts=(*report.artifacts, *entries(folder, [File(REPORT, "report")])))
     contract = made.contract or item.model.card.contract
-    write_json(folder / MANIFEST, _manifest(item, report, contract).to_json())
+    write_json(folder / MANIFEST, _manifest(order, report, contract).to_json())
     manifest = entries(folder, [File(MANIFEST, "manifest")])
     return replace(report, artifacts=(*report.artifacts, *manifest))
 
@@ -268,13 +278,15 @@ def _description(item: Plan, contract: Contract) -> dict[str, object]:
     }
 
 
-def _manifest(item: Plan, report: BuildReport, contract: Contract) -> Manifest:
+def _manifest(order: TargetBuild, report: BuildReport, contract: Contract) -> Manifest:
+    item = order.plan
     return Manifest.model_validate(
         {
             **_description(item, contract),
             "target": item.target.model_dump(mode="json", by_alias=True),
             "recipe": item.recipe.model_dump(mode="json", by_alias=True),
             "passed": report.passed,
+            "made_from": dict(order.made_from),
             "facts": dict(report.facts),
             "calibration": _data_record(item.calibration),
             "validation": _data_record(item.validation),

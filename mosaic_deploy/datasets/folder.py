@@ -82,7 +82,8 @@ def load(root: Path, split: str) -> FileDataset:
     items = pair_files(home / "images", labels if labels.is_dir() else None)
     space, ignore = stated or (LabelSpace((), ()), ())
     decode = ids_up_to(len(space.classes), ignore=(*ignore, 255))
-    return FileDataset("folder", space, items, decode, upright=True)
+    named = tuple(path for path in (root / "classes.toml", root / "classes.txt") if path.is_file())
+    return FileDataset("folder", space, items, decode, upright=True, stated_by=named[:1])
 
 
 def _home(root: Path, split: str) -> Path:

@@ -88,6 +88,8 @@ class FileDataset:
     """Turn images as their EXIF orientation says: right for phone photos, wrong for the published sets."""
     note: str = ""
     """A sentence that a report must repeat about these samples; empty if there is nothing to say."""
+    stated_by: tuple[Path, ...] = ()
+    """Files that say what the ids mean, beside those of the samples."""
 
     @property
     def labelled(self) -> bool:
