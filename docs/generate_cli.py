@@ -15,14 +15,6 @@ from mosaic_deploy.cli.app import app
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 
-_VALUES = {
-    "<str>": "TEXT",
-    "<list[str]>": "TEXT",
-    "<int>": "N",
-    "<int range>": "N",
-    "<float>": "X",
-    "<path>": "PATH",
-}
 _HEAD = """\
 <!-- Written by docs/generate_cli.py: run it again after a change of the command line. -->
 
@@ -34,10 +26,26 @@ progress comes as plain lines. See [exit codes](exit-codes.md) and [the JSON obj
 """
 
 
+_TAIL = """
+`mosaic-deploy --install-completion` lets bash, zsh or fish complete commands and options from the next
+shell on; `--show-completion` prints what that installs. `MOSAIC_DEBUG=1` is as `--verbose`, `MOSAIC_QUIET=1`
+as `--quiet`. Without a terminal output has 150 columns, unless `COLUMNS` says otherwise; below 130 the table
+of a build becomes a block each.
+
+"""
+
+
 def render() -> str:
     """The page as Markdown."""
     group: Any = typer.main.get_command(app)
-    parts = [_HEAD, _plain(group.help), "\n\n", "| command | what it does |\n|---|---|\n"]
+    parts = [_HEAD, _plain(group.help), "\n", _examples(group)]
+    ours = (p for p in group.params if p.name in ("version", "verbose", "quiet"))
+    rows = "".join(f"| {_flags(p)} | {_meaning(p)} |\n" for p in ours)
+    parts += [
+        f"\nOf every command, before or behind its name:\n\n| option | meaning |\n|---|---|\n{rows}",
+        _TAIL,
+    ]
+    parts.append("| command | what it does |\n|---|---|\n")
     for name, command in group.commands.items():
         parts.append(f"| [`{name}`](#mosaic-deploy-{name}) | {_cell(command.help)} |\n")
     parts += [_describe(name, command) for name, command in group.commands.items()]
@@ -45,7 +53,6 @@ def render() -> str:
 
 
 def _describe(name: str, command: Any) -> str:
-    ctx = command.context_class(command, info_name=name)
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option"]
     usage = " ".join(["mosaic-deploy", name, *(_word(p) for p in arguments), "[OPTIONS]"])
@@ -56,9 +63,16 @@ def _describe(name: str, command: Any) -> str:
     for panel in dict.fromkeys(p.rich_help_panel for p in options):
         title = f"\n{panel}:\n" if panel else ""
         shown = [p for p in options if p.rich_help_panel == panel]
-        rows = "".join(f"| {_flags(p, ctx)} | {_meaning(p)} |\n" for p in shown)
+        rows = "".join(f"| {_flags(p)} | {_meaning(p)} |\n" for p in shown)
         parts.append(f"{title}\n| option | meaning |\n|---|---|\n{rows}")
+    parts.append(_examples(command))
     return "".join(parts)
+
+
+def _examples(command: Any) -> str:
+    """The command lines at the end of a help, as a block for a shell."""
+    lines = (command.epilog or "").split("\n\n")[1:]
+    return f"\n```sh\n{'\n'.join(lines)}\n```\n" if lines else ""
 
 
 def _word(argument: Any) -> str:
@@ -66,12 +80,11 @@ def _word(argument: Any) -> str:
     return name if argument.required else f"[{name}]"
 
 
-def _flags(option: Any, ctx: Any) -> str:
+def _flags(option: Any) -> str:
     names = ", ".join((*option.opts, *option.secondary_opts))
     if option.is_flag:
         return f"`{names}`"
-    shown = str(option.display_type(ctx))
-    return f"`{names} {option.metavar or _VALUES.get(shown, shown)}`"
+    return f"`{names} {option.metavar}`"
 
 
 def _meaning(param: Any) -> str:

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -43,12 +43,28 @@ class Finding:
     remedy: str
     """What to do where it is missing; empty where it is not."""
     optional: bool = False
-    """Whether ``build`` works without it."""
+    """Whether ``build`` works without it, for another target say."""
 
 
-def examine() -> tuple[Finding, ...]:
-    """Look at toolchains, targets, data, memory and disk; nothing is installed or loaded for that."""
-    return (*_toolchains(), *_targets(), *_data(), *_machine())
+def examine(targets: Sequence[str] = ()) -> tuple[Finding, ...]:
+    """Look at toolchains, targets, data, memory and disk; nothing is installed or loaded for that.
+
+    Args:
+        targets: what must work, with its toolchains; by default any one target, and the others are optional.
+
+    Raises:
+        SpecError: there is no such target.
+    """
+    found = _targets(targets or spec_names(TargetSpec))
+    if not targets and any(finding.ok for finding in found):
+        found = [replace(finding, optional=True) for finding in found]
+    chains = [chain for name in targets for chain in _chains_of(load_spec(TargetSpec, name))]
+    return (*_toolchains(tuple(dict.fromkeys(chains)) or toolchain_names()), *found, *_data(), *_machine())
+
+
+def healthy(findings: Sequence[Finding]) -> bool:
+    """Whether everything that must be there is there."""
+    return all(f.ok or f.optional for f in findings)
 
 
 def install(names: Sequence[str], *, progress: StageProgress) -> tuple[str, ...]:
@@ -92,13 +108,17 @@ def _chains(word: str) -> tuple[str, ...]:
         raise SpecError(
             f"no toolchain or target '{word}'{nearest(word, known)}; known: {', '.join(known)}, all"
         )
-    return (load_backend(load_spec(TargetSpec, word).backend).toolchain, REFERENCE_TOOLCHAIN)
+    return _chains_of(load_spec(TargetSpec, word))
+
+
+def _chains_of(target: TargetSpec) -> tuple[str, ...]:
+    """The toolchains that a target's builds need."""
+    return (load_backend(target.backend).toolchain, REFERENCE_TOOLCHAIN)
 
 
 def to_json(findings: Sequence[Finding]) -> dict[str, object]:
     """The object that ``doctor --json`` prints."""
-    good = all(f.ok or f.optional for f in findings)
-    return {"schema": 1, "passed": good, "findings": [asdict(f) for f in findings]}
+    return {"schema": 1, "passed": healthy(findings), "findings": [asdict(f) for f in findings]}
 
 
 def table(findings: Sequence[Finding]) -> RenderableType:
@@ -112,9 +132,9 @@ def table(findings: Sequence[Finding]) -> RenderableType:
     return view
 
 
-def _toolchains() -> list[Finding]:
+def _toolchains(names: Sequence[str]) -> list[Finding]:
     findings = []
-    for name in toolchain_names():
+    for name in names:
         chain = load_toolchain(name)
         made = made_python(name)
         if is_here(name):
@@ -129,18 +149,18 @@ def _toolchains() -> list[Finding]:
     return findings
 
 
-def _targets() -> list[Finding]:
+def _targets(names: Sequence[str]) -> list[Finding]:
     findings = []
-    for name in spec_names(TargetSpec):
+    for name in names:
+        target = load_spec(TargetSpec, name)
         try:
-            target = load_spec(TargetSpec, name)
             backend = load_backend(target.backend)
             options = backend.check_options(target, {})
             missing = backend.missing() or backend.missing_for(options)
         except MosaicError as err:
             missing = str(err)
         found = "ready" if missing is None else "not usable"
-        findings.append(Finding(f"target {name}", missing is None, found, missing or ""))
+        findings.append(Finding(f"target {target.name}", missing is None, found, missing or ""))
     return findings
 
 
@@ -172,7 +192,13 @@ def _machine() -> list[Finding]:
     free = shutil.disk_usage(Path.cwd()).free / _GIB
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
     return [
-        Finding("system", right, system, "" if right else "the Hexagon simulator needs Linux on x86-64"),
+        Finding(
+            "system",
+            right,
+            system,
+            "" if right else "toolchains are for Linux on x86-64; 'check' works anywhere",
+            optional=True,
+        ),
         Finding("disk", free > 2, f"{free:.1f} GiB free", "" if free > 2 else "free 2 GiB"),
         Finding("memory", memory > 4, f"{memory:.1f} GiB", "" if memory > 4 else "4 GiB are needed"),
     ]

@@ -15,10 +15,11 @@ from threading import Event
 from mosaic_deploy.build.fitting import fit
 from mosaic_deploy.build.float_graph import FloatGraph, GraphFile, write_float_graph
 from mosaic_deploy.build.inputs import Inputs, prepare_inputs
+from mosaic_deploy.build.order import Common, TargetBuild
 from mosaic_deploy.build.plan import Plan, Request, Unplanned, plan
 from mosaic_deploy.build.reference_maps import reference_maps
 from mosaic_deploy.build.report import BuildReport, Failure, Result
-from mosaic_deploy.build.target_build import Common, TargetBuild, build
+from mosaic_deploy.build.target_build import build
 from mosaic_deploy.build.todo import Todo, sort_out
 from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.files import disk_trouble, existing, remove_leftovers, scratch_folder

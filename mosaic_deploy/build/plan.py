@@ -6,7 +6,7 @@ data, once for all targets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -122,10 +122,15 @@ def resolve(request: Request) -> tuple[ResolvedTarget, ...]:
     Raises ``UsageError`` (or a child of it) for a name or a value that makes no sense.
     """
     _require_sound(request)
-    wanted = spec_names(TargetSpec) if ALL in request.targets else request.targets
-    targets = [load_spec(TargetSpec, name) for name in dict.fromkeys(wanted)]
+    targets = [load_spec(TargetSpec, name) for name in target_names(request.targets)]
     _require_takers(request.options, targets)
     return tuple(_resolve_target(request, target) for target in targets)
+
+
+def target_names(asked: Iterable[str]) -> tuple[str, ...]:
+    """Targets as a person names them: each once, and ``all`` for every one that the project knows."""
+    names = tuple(dict.fromkeys(asked))
+    return spec_names(TargetSpec) if ALL in names else names
 
 
 def open_inputs(request: Request, targets: Sequence[ResolvedTarget]) -> tuple[Plan | Unplanned, ...]:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from rich.console import RenderableType
-from rich.table import Table
-
 from mosaic_deploy.accuracy.parity import ParityReport
 from mosaic_deploy.artifact.manifest import Entry
-from mosaic_deploy.artifact.store import shipped_bytes
 from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.gate.fix_report import FixStep
 from mosaic_deploy.gate.op_support.judge import CheckReport
@@ -252,45 +248,6 @@ def to_json(results: Sequence[Result]) -> dict[str, object]:
         "builds": [r.to_json() for r in results if isinstance(r, BuildReport)],
         "failures": [r.to_json() for r in results if isinstance(r, Failure)],
     }
-
-
-def table(results: Sequence[Result]) -> RenderableType:
-    """One row per build: both mIoU, where they differ by what, agreement, size, seconds, verdict."""
-    view = Table(title_justify="left")
-    for heading in ("model", "target", "recipe", "output", "images"):
-        view.add_column(heading)
-    for heading in ("float mIoU", "device mIoU", "drop", "converted", "agreement", "size", "s"):
-        view.add_column(heading, justify="right")
-    view.add_column("verdict")
-    for result in results:
-        view.add_row(*(_failed(result) if isinstance(result, Failure) else _cells(result)))
-    return view
-
-
-def _cells(build: BuildReport) -> list[str]:
-    name = [build.model, build.target, build.recipe, build.output]
-    size = f"{shipped_bytes(build.artifacts) / 2**20:.2f} MiB" if build.parity else "-"
-    colour = "green" if build.passed else "yellow" if build.undecided else "red"
-    end = [size, f"{build.seconds:.0f}", f"[{colour}]{build.verdict}[/]"]
-    converted = f"{build.conversion.parity.agreement:.2%}" if build.conversion else "-"
-    if build.parity is None:
-        return [*name, "-", "-", "-", "-", converted, "-", *end]
-    parity = build.parity
-    return [
-        *name,
-        f"{parity.images} {parity.dataset}",
-        f"{parity.reference:.4f}",
-        f"{parity.candidate:.4f}",
-        f"{parity.drop:+.4f}",
-        converted,
-        f"{parity.agreement:.2%}",
-        *end,
-    ]
-
-
-def _failed(failure: Failure) -> list[str]:
-    word = "refused" if failure.exit_code == 1 else "no verdict"
-    return [failure.model, failure.target, failure.recipe, *["-"] * 9, f"[red]{word}[/]"]
 
 
 def _fixed(step: FixStep) -> str:

@@ -8,84 +8,26 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mosaic_deploy._version import __version__
 from mosaic_deploy.accuracy.parity import ParityReport, measure
-from mosaic_deploy.artifact.manifest import MANIFEST, Manifest
 from mosaic_deploy.artifact.preview import Row, draw
-from mosaic_deploy.artifact.store import entries, write_json
-from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, Run, Step, WorkDir
-from mosaic_deploy.build.fitting import Fitted
-from mosaic_deploy.build.float_graph import FloatGraph, GraphFile
-from mosaic_deploy.build.inputs import Inputs, reorder_axes
-from mosaic_deploy.build.kept_report import REPORT, report_text
-from mosaic_deploy.build.plan import Plan
-from mosaic_deploy.build.reference_maps import Maps, Reference, class_maps, pairs
+from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, Run, WorkDir
+from mosaic_deploy.build.describe import describe, description
+from mosaic_deploy.build.inputs import reorder_axes
+from mosaic_deploy.build.order import BuildState, Common, TargetBuild
+from mosaic_deploy.build.reference_maps import Maps, class_maps, pairs
 from mosaic_deploy.build.report import BuildReport, Conversion
-from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.files import moved_in_folder
-from mosaic_deploy.gate.op_support.judge import CheckReport
-from mosaic_deploy.specs.contract import Contract
-from mosaic_deploy.specs.toolchain import toolchain_record
-
-if TYPE_CHECKING:
-    from mosaic_deploy.specs.fields import OutputKind
-from mosaic_deploy.workers.progress import OnProgress, StageProgress
-
-
-@dataclass(frozen=True, slots=True)
-class Common:
-    """What the builds of one model share."""
-
-    graph: FloatGraph
-    kinds: Mapping[OutputKind, GraphFile]
-    """The graph with every kind of output that is built."""
-    inputs: Inputs
-    references: Mapping[OutputKind, Reference]
-
-
-@dataclass(frozen=True, slots=True)
-class TargetBuild:
-    """One build that can start: its plan, and what the op gate said."""
-
-    plan: Plan
-    kind: OutputKind
-    fitted: Fitted
-    """The graph as it is compiled, and what the op table says of it."""
-    made_from: Mapping[str, str] = field(default_factory=dict)
-    """Digests of what the build depends on."""
-    replaced: tuple[str, ...] = ()
-    """What changed since the artifact that lies at its place."""
-    may_replace: bool = False
-    """Whether an artifact lies at its place that may go."""
-
-    @property
-    def checked(self) -> CheckReport | None:
-        """None where the target has no op table."""
-        return self.fitted.checked
-
-
-@dataclass(frozen=True, slots=True)
-class BuildState:
-    """What one build has come to so far."""
-
-    files: tuple[File, ...]
-    steps: tuple[Step, ...]
-    facts: dict[str, object] = field(default_factory=dict)
-    contract: Contract | None = None
-    conversion: Conversion | None = None
-    output_change: ParityReport | None = None
-    variants: Mapping[str, ParityReport] = field(default_factory=dict)
-    seconds: float = 0.0
+from mosaic_deploy.workers.kept_logs import kept_logs
+from mosaic_deploy.workers.progress import OnProgress, StageProgress, counting
 
 
 def build(order: TargetBuild, common: Common, *, progress: StageProgress) -> BuildReport:
     """Make and validate one artifact; a failed check is in the report.
 
-    Raises ``MosaicError`` where a tool failed, and then leaves nothing behind.
+    Raises ``MosaicError`` where a tool failed, and then leaves nothing behind but a log that it names.
     """
     begun = time.monotonic()
     item = order.plan
@@ -94,13 +36,14 @@ def build(order: TargetBuild, common: Common, *, progress: StageProgress) -> Bui
         space.scratch.mkdir()
         space.logs.mkdir()
         for log in sorted((common.graph.path.parent / "logs").iterdir()):
-            shutil.copyfile(log, space.logs / log.name)
+            shutil.copy2(log, space.logs / log.name)
         shutil.copyfile(order.fitted.file, folder / "model.onnx")
         made = BuildState(files=(File("model.onnx", "float-onnx"),), steps=(common.graph.step,))
         if order.checked is None or order.checked.passed:
-            made = TargetBuilder(order, common, folder, space, progress).prove(made)
+            with kept_logs(space.logs):
+                made = TargetBuilder(order, common, folder, space, progress).prove(made)
         shutil.rmtree(space.scratch)
-        return _describe(order, folder, replace(made, seconds=time.monotonic() - begun))
+        return describe(order, folder, replace(made, seconds=time.monotonic() - begun))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +94,7 @@ class TargetBuilder:
             target=item.target,
             recipe=item.recipe,
             calibration=(),
-            description=_description(item, contract),
+            description=description(item, contract),
             space=self.space,
         )
         calibration = self.common.inputs.calibrations[len(item.calibration)]
@@ -181,7 +124,11 @@ class TargetBuilder:
     ) -> tuple[Run, Mapping[str, Maps]]:
         item = self.order.plan
         run = item.backend.run(
-            built, job.contract, inputs, space=self.space, on_progress=self._on_progress(stage)
+            built,
+            job.contract,
+            inputs,
+            space=self.space,
+            on_progress=counting(self._on_progress(stage), len(inputs)),
         )
         self.progress(stage, 1.0, "")
         ran = {**run.others, run.name: run.outputs}
@@ -227,77 +174,3 @@ class TargetBuilder:
 
     def _on_progress(self, stage: str) -> OnProgress:
         return lambda share, note: self.progress(stage, min(share, 0.999), note)
-
-
-def _describe(order: TargetBuild, folder: Path, made: BuildState) -> BuildReport:
-    item = order.plan
-    files = list(made.files)
-    if order.checked is not None:
-        write_json(folder / "check.json", order.checked.to_json())
-        files.append(File("check.json", "check"))
-    if made.variants:
-        record = {name: parity.to_json() for name, parity in made.variants.items()}
-        write_json(folder / "parity.json", record)
-        files.append(File("parity.json", "parity"))
-    files += [File(str(path.relative_to(folder)), "log") for path in sorted((folder / "logs").iterdir())]
-    report = BuildReport(
-        model=item.model.card.name,
-        target=item.target.name,
-        recipe=item.recipe.name,
-        output=order.kind,
-        folder=str(item.place),
-        artifacts=entries(folder, files),
-        check=order.checked,
-        output_change=made.output_change,
-        conversion=made.conversion,
-        variants=made.variants,
-        seconds=made.seconds,
-        facts=made.facts,
-        steps=made.steps,
-        fixes=order.fitted.fixed.steps if order.fitted.fixed else (),
-        replaced=order.replaced,
-    )
-    (folder / REPORT).write_text(report_text(report), encoding="utf-8")
-    report = replace(report, artifacts=(*report.artifacts, *entries(folder, [File(REPORT, "report")])))
-    contract = made.contract or item.model.card.contract
-    write_json(folder / MANIFEST, _manifest(order, report, contract).to_json())
-    manifest = entries(folder, [File(MANIFEST, "manifest")])
-    return replace(report, artifacts=(*report.artifacts, *manifest))
-
-
-def _description(item: Plan, contract: Contract) -> dict[str, object]:
-    """What an app must know of the network, also where it has nothing but the file."""
-    return {
-        "schema": 1,
-        "mosaic_deploy": __version__,
-        "model": item.model.card.name,
-        "licence": item.model.card.licence,
-        "target": item.target.name,
-        "recipe": item.recipe.name,
-        "contract": {**contract.model_dump(mode="json"), "digest": contract.digest()},
-    }
-
-
-def _manifest(order: TargetBuild, report: BuildReport, contract: Contract) -> Manifest:
-    item = order.plan
-    return Manifest.model_validate(
-        {
-            **_description(item, contract),
-            "target": item.target.model_dump(mode="json", by_alias=True),
-            "recipe": item.recipe.model_dump(mode="json", by_alias=True),
-            "passed": report.passed,
-            "made_from": dict(order.made_from),
-            "facts": dict(report.facts),
-            "calibration": _data_record(item.calibration),
-            "validation": _data_record(item.validation),
-            "toolchains": [toolchain_record(name) for name in item.toolchains],
-            "steps": report.steps,
-            "fixes": [asdict(step) for step in report.fixes],
-            "undecided": report.undecided,
-            "files": report.artifacts,
-        }
-    )
-
-
-def _data_record(dataset: FileDataset) -> dict[str, object]:
-    return {"dataset": dataset.name, "images": len(dataset), "note": dataset.note}

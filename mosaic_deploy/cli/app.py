@@ -9,35 +9,82 @@ import re
 import signal
 import sys
 from types import FrameType
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from mosaic_deploy._version import __version__
 from mosaic_deploy.cli import bench, build, check, doctor, models, probe, render_streets, run, targets
+from mosaic_deploy.cli.command import Command, Program, examples
+from mosaic_deploy.cli.output import DEBUG, QUIET, cause
 
 app = typer.Typer(
     name="mosaic-deploy",
+    cls=Program,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Take a segmentation model to mobile hardware, and measure with the vendor's own compiler and "
     "runtime whether it still works there.\n\n"
     "Start with [bold]mosaic-deploy build --target dsp[/]. Exit codes: 0 good, 1 a check failed, "
-    "2 bad usage or input, 3 a tool is missing or failed.",
+    "2 bad usage or input, 3 a tool is missing or failed, 4 a comparison says nothing.",
+    epilog=examples(
+        "doctor",
+        "check my_net.onnx --target all",
+        "build --target dsp",
+        "build my_net.onnx --target cpu --data folder:my_images --input-mean 127.5 --input-scale 127.5",
+        "run build/mosaic-dsp-w8a8 street.jpg -o seen.png",
+    ),
 )
 _DEPLOY, _MODELS = "Deploy", "Models"
+_COMMANDS = (
+    (build.build, _DEPLOY, build.EXAMPLES),
+    (check.check, _DEPLOY, check.EXAMPLES),
+    (run.run, _DEPLOY, run.EXAMPLES),
+    (bench.bench, _DEPLOY, bench.EXAMPLES),
+    (doctor.doctor, _DEPLOY, doctor.EXAMPLES),
+    (targets.targets, _DEPLOY, targets.EXAMPLES),
+    (probe.probe, _DEPLOY, probe.EXAMPLES),
+    (models.import_mlperf, _MODELS, models.IMPORT_EXAMPLES),
+    (models.train, _MODELS, models.TRAIN_EXAMPLES),
+    (render_streets.render_streets, _MODELS, render_streets.EXAMPLES),
+)
+for _function, _panel, _lines in _COMMANDS:
+    _name = _function.__name__.replace("_", "-")
+    app.command(_name, cls=Command, rich_help_panel=_panel, epilog=examples(*_lines))(_function)
 
-app.command(rich_help_panel=_DEPLOY)(build.build)
-app.command(rich_help_panel=_DEPLOY)(check.check)
-app.command(rich_help_panel=_DEPLOY)(run.run)
-app.command(rich_help_panel=_DEPLOY)(bench.bench)
-app.command(rich_help_panel=_DEPLOY)(doctor.doctor)
-app.command(rich_help_panel=_DEPLOY)(targets.targets)
-app.command(rich_help_panel=_DEPLOY)(probe.probe)
-app.command("import-mlperf", rich_help_panel=_MODELS)(models.import_mlperf)
-app.command(rich_help_panel=_MODELS)(models.train)
-app.command("render-streets", rich_help_panel=_MODELS)(render_streets.render_streets)
+
+def _say_version(value: bool) -> bool:  # typer's callback
+    if value:
+        print(f"mosaic-deploy {__version__}")
+        raise typer.Exit
+    return value
+
+
+@app.callback()
+def program(
+    version: Annotated[  # noqa: ARG001  # its callback does it
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, metavar="", help="Print the version."
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", metavar="", help="Say more: every step, and the cause and log of what fails."
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", metavar="", help="Say nothing but results and errors.")
+    ] = False,
+) -> None:
+    """Options of every command; they may stand behind it too."""
+    for wanted, variable in ((verbose, DEBUG), (quiet, QUIET)):
+        if wanted:
+            os.environ[variable] = "1"
+
 
 _INTERRUPTED = 130
 _SYNC = "uv sync --inexact --extra"
@@ -52,9 +99,11 @@ def main() -> NoReturn:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for some takes longer than a table
     gc.set_threshold(50_000)  # start-up makes many values and next to no cycles
     atexit.register(gc.freeze)  # so that the interpreter does not search them all once more at its end
+    sys.argv[1:] = _program_options_first(sys.argv[1:])
     try:
         code = app(standalone_mode=False)
     except MosaicError as err:
+        cause(str(err), err)
         _fail(str(err), err.exit_code)
     except typer.TyperException as err:
         _fail(f"{err.format_message()} (see --help)", 2)
@@ -62,16 +111,23 @@ def main() -> NoReturn:
         _fail(_STOPPED, _INTERRUPTED)
     except BrokenPipeError:
         sys.exit(141)
-    except Exception as err:  # the last resort: a bug is one line too
+    except Exception as err:  # noqa: BLE001  # the last resort: a bug is one line too
         extra = _extra_of(err.name) if isinstance(err, ModuleNotFoundError) else None
         if extra is not None:
             _fail(f"{err}: pip install 'mosaic-deploy[{extra}]' (in a clone: {_SYNC} {extra})", 3)
-        if os.environ.get("MOSAIC_DEBUG"):
-            raise
-        _fail(f"a bug in mosaic-deploy: {type(err).__name__}: {err}; set MOSAIC_DEBUG=1 to see where", 3)
+        cause("", err)
+        _fail(f"a bug in mosaic-deploy: {type(err).__name__}: {err}; --verbose shows where", 3)
     if code == _INTERRUPTED:  # typer turns Ctrl-C into this
         _fail(_STOPPED, _INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _program_options_first(words: list[str]) -> list[str]:
+    """Let ``-v`` and ``-q`` stand behind a command as well as before it."""
+    end = words.index("--") if "--" in words else len(words)
+    ours = ("-v", "--verbose", "-q", "--quiet")
+    first = [word for word in words[:end] if word in ours]
+    return [*first, *(word for word in words[:end] if word not in ours), *words[end:]]
 
 
 def _extra_of(module: str | None) -> str | None:

@@ -9,6 +9,11 @@ import typer
 
 from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, say, show
 
+EXAMPLES = (
+    "bench build/mosaic-cpu-w8a8 build/mosaic-ort-mobile-w8a8",
+    "bench build/mosaic-cpu-w8a8 --vs build/mosaic-ort-mobile-w8a8 -o bench.svg",
+)
+
 
 def bench(
     artifacts: Annotated[
@@ -21,7 +26,9 @@ def bench(
     image: Annotated[
         Path | None, typer.Option(help="Input image; default: an embedded street scene.")
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a plot to this file, .svg or .png.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", "-o", help="Write a plot to this file, .svg or .png.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing plot.")] = False,
     json_: JsonFlag = False,
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it

@@ -7,9 +7,17 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import InputShape, JsonFlag, NoInstall, OutputName, bars, say, show
+from mosaic_deploy.cli.output import InputShape, JsonFlag, NoInstall, OutputName, bars, cause, say, show
 
+EXAMPLES = (
+    "build --target dsp",
+    "build --target all --data camvid --images 24",
+    "build my_net.onnx --target cpu --data folder:my_images --input-mean 127.5 --input-scale 127.5",
+    "build my_net.toml --target dsp,cpu --recipe w8a8 --tolerance 0.005 --json",
+)
 _INPUT = "Input of an ONNX file without a model card"
+_DEFAULT = "dsp"
+"""The target where none is named."""
 
 
 def build(
@@ -48,7 +56,8 @@ def build(
         typer.Option(help="Network output: logits, lowres or classmap; default: the target's."),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Output directory; the artifact is MODEL-TARGET-RECIPE in it.")
+        Path,
+        typer.Option("--out", "-o", help="Output directory; the artifact is MODEL-TARGET-RECIPE in it."),
     ] = Path("build"),
     fix: Annotated[
         str,
@@ -56,7 +65,13 @@ def build(
             help="Passes that may rewrite unsupported operators: exact, lossy (any), or none.",
         ),
     ] = "exact",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing artifact.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Build again though nothing changed, and lose files that were put into the artifact.",
+        ),
+    ] = False,
     json_: JsonFlag = False,
     input_mean: Annotated[
         str | None,
@@ -91,10 +106,13 @@ def build(
     from mosaic_deploy.build.model_source import InputOptions
     from mosaic_deploy.build.pipeline import deploy
     from mosaic_deploy.build.plan import Request
+    from mosaic_deploy.build.result_table import table
 
+    if target is None:
+        say(f"no --target: building for {_DEFAULT}; 'mosaic-deploy targets' lists the others, 'all' is each")
     request = Request(
         model=model,
-        targets=tuple(name for text in target or ["dsp"] for name in text.split(",") if name),
+        targets=tuple(name for text in target or [_DEFAULT] for name in text.split(",") if name),
         out=out,
         data=data,
         calibration=calibration,
@@ -117,7 +135,8 @@ def build(
     )
     with bars(quiet=json_) as progress:
         results = deploy(request, progress=progress)
-    show(json_, report.to_json(results), lambda: report.table(results))
+    show(json_, report.to_json(results), lambda: table(results))
     for line in report.explain(results):
         say(line)
+        cause(line)
     raise typer.Exit(report.exit_code(results))

@@ -10,6 +10,13 @@ import typer
 
 from mosaic_deploy.cli.output import InputShape, NoInstall, OutputName, give, late_bars
 
+EXAMPLES = (
+    "check my_net.onnx --target all",
+    "check my_net.onnx --target dsp --fix fixed.onnx",
+    "check my_net.onnx --target dsp,cpu --verify",
+    "check my_net.onnx --target dsp --format sarif -o operators.sarif",
+)
+
 
 def check(
     models: Annotated[
@@ -57,7 +64,8 @@ def check(
         str, typer.Option("--format", help="Output format: text, json, sarif, junit, github or markdown.")
     ] = "text",
     output: Annotated[
-        Path | None, typer.Option(help="Write to this file instead of standard output; it is overwritten.")
+        Path | None,
+        typer.Option("--out", "-o", help="Write to this file instead of standard output; it is overwritten."),
     ] = None,
     diff: Annotated[
         Path | None,

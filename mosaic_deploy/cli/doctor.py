@@ -8,8 +8,17 @@ import typer
 
 from mosaic_deploy.cli.output import JsonFlag, bars, say, show
 
+EXAMPLES = ("doctor", "doctor --target dsp,cpu", "doctor --install dsp", "doctor --clean")
+
 
 def doctor(
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Targets that must work, such as dsp or cpu,gpu, or 'all'; default: any one of them.",
+        ),
+    ] = None,
     install: Annotated[
         list[str] | None,
         typer.Option(
@@ -21,8 +30,11 @@ def doctor(
     ] = False,
     json_: JsonFlag = False,
 ) -> None:
-    """List which toolchains and data are installed, and how to get what is missing."""
+    """List which toolchains, drivers and data are here, and how to get what is missing."""
     from mosaic_deploy.build import doctor
+    from mosaic_deploy.build.plan import target_names
+
+    wanted = target_names(name for text in target or () for name in text.split(",") if name)
 
     if clean:
         for line in doctor.clean():
@@ -33,6 +45,6 @@ def doctor(
             lines = doctor.install(names, progress=progress)
         for line in lines:
             say(line)
-    findings = doctor.examine()
+    findings = doctor.examine(wanted)
     show(json_, doctor.to_json(findings), lambda: doctor.table(findings))
-    raise typer.Exit(0 if all(f.ok or f.optional for f in findings) else 3)
+    raise typer.Exit(0 if doctor.healthy(findings) else 3)

@@ -10,6 +10,12 @@ import typer
 
 from mosaic_deploy.cli.output import JsonFlag, bars, say, show
 
+IMPORT_EXAMPLES = ("import-mlperf mobile_segmenter_r4_quant_argmax_uint8.tflite -o mosaic_r4.safetensors",)
+TRAIN_EXAMPLES = (
+    "train mosaic --data streets:more_streets --out runs/mosaic --minutes 30",
+    "train mosaic --data camvid --data streets:more_streets*0.5 --out runs/mosaic --epochs 100",
+)
+
 
 def import_mlperf(
     tflite: Annotated[Path, typer.Argument(help="MLCommons' mobile_segmenter_r4_quant_argmax_uint8.tflite.")],
@@ -36,7 +42,9 @@ def train(
             metavar="NAME[:DIR][*SHARE]", help="Training data set; repeat to mix several; *2 counts double."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Directory of the run; a stopped run resumes from it.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Directory of the run; a stopped run resumes from it.")
+    ],
     evaluate: Annotated[
         list[str] | None,
         typer.Option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +16,13 @@ import typer
 if TYPE_CHECKING:
     from mosaic_deploy.cli.progress_bars import Bars
     from mosaic_deploy.workers.progress import StageProgress
+
+DEBUG, QUIET = "MOSAIC_DEBUG", "MOSAIC_QUIET"
+"""Environment variables of ``--verbose`` and ``--quiet``."""
+_PIPE_WIDTH = 150
+"""Columns where standard output is no terminal and COLUMNS is not set."""
+_TAIL = 40
+"""Lines of a failed tool's log that ``--verbose`` shows."""
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 
@@ -50,9 +58,29 @@ OutputName = Annotated[
 ]
 
 
+def wants(variable: str) -> bool:
+    """Whether ``--verbose`` or ``--quiet``, or its variable, was given."""
+    return bool(os.environ.get(variable))
+
+
 def say(text: str) -> None:
-    """Tell a person something."""
-    print(text, file=sys.stderr)
+    """Tell a person something, unless they asked for quiet."""
+    if not wants(QUIET):
+        print(text, file=sys.stderr)
+
+
+def cause(text: str, error: BaseException | None = None) -> None:
+    """Show with ``--verbose`` where an error came from, and the end of the log that its text names."""
+    if not wants(DEBUG):
+        return
+    if error is not None:
+        traceback.print_exception(error, file=sys.stderr)
+    _, named, path = text.partition("; log: ")
+    log = Path(path.split()[0]) if named and path.strip() else None
+    if log is not None and log.is_file():
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        plain = ("".join(c for c in line if c.isprintable() or c == "\t") for line in lines[-_TAIL:])
+        print(f"the end of {log}:", *(f"  {line}" for line in plain), sep="\n", file=sys.stderr)
 
 
 def show(as_json: bool, record: dict[str, object], view: Callable[[], object]) -> None:
@@ -62,14 +90,15 @@ def show(as_json: bool, record: dict[str, object], view: Callable[[], object]) -
         return
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 150).print(view())
+    stated = os.environ.get("COLUMNS", "").isdigit()
+    Console(width=None if sys.stdout.isatty() or stated else _PIPE_WIDTH).print(view())
 
 
 def bars(*, quiet: bool) -> Bars:
     """Progress bars, loaded when they are needed."""
     from mosaic_deploy.cli.progress_bars import Bars
 
-    return Bars(quiet=quiet)
+    return Bars(quiet=quiet or wants(QUIET), **({"every_s": 1.0} if wants(DEBUG) else {}))
 
 
 @contextmanager
@@ -98,4 +127,4 @@ def give(text: str, output: Path | None) -> None:
     try:
         write_whole(output, f"{text}\n" if text else "")
     except OSError as err:
-        raise UsageError(f"--output {output}: cannot be written ({err.strerror})") from err
+        raise UsageError(f"--out {output}: cannot be written ({err.strerror})") from err

@@ -13,6 +13,13 @@ from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, give, say, show
 if TYPE_CHECKING:
     from mosaic_deploy.probing.report import Use
 
+EXAMPLES = (
+    "probe dsp --random 100 --seed 1",
+    "probe dsp --op Resize --verify",
+    "probe dsp --replay",
+    "probe dsp --model my_net.onnx --budget 600",
+)
+
 
 def probe(
     target: Annotated[str, typer.Argument(help="A target, such as dsp, or an op table, such as litert-gpu.")],
@@ -45,7 +52,7 @@ def probe(
     ] = None,
     random: Annotated[
         int | None,
-        typer.Option(min=1, help="Run this many random cases instead; with --output, in addition."),
+        typer.Option(min=1, help="Run this many random cases instead; with --out, in addition."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the cases.")] = 0,
     record: Annotated[
@@ -64,9 +71,7 @@ def probe(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="Write the new op table to this file instead of standard output."
-        ),
+        typer.Option("--out", "-o", help="Write the new op table to this file instead of standard output."),
     ] = None,
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Directory for reproducers of the cases that disagree.")
@@ -159,7 +164,7 @@ def _use(asked: _Asked, random: int | None, output: Path | None) -> Use:
             "--verify and --replay cannot be combined: one runs cases, the other reads their results"
         )
     if (asked.verify or asked.replay) and (random or output is not None):
-        raise UsageError(f"{named} cannot be combined with --random or --output: it writes no table")
+        raise UsageError(f"{named} cannot be combined with --random or --out: it writes no table")
     if asked.rules and not (asked.verify or asked.replay):
         raise UsageError("--rule needs --verify or --replay")
     if asked.evidence and (asked.replay or random):

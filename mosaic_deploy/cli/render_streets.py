@@ -9,6 +9,8 @@ import typer
 
 from mosaic_deploy.cli.output import bars, say
 
+EXAMPLES = ("render-streets more_streets --scenes 200 --seed 7", "render-streets more_streets --split val")
+
 
 def render_streets(
     out: Annotated[

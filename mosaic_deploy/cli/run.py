@@ -10,6 +10,11 @@ import typer
 
 from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, say
 
+EXAMPLES = (
+    "run build/mosaic-dsp-w8a8 street.jpg -o seen.png",
+    "run build/mosaic-dsp-w8a8 street.jpg -o seen.png --labels ids.png --variant v68 --json",
+)
+
 
 def run(
     artifact: Annotated[

@@ -13,3 +13,16 @@ StageProgress = Callable[[str, float, str], None]
 
 def silent(_stage: str, _fraction: float, _note: str) -> None:
     """Show no progress."""
+
+
+def counting(on_progress: OnProgress, images: int) -> OnProgress:
+    """Let progress over images count all of them.
+
+    Processes that share the images count their own alone, so the share done says which one it is.
+    """
+
+    def hear(share: float, note: str) -> None:
+        done = min(max(round(share * images), 1), images)
+        on_progress(share, f"image {done} of {images}" if note.startswith("image ") else note)
+
+    return hear

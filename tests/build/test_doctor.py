@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from mosaic_deploy.build import doctor
+from mosaic_deploy.build.doctor import Finding
 from mosaic_deploy.errors import SpecError
+from mosaic_deploy.specs.registry import spec_names
+from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_names
 from mosaic_deploy.workers.environments import cache_folder
 
@@ -61,6 +65,41 @@ def test_targets_stand_for_what_their_builds_need(
 def test_a_wrong_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(SpecError, match=r"no toolchain or target 'dps' .did you mean 'dsp'"):
         doctor.install(["dps"], progress=quiet)
+
+
+def lacking(monkeypatch: pytest.MonkeyPatch, *targets: str) -> None:
+    """Let these targets have no driver."""
+    whole = doctor._targets
+
+    def without(names: Sequence[str]) -> list[Finding]:
+        found = whole(names)
+        lame = [Finding(f.name, False, "not usable", "install a driver") for f in found]
+        return [b if f.name.split()[1] in targets else f for f, b in zip(found, lame, strict=True)]
+
+    monkeypatch.setattr(doctor, "_targets", without)
+
+
+def test_a_driver_that_one_target_lacks_is_a_warning_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking(monkeypatch, "gpu")
+    findings = {f.name: f for f in doctor.examine()}
+    assert (findings["target gpu"].ok, findings["target gpu"].remedy) == (False, "install a driver")
+    assert doctor.healthy(tuple(findings.values()))
+    assert doctor.healthy(doctor.examine(["dsp"]))
+    assert not doctor.healthy(doctor.examine(["gpu"]))
+    assert not doctor.healthy(doctor.examine(["dsp", "gpu"]))
+
+
+def test_no_target_at_all_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking(monkeypatch, *spec_names(TargetSpec))
+    assert not doctor.healthy(doctor.examine())
+
+
+def test_a_named_target_is_judged_with_its_toolchains_alone() -> None:
+    names = [f.name.partition(":")[0] for f in doctor.examine(["dsp"])]
+    assert [name for name in names if name.startswith("target")] == ["target dsp"]
+    assert [name for name in names if name.startswith("toolchain")] == ["toolchain qnn", "toolchain ort"]
+    with pytest.raises(SpecError, match="did you mean 'dsp'"):
+        doctor.examine(["dps"])
 
 
 def test_clean_keeps_what_this_version_needs() -> None:

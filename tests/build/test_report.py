@@ -8,7 +8,8 @@ import pytest
 from mosaic_deploy.accuracy.parity import ParityReport, measure
 from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.backends.protocol import Step
-from mosaic_deploy.build.report import BuildReport, Conversion, Failure, exit_code, explain, table, to_json
+from mosaic_deploy.build.report import BuildReport, Conversion, Failure, exit_code, explain, to_json
+from mosaic_deploy.build.result_table import table
 from mosaic_deploy.gate.fix_report import FixStep
 from mosaic_deploy.gate.op_support.judge import CheckReport, Violation
 from mosaic_deploy.specs.labels import LabelSpace

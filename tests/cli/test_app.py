@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,14 +78,18 @@ def test_a_gate_that_says_no_is_exit_1(tiny: Tiny) -> None:
     assert "parity failed" in done.stderr
 
 
-def test_a_second_build_needs_force(tiny: Tiny) -> None:
-    assert build(tiny).returncode == 0
-    before = (tiny.root / "out" / "tiny-echo-w8a8" / "manifest.json").stat().st_mtime_ns
+def test_a_second_build_is_reported_again_and_force_builds(tiny: Tiny) -> None:
+    first = build(tiny)
+    place = tiny.root / "out" / "tiny-echo-w8a8" / "manifest.json"
+    before = place.stat().st_mtime_ns
     again = build(tiny)
-    assert again.returncode == 2
-    assert "--force" in again.stderr
-    assert (tiny.root / "out" / "tiny-echo-w8a8" / "manifest.json").stat().st_mtime_ns == before
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert again.stdout == first.stdout
+    assert "unchanged since it was built" in again.stderr
+    assert "done in" not in again.stderr
+    assert place.stat().st_mtime_ns == before
     assert build(tiny, "--force").returncode == 0
+    assert place.stat().st_mtime_ns != before
 
 
 @pytest.mark.parametrize(
@@ -282,6 +287,93 @@ def test_two_builds_into_one_folder_at_once(tiny: Tiny) -> None:
     finally:
         first.terminate()
         first.communicate(timeout=10)
+
+
+def test_where_each_command_writes_is_the_same_option(tiny: Tiny) -> None:
+    for command in ("build", "check", "run", "probe", "train", "import-mlperf", "bench"):
+        short, long = (run(command, flag, cwd=tiny.root) for flag in ("-h", "--help"))
+        assert short.returncode == long.returncode == 0
+        assert short.stdout == long.stdout
+        assert "-o " in short.stdout, command
+        assert "<bool>" not in short.stdout, command
+        assert "Examples:" in short.stdout, command
+
+
+def test_a_failing_tool_shows_its_cause_and_its_log_where_asked(tiny: Tiny) -> None:
+    arguments = ("build", str(tiny.card), "--target", str(tiny.target_with("crash")), "--out", "out")
+    plain = run(*arguments, cwd=tiny.root)
+    assert (plain.returncode, "Traceback" in plain.stderr) == (3, False)
+    place = Path(plain.stderr.strip().splitlines()[-1].rpartition("; log: ")[2])
+    assert place.is_file()
+    assert tiny.root not in place.parents
+    for asked in (("-v", *arguments), (*arguments, "--verbose")):
+        told = run(*asked, cwd=tiny.root)
+        assert told.returncode == 3
+        assert "Traceback" in told.stderr
+        assert "the end of " in told.stderr
+        assert told.stderr.strip().splitlines()[-1].startswith("mosaic-deploy: ")
+
+
+def test_quiet_leaves_results_and_errors(tiny: Tiny) -> None:
+    done = build(tiny, "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "passed" in done.stdout
+    wrong = run("--quiet", "build", "mosiac", cwd=tiny.root)
+    assert wrong.stderr.startswith("mosaic-deploy: ")
+
+
+def test_it_says_its_version(tiny: Tiny) -> None:
+    from mosaic_deploy._version import __version__
+
+    assert run("--version", cwd=tiny.root).stdout == f"mosaic-deploy {__version__}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_options(tiny: Tiny, shell: str) -> None:
+    asked = {
+        "bash": {"COMP_WORDS": "mosaic-deploy build --inp", "COMP_CWORD": "2"},
+        "zsh": {"_TYPER_COMPLETE_ARGS": "mosaic-deploy build --inp"},
+        "fish": {
+            "_TYPER_COMPLETE_ARGS": "mosaic-deploy build --inp",
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        },
+    }[shell]
+    script = shutil.which("mosaic-deploy", path=str(Path(sys.executable).parent))
+    assert script is not None
+    done = subprocess.run(
+        [script], cwd=tiny.root, env=os.environ | asked | {"_MOSAIC_DEPLOY_COMPLETE": f"complete_{shell}"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert "--input-mean" in done.stdout
+    assert "--target" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"TERM": "dumb"},
+        {"NO_COLOR": "1"},
+        {"COLUMNS": "80"},
+        {"COLUMNS": "50"},
+        {"PYTHONIOENCODING": "ascii"},
+    ],
+    ids=["dumb", "no-colour", "80", "50", "ascii"],
+)
+def test_the_table_is_readable_anywhere(tiny: Tiny, environment: dict[str, str]) -> None:
+    command = [*COMMAND, "build", str(tiny.card), "--target", str(tiny.target), "--out", "out"]
+    done = subprocess.run(
+        command, cwd=tiny.root, env=os.environ | environment, capture_output=True, timeout=120
+    )
+    shown = done.stdout.decode("ascii" if "PYTHONIOENCODING" in environment else "utf-8")
+    assert "\x1b" not in shown
+    assert max(map(len, shown.splitlines())) <= int(environment.get("COLUMNS", "150"))
+    for word in ("tiny", "echo", "w8a8", "float mIoU", "device mIoU", "drop", "agreement", "passed"):
+        assert word in shown, word
+
+
+def test_no_target_says_which_was_taken(tiny: Tiny) -> None:
+    done = run("build", "missing.onnx", cwd=tiny.root)
+    assert "no --target: building for dsp" in done.stderr
 
 
 def test_help_teaches_without_torch(tiny: Tiny) -> None:

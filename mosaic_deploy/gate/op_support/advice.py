@@ -6,6 +6,7 @@ the part that is left to the application. Another value of an attribute is anoth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from mosaic_deploy.gate.op_support.alternatives import alternative
@@ -17,6 +18,7 @@ ELSE = "end the network in front of it (--output logits), and leave the rest to 
 _STILL = {"dilations": 1, "output_padding": 0, "pads": 0, "strides": 1}
 """What a window has that states nothing."""
 _IN_FRONT = "pad with a Pad in front"
+_RANKS_ASKED = re.compile(r"^(?:flatten to|merge dimensions with Reshape to) (\d+)(?: dimensions)? or fewer$")
 _MET = {
     "axis_is_last": "Transpose so that the axis is the last",
     "batches_are_equal": "Expand both matrices to the same sides",
@@ -56,6 +58,17 @@ def advice(rule: OpRule, known: Iterable[OpRule]) -> str:
     if found:
         return ", and ".join(found[0])
     return alternative(rule.op, tuple(rule.attributes), accepted) or ELSE
+
+
+def fitting(rule: OpRule, known: Iterable[OpRule], *, rank: int | None) -> str:
+    """What a refusal says to do about a node of that rank; where it asks for what the node has, ``advice``.
+
+    Tables of several devices hold such texts: the same words for what one of them does not take in any rank.
+    """
+    asked = _RANKS_ASKED.search(rule.fix)
+    if asked is None or rank is None or rank > int(asked[1]):
+        return rule.fix
+    return advice(rule, known)
 
 
 def _is_near(rule: OpRule, other: OpRule) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
+from mosaic_deploy.gate.op_support.advice import fitting
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.gate.op_support.rules import Finding, judge, kind
 from mosaic_deploy.gate.op_support.tables import OpRule, OpTable, Outcome
@@ -218,7 +219,8 @@ def _violation(node: Node, finding: Finding, table: OpTable, share: float) -> Vi
     rule, refused = finding.rule, finding.decided
     tool = f"{table.tool} {table.version}"
     if rule is not None and refused:
-        fix, error = rule.fix, rule.evidence.error
+        rank = None if node.data is None or node.data.shape is None else len(node.data.shape)
+        fix, error = fitting(rule, table.rules, rank=rank), rule.evidence.error
     elif node.domain and rule is None:
         fix, error = f"write it with ONNX's own operators: {tool} has no '{node.domain}.{node.op}'", ""
     else:

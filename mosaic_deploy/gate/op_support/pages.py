@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 
+from mosaic_deploy.errors import SpecError
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.rules import describe
 from mosaic_deploy.gate.op_support.tables import Fusion, OpRule, OpTable
-from mosaic_deploy.specs.registry import load_spec, spec_names
+from mosaic_deploy.specs.registry import load_spec, nearest, spec_names
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.specs.target import TargetSpec
 
+_EVERY = "every operator"
+_WIDTH = 100
 _VERDICTS = {
     "runs": "runs",
     "wrong": "runs with a wrong result",
@@ -39,13 +43,28 @@ def overview(*, markdown: bool) -> str:
     )
 
 
-def describe_target(name: str, *, markdown: bool) -> str:
-    """Describe one target: by its name, what its table says of every operator."""
+def describe_target(name: str, *, markdown: bool, ops: Sequence[str] = ()) -> str:
+    """Describe one target: a summary of what its table says, or every rule of some operators.
+
+    Args:
+        name: the target's.
+        markdown: the whole table as a page instead.
+        ops: operators, whose rules are given.
+
+    Raises:
+        SpecError: there is no such target, or its table knows no such operator, with the nearest.
+    """
     target = load_spec(TargetSpec, name)
     if target.ops is None:
         return f"{target.name}: {target.summary}\nno op table yet: build a model and see"
     table = load_table(target.ops)
-    return page(table) if markdown else "\n".join(_text(table, target))
+    if markdown:
+        return page(table)
+    head = [
+        f"{target.name}: {target.summary}",
+        f"op table {table.name}, evidence of {table.tool} {table.version}",
+    ]
+    return "\n".join([*head, *(_rules_of(table, ops) if ops else _summary(table, target.name))])
 
 
 def page(table: OpTable) -> str:
@@ -126,11 +145,39 @@ def _facts(table: OpTable) -> Iterator[str]:
         )
 
 
-def _text(table: OpTable, target: TargetSpec) -> Iterator[str]:
-    yield f"{target.name}: {target.summary}"
-    yield f"op table {table.name}, evidence of {table.tool} {table.version}"
-    yield from _facts(table)
-    for rule in _sorted(table.rules):
+def _summary(table: OpTable, name: str) -> Iterator[str]:
+    for fact in _facts(table):
+        yield fill(fact, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    outcomes: dict[str, set[bool]] = defaultdict(set)
+    for rule in table.rules:
+        outcomes[_operator(rule)].add(rule.accepts)
+    everywhere = outcomes.pop(_EVERY, set())
+    kinds = (("runs", {True}), ("runs in some forms", {True, False}), ("does not run", {False}))
+    for words, wanted in kinds:
+        ops = sorted((op for op, found in outcomes.items() if found == wanted), key=str.casefold)
+        if ops:
+            yield f"{words}, {len(ops)} operators:"
+            yield fill(", ".join(ops), _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    if everywhere:
+        yield f"rules of every operator as well: mosaic-deploy targets {name} --op '*'"
+    yield f"the forms, and what to do instead: mosaic-deploy targets {name} --op {_example(outcomes)}"
+
+
+def _example(outcomes: Mapping[str, object]) -> str:
+    return "Resize" if "Resize" in outcomes else next(iter(outcomes), "Conv")
+
+
+def _rules_of(table: OpTable, ops: Sequence[str]) -> Iterator[str]:
+    known = {_operator(rule): rule for rule in table.rules}
+    named = {op.casefold(): op for op in (*known, "*")}
+    wanted = []
+    for op in ops:
+        if op.casefold() not in named:
+            raise SpecError(f"op table {table.name}: nothing is known of '{op}'{nearest(op, tuple(known))}")
+        found = named[op.casefold()]
+        wanted.append(_EVERY if found == "*" else found)
+    chosen = [rule for rule in table.rules if _operator(rule) in wanted]
+    for rule in _sorted(chosen):
         _, found, types, ranks, limits, _, instead = _row(rule)
         parts = [
             found,
@@ -140,8 +187,10 @@ def _text(table: OpTable, target: TargetSpec) -> Iterator[str]:
             f"instead: {instead}" if instead else "",
         ]
         yield f"{_operator(rule):<24} {'; '.join(part for part in parts if part)}"
+    used = {constraint for rule in chosen for constraint in (*rule.constraints, *rule.breaks)}
     for name in table.constraint_names:
-        yield f"{name}: {CONSTRAINTS[name].sentence}"
+        if name in used:
+            yield f"{name}: {CONSTRAINTS[name].sentence}"
 
 
 def _sorted(rules: Sequence[OpRule]) -> list[OpRule]:
@@ -151,7 +200,7 @@ def _sorted(rules: Sequence[OpRule]) -> list[OpRule]:
 
 def _operator(rule: OpRule) -> str:
     name = f"{rule.domain}.{rule.op}" if rule.domain else rule.op
-    return "every operator" if name == "*" else name
+    return _EVERY if name == "*" else name
 
 
 def _row(rule: OpRule) -> tuple[str, str, str, str, str, str, str]:

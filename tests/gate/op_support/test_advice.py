@@ -8,7 +8,7 @@ from typing import get_args
 import onnx
 import pytest
 
-from mosaic_deploy.gate.op_support.advice import ELSE, advice
+from mosaic_deploy.gate.op_support.advice import ELSE, advice, fitting
 from mosaic_deploy.gate.op_support.alternatives import ALTERNATIVES
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.gate.op_support.load import load_table
@@ -184,3 +184,24 @@ def test_alternatives_speak_of_operators_and_attributes_that_exist() -> None:
             assert set(way.needs) <= ops, key
             named = [*way.needs, *([attribute] if attribute else ()), "--", "export", "train without"]
             assert any(name in way.text for name in named), key
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 4, 5])
+def test_no_advice_asks_for_the_rank_that_a_node_has(rank: int) -> None:
+    table = load_table("qnn-htp")
+    refusals = [rule for rule in table.rules if not rule.accepts and (not rule.ranks or rank in rule.ranks)]
+    assert refusals
+    for rule in refusals:
+        said = fitting(rule, table.rules, rank=rank)
+        asked = re.search(r"(\d+) (?:dimensions )?or fewer", said)
+        assert asked is None or rank > int(asked[1]), (rule.id, said)
+
+
+def test_hard_sigmoid_on_v68_is_to_be_quantised() -> None:
+    table = load_table("qnn-htp")
+    (rule,) = (
+        r for r in table.rules
+        if (r.op, r.dtypes, r.evidence.devices) == ("HardSigmoid", ("float32",), ("v68",)) and not r.accepts
+    )  # fmt: skip
+    assert "quantise it to uint8" in fitting(rule, table.rules, rank=4)
+    assert fitting(rule, table.rules, rank=None) == rule.fix

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mosaic_deploy.errors import SpecError
 from mosaic_deploy.gate.op_support.constraints import CONSTRAINTS
 from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.pages import describe_target, overview, page, pages
@@ -67,8 +68,25 @@ def test_a_target_is_described_by_its_table(name: str) -> None:
     text = describe_target(name, markdown=False).splitlines()
     rows = describe_target(name, markdown=True).splitlines()
     assert text[0] == f"{name}: {target.summary}"
+    assert len(text) < 60
+    assert max(map(len, text[2:])) <= 100
     assert f"# {target.ops}" in rows
+    after = text[next(i for i, line in enumerate(text) if line.endswith(" operators:")) :]
+    listed = {op.strip(" ,") for line in after if line.startswith("  ") for op in line.split(", ")}
     table = load_table(target.ops)
+    assert listed == set(table.ops)
     for op in {f"{one.domain}.{one.op}".lstrip(".").replace("*", "every operator") for one in table.rules}:
-        assert [line for line in text if line.startswith(f"{op} ")]
         assert [row for row in rows if row.startswith(f"| {op} |")]
+
+
+def test_the_rules_of_one_operator() -> None:
+    table = load_table("qnn-htp")
+    text = describe_target("dsp", markdown=False, ops=("resize",)).splitlines()
+    assert len([line for line in text if line.startswith("Resize ")]) == sum(
+        rule.op == "Resize" for rule in table.rules
+    )
+    assert not [line for line in text if line.startswith("Conv ")]
+    everything = describe_target("dsp", markdown=False, ops=("*",))
+    assert "every operator " in everything
+    with pytest.raises(SpecError, match=r"nothing is known of 'Resiz' .did you mean 'Resize'"):
+        describe_target("dsp", markdown=False, ops=("Resiz",))
