@@ -156,7 +156,8 @@ class BuildReport:
             )
         if self.parity.note:
             lines.append(f"parity: {self.parity.note}")
-        return lines
+        feeding = self.facts.get("feeding")
+        return [*lines, f"feed it {feeding}"] if feeding else lines
 
     def to_json(self) -> dict[str, object]:
         """The build's entry in ``--json``; ``parity`` is null where it was not measured."""

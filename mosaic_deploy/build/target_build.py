@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mosaic_deploy.accuracy.parity import ParityReport, measure
+from mosaic_deploy.artifact.feeding import how_to_feed
 from mosaic_deploy.artifact.preview import Row, draw
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, Run, WorkDir
 from mosaic_deploy.build.describe import describe, description
@@ -79,7 +80,11 @@ class TargetBuilder:
             made,
             files=(*made.files, *built.files, File("preview.webp", "preview")),
             steps=(*made.steps, *built.steps, *run.steps),
-            facts={**built.facts, **run.facts},
+            facts={
+                **built.facts,
+                **run.facts,
+                "feeding": how_to_feed(job.contract, built.facts["input"]),
+            },
             variants=self._compare(maps),
         )
 
