@@ -18,6 +18,8 @@ from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import StageProgress, silent
 
 SCHEMA = 1
+_STRIPE = 64
+"""Rows of an image that are counted at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +49,14 @@ class Prediction:
     @property
     def shares(self) -> tuple[tuple[int, float], ...]:
         """Id and share of the pixels of each class that was found, the largest first."""
-        counts = np.bincount(self.ids.ravel(), minlength=len(self.labels.classes))
+        count = len(self.labels.classes)
+        counts = sum(  # in stripes: numpy counts in 8 bytes a pixel
+            (
+                np.bincount(self.ids[top : top + _STRIPE].ravel(), minlength=count)
+                for top in range(0, len(self.ids), _STRIPE)
+            ),
+            start=np.zeros(count, np.int64),
+        )
         order = np.argsort(-counts, kind="stable")
         return tuple((int(i), float(counts[i] / self.ids.size)) for i in order if counts[i])
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mosaic_deploy.specs.labels import LabelSpace, Pixels
 
 _OVERLAY = 0.6
+_STRIPE = 64
 _PANEL_WIDTH = 400
 _GAP = 4
 _TITLE_HEIGHT = 22
@@ -67,10 +68,14 @@ def _panels(row: Row, labels: LabelSpace) -> list[Pixels]:
 def overlay(image: Pixels, ids: Pixels, labels: LabelSpace) -> Pixels:
     """Colour an (H, W, 3) image by its (H, W) class ids; ids beyond the palette stay as they are."""
     palette = np.asarray(labels.palette, np.float32)
-    known = ids < len(palette)
-    colours = palette[np.where(known, ids, 0)]
-    mixed = _OVERLAY * colours + (1 - _OVERLAY) * image
-    return np.where(known[..., None], mixed, image).astype(np.uint8)
+    coloured = np.empty_like(image)
+    for top in range(0, len(image), _STRIPE):  # as floats, a large photograph would fill any memory
+        rows = slice(top, top + _STRIPE)
+        known = ids[rows] < len(palette)
+        colours = palette[np.where(known, ids[rows], 0)]
+        mixed = _OVERLAY * colours + (1 - _OVERLAY) * image[rows]
+        coloured[rows] = np.where(known[..., None], mixed, image[rows])
+    return coloured
 
 
 def _scale(panel: Pixels) -> Image.Image:

@@ -24,6 +24,7 @@ from mosaic_deploy.specs.resample import (
     letterbox_size,
     resize_ids,
     resize_scores,
+    resized_stripes,
 )
 
 Side = Annotated[int, Field(ge=16, le=8192)]
@@ -167,10 +168,10 @@ class Contract(BaseModel):
             scores = resize_scores(scores, (self.height, self.width), sampling=sampling)
         if self.resize == "letterbox":
             rows, columns = letterbox_size(size, (self.height, self.width))
-            scores = resize_scores(scores[:, :rows, :columns], size, sampling="align_corners")
+            stripes = resized_stripes(scores[:, :rows, :columns], size, sampling="align_corners")
         else:
-            scores = resize_scores(scores, size)
-        return self._best(scores)
+            stripes = resized_stripes(scores, size)
+        return np.concatenate([self._best(stripe) for stripe in stripes])
 
     def _best(self, scores: Floats) -> Pixels:
         """(H, W) class ids out of (C, H, W) scores."""

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 def reorder(draft: Draft) -> None:
     """Fold every Gather that permutes the channels of images into the convolutions that read it."""
-    for node in draft.nodes:
-        if node.op_type == "Gather":
-            order = _order(node, draft)
-            if order is not None:
-                _fold(node, order, draft)
+    draft.visit(_reorder)
+
+
+def _reorder(node: onnx.NodeProto, draft: Draft) -> None:
+    order = _order(node, draft) if node.op_type == "Gather" else None
+    if order is not None:
+        _fold(node, order, draft)
 
 
 def _order(node: onnx.NodeProto, draft: Draft) -> list[int] | None:
