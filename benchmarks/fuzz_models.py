@@ -1,6 +1,7 @@
 """Give thousands of hostile models to the op gate; each must get a verdict or one clear error.
 
-    uv run python -m benchmarks.fuzz_models [COUNT] [--seed S] [--start N] [--jobs J] [--model FILE ...]
+    uv run python -m benchmarks.fuzz_models [COUNT] [--seed S] [--start N] [--jobs J] [--fix]
+                                           [--model FILE ...]
 
 Mutant n of a seed is the same on every machine, so a run that was stopped goes on with ``--start``. A model
 takes some 50 ms. Exit status 1 if one got neither; such files are kept under ``--out``.
@@ -38,6 +39,8 @@ class Plan:
     jobs: int
     out: Path
     models: tuple[Seed, ...]
+    fixes: bool
+    """Whether each is also rewritten as ``check --fix`` would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def judged(plan: Plan, job: int) -> Iterator[Result]:
     """Judge every ``jobs``-th mutant from the ``job``-th on; reproducers of violations go to ``out``."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as root:
         home = Path(root)
-        judge = Judge(home)
+        judge = Judge(home, fixes=plan.fixes)
         try:
             for number in range(plan.start + job, plan.start + plan.count, plan.jobs):
                 made = mutant(number, plan.models, run=plan.run)
@@ -127,9 +130,12 @@ def main() -> int:
     parser.add_argument(
         "--model", type=Path, action="append", default=[], help="one more model to start from"
     )
+    parser.add_argument("--fix", action="store_true", help="try the passes on each, too")
     options = parser.parse_args()
     own = tuple(Seed(path.stem, path.read_bytes()) for path in options.model)
-    plan = Plan(options.count, options.start, options.seed, options.jobs, options.out, (*seeds(), *own))
+    plan = Plan(
+        options.count, options.start, options.seed, options.jobs, options.out, (*seeds(), *own), options.fix
+    )
     results = fuzz(plan)
     print(table(results))
     bad = [result for result in results if result.judgement.outcome == "violation"]

@@ -84,17 +84,17 @@ class GraphIndex:
         return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
 
     def constant(self, name: str) -> NDArray[Any] | None:
-        """Return the value of an initialiser or of a ``Constant``, else None."""
+        """Return the value of an initialiser or of a ``Constant``, else None; None for text as well."""
         import onnx
 
         if name in self._constants:
-            return onnx.numpy_helper.to_array(self._constants[name])
+            return _numbers(onnx.numpy_helper.to_array(self._constants[name]))
         node = self._producers.get(name)
         if node is None or node.op_type != "Constant" or node.domain or len(node.attribute) != 1:
             return None
         attribute = node.attribute[0]
         if attribute.name == "value":
-            return onnx.numpy_helper.to_array(attribute.t)
+            return _numbers(onnx.numpy_helper.to_array(attribute.t))
         if attribute.name not in ("value_int", "value_ints", "value_float", "value_floats"):
             return None
         dtype = np.int64 if attribute.name.startswith("value_int") else np.float32
@@ -133,6 +133,10 @@ class GraphIndex:
             return False
         ops = (node.op_type for graph, _ in graphs(self.model.graph) for node in graph.node)
         return _EXTENDED.isdisjoint(ops)
+
+
+def _numbers(array: NDArray[Any]) -> NDArray[Any] | None:
+    return None if array.dtype.kind in "cOSU" else array
 
 
 def _protected(graph: onnx.GraphProto) -> Iterator[str]:

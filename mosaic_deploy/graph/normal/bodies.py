@@ -38,7 +38,7 @@ def _inline_if(node: onnx.NodeProto, draft: Draft) -> bool:
         return False
     wanted = "then_branch" if bool(condition.reshape(())) else "else_branch"
     body = next(attribute.g for attribute in node.attribute if attribute.name == wanted)
-    if len(body.node) > _NODES:
+    if len(body.node) > _NODES or len(body.output) != len(node.output):
         return False
     made = _Copy(draft, title(node)).nodes(body, {}, node.output)
     return draft.replace(node, made)

@@ -192,13 +192,13 @@ def _insert(_node: onnx.NodeProto, values: list[Value]) -> list[Value] | None:
     held, new, *place = values
     if not isinstance(held, list) or not isinstance(new, np.ndarray):
         return None
-    at = int(np.asarray(place[0])) if place else len(held)
+    at = int(np.asarray(place[0]).reshape(())) if place else len(held)
     return [[*held[:at], new, *held[at:]]]
 
 
 def _at(_node: onnx.NodeProto, values: list[Value]) -> list[Value] | None:
     held, place = values
-    index = int(np.asarray(place))
+    index = int(np.asarray(place).reshape(()))
     return [held[index]] if isinstance(held, list) and -len(held) <= index < len(held) else None
 
 

@@ -66,7 +66,7 @@ class Draft:
     def visit(self, rule: Callable[[onnx.NodeProto, Draft], object]) -> None:
         """Offer every such node to a rule, which walks away from what it does not expect."""
         for node in self.nodes:
-            with suppress(*ODD):
+            with suppress(*ODD), np.errstate(all="ignore"):
                 rule(node, self)
 
     def touched(self, node: onnx.NodeProto) -> bool:

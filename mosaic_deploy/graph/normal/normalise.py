@@ -30,7 +30,7 @@ _ROUNDS, _SWEEPS = 8, 16
 _SPELLED_OUT = ("GatherND", "GatherElements")
 """What an exporter writes uneven adaptive pooling with."""
 
-_FAMILIES = (
+FAMILIES = (
     constants.fold,
     bodies.inline,
     idle.drop,
@@ -103,7 +103,7 @@ def _swept(model: onnx.ModelProto, made: onnx.ModelProto | None) -> onnx.ModelPr
     """
     for _ in range(_SWEEPS):
         draft = Draft(model if made is None else made)
-        for family in _FAMILIES:
+        for family in FAMILIES:
             family(draft)
         if not draft.edited:
             break

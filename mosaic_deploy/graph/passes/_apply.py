@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mosaic_deploy.graph.facts import title
 from mosaic_deploy.graph.index import GraphIndex, reads
 from mosaic_deploy.graph.odd import ODD
@@ -82,7 +84,7 @@ def _sites(step: Pass, graph: GraphIndex, wanted: Collection[str] | None) -> lis
         if wanted is not None and not step.resolves and title(node) not in wanted:
             continue
         site = Site(node, graph)
-        if not _drafted(step, site):
+        if not drafted(step, site):
             continue
         titles = {title(covered) for covered in site.covered}
         outputs = {name for covered in site.covered for name in covered.output}
@@ -92,10 +94,11 @@ def _sites(step: Pass, graph: GraphIndex, wanted: Collection[str] | None) -> lis
     return found
 
 
-def _drafted(step: Pass, site: Site) -> bool:
+def drafted(step: Pass, site: Site) -> bool:
     """Whether the pass drafts a replacement; it walks away from what it does not expect."""
     try:
-        return step.rewrite(site)
+        with np.errstate(all="ignore"):  # numbers that are none, in an odd graph
+            return step.rewrite(site)
     except ODD:
         return False
 

@@ -31,6 +31,8 @@ def _batch_norm_folded(site: Site) -> bool:
         return False
     scale, shift, mean, variance = (np.asarray(value, np.float64) for value in values)
     factor = scale / np.sqrt(variance + site.attr_float("epsilon", 1e-5))
+    if not np.isfinite(factor).all():
+        return False
     start = 0.0 if bias is None else np.asarray(bias, np.float64)
     folded = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
     site.also_replaces(conv)
@@ -62,6 +64,8 @@ def _batch_norm_alone(site: Site) -> bool:
         return False
     scale, shift, mean, variance = (np.asarray(value, np.float64) for value in values)
     factor = scale / np.sqrt(variance + site.attr_float("epsilon", 1e-5))
+    if not np.isfinite(factor).all():
+        return False
     sides = (-1, *(1,) * (len(shape) - 2))
     scaled = site.op("Mul", site.x, site.const(factor.reshape(sides).astype(site.dtype)))
     offset = site.const((shift - mean * factor).reshape(sides).astype(site.dtype))

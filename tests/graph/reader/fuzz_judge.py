@@ -55,9 +55,18 @@ class Judgement:
 class Judge:
     """A process that reads and checks models, replaced when it dies."""
 
-    def __init__(self, root: Path, *, reader: str = "mosaic_deploy.graph.ends.ends:read_deployed") -> None:
-        """Start none yet; ``root`` holds its temporary files and gets ``judge.log``."""
-        self._root, self._reader = root, reader
+    def __init__(
+        self,
+        root: Path,
+        *,
+        reader: str = "mosaic_deploy.graph.ends.ends:read_deployed",
+        fixes: bool = False,
+    ) -> None:
+        """Start none yet; ``root`` holds its temporary files and gets ``judge.log``.
+
+        With ``fixes`` every pass is tried as well, as ``check --fix`` does before it runs anything.
+        """
+        self._root, self._reader, self._fixes = root, reader, fixes
         self._process: subprocess.Popen[bytes] | None = None
 
     def judge(self, model: Path) -> Judgement:
@@ -101,7 +110,14 @@ class Judge:
         scratch.mkdir(parents=True, exist_ok=True)
         with open(self._root / "judge.log", "ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.graph.reader.fuzz_judge", str(self._root), self._reader],
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.graph.reader.fuzz_judge",
+                    str(self._root),
+                    self._reader,
+                    *(["--fix"] if self._fixes else []),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -189,9 +205,10 @@ class _Watch:
         return opened
 
 
-def _examine(model: Path, reader: Callable[[Path], onnx.ModelProto]) -> tuple[str, str]:
-    """Read and check a model at two precisions; returns the outcome and its text."""
+def _examine(model: Path, reader: Callable[[Path], onnx.ModelProto], *, fixes: bool) -> tuple[str, str]:
+    """Read and check a model at two precisions, and fix it; returns the outcome and its text."""
     from mosaic_deploy.errors import ModelError, MosaicError
+    from mosaic_deploy.gate.fix.fix import fix
     from mosaic_deploy.gate.op_support.judge import check
     from mosaic_deploy.gate.op_support.load import load_table
 
@@ -203,6 +220,8 @@ def _examine(model: Path, reader: Callable[[Path], onnx.ModelProto]) -> tuple[st
             report = check(read, table=table, precision=precision)
             json.dumps(report.to_json())
             said.append(f"{report.nodes} nodes, {len(report.violations)} violations")
+        if fixes:
+            said.append(f"{len(fix(read, table=table, precision='w8a8')[1].steps)} passes")
     except MosaicError as err:
         line = str(err)
         if not line.isprintable() or not 0 < len(line) <= CHARACTERS:
@@ -219,7 +238,7 @@ def _examine(model: Path, reader: Callable[[Path], onnx.ModelProto]) -> tuple[st
     return "verdict", "; ".join(said)
 
 
-def main(root: Path, place: str) -> None:
+def main(root: Path, place: str, *, fixes: bool) -> None:
     """Answer as the module's docstring says; ``place`` is ``module:function`` of what reads models."""
     module, _, name = place.partition(":")
     reader = getattr(importlib.import_module(module), name)
@@ -227,11 +246,11 @@ def main(root: Path, place: str) -> None:
     os.dup2(2, 1)  # whatever prints must not look like an answer
     (root / "secret.bin").touch()
     watch = _Watch(root)
-    _examine(root / "nothing.onnx", reader)  # imports everything, and opens the table
+    _examine(root / "nothing.onnx", reader, fixes=fixes)  # imports everything, and opens the table
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in sys.stdin:
         watch.active, begun = True, sum(os.times()[:4])
-        outcome, text = _examine(Path(line.rstrip("\n")), reader)
+        outcome, text = _examine(Path(line.rstrip("\n")), reader, fixes=fixes)
         seconds, opened = sum(os.times()[:4]) - begun, watch.ended()
         if opened:
             outcome, text = "violation", f"opens {', '.join(opened)[:300]}"
@@ -240,4 +259,4 @@ def main(root: Path, place: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], fixes="--fix" in sys.argv[3:])
