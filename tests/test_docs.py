@@ -109,7 +109,15 @@ def program() -> Any:
 def parse(words: list[str]) -> None:
     """Parse a command as the program would, without running it; raises what the program would say."""
     name, *rest = words
-    if name == "--help":
+    if name.startswith("-"):  # an option of the program itself: --version, --install-completion
+        program().make_context("mosaic-deploy", [name, *rest], resilient_parsing=True)
+        known = {
+            option
+            for parameter in program().get_params(typer.Context(program()))
+            for option in parameter.opts
+        }
+        if name not in known:
+            raise KeyError(name)
         return
     command = program().commands[name]
     if rest and "--help" not in rest:  # the name alone is a mention
