@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch.nn.functional import interpolate
 
 from mosaic_deploy.datasets import ade20k31, camvid
-from mosaic_deploy.errors import DataError
+from mosaic_deploy.errors import DataError, ModelError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.labels import LabelSpace
 
@@ -223,3 +223,40 @@ def test_what_came_later_leaves_the_digest_of_older_artifacts_alone() -> None:
     assert made.digest() == "486d69b3527b4f59"
     assert Contract.model_validate(old).digest() == made.digest()
     assert contract(output="lowres", sampling="align_corners").digest() != made.digest()
+
+
+TWO = {"classes": ("background", "person"), "palette": ((0, 0, 0), (255, 0, 0)), "unscored": ()}
+
+
+def test_a_lone_score_is_compared_with_the_threshold_after_it_is_resized() -> None:
+    made = contract(height=16, width=16, threshold=0.5, **TWO)
+    scores = np.zeros((1, 1, 16, 16), np.float32)
+    scores[..., 8:] = 1
+    assert (made.class_map(scores, (16, 16)) == (scores[0, 0] > 0.5)).all()
+    assert made.class_map(np.full((1, 1, 16, 16), 0.5, np.float32), (16, 16)).max() == 0, "equal is below"
+    wide = made.class_map(scores, (16, 64))
+    assert (wide == (np.arange(64) >= 32)).all(), "half way between 0 and 1, where the resized score is 0.5"
+    last = contract(height=16, width=16, threshold=0.5, layout="NHWC", **TWO)
+    assert (last.class_map(np.moveaxis(scores, 1, -1), (16, 16)) == (scores[0, 0] > 0.5)).all()
+
+
+def test_a_threshold_parts_two_classes() -> None:
+    with pytest.raises(ValidationError, match="a threshold parts 2 classes, there are 3"):
+        contract(threshold=0.5, classes=("a", "b", "c"), palette=((0, 0, 0),) * 3, unscored=())
+    with pytest.raises(ModelError, match="1 channels"):
+        contract(height=16, width=16, threshold=0.5, **TWO).class_map(np.zeros((1, 2, 16, 16)), (16, 16))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (8, 8), (1, 1, 8, 8), (1, 8, 8, 1)])
+def test_a_smaller_class_map_is_enlarged_to_the_nearest(shape: tuple[int, ...]) -> None:
+    made = contract(height=16, width=16, output="classmap", **TWO)
+    ids = np.random.default_rng(0).integers(0, 2, (8, 8))
+    assert (made.class_map(ids.reshape(shape), (16, 16)) == ids.repeat(2, 0).repeat(2, 1)).all()
+    with pytest.raises(ModelError, match="the contract's class map"):
+        made.class_map(np.zeros((1, 17, 16)), (16, 16))
+
+
+def test_scores_of_a_smaller_class_map_are_compared_first() -> None:
+    made = contract(height=16, width=16, output="lowres", sampling="nearest", **TWO)
+    scores = np.random.default_rng(0).normal(size=(1, 2, 8, 8)).astype(np.float32)
+    assert (made.class_map(scores, (16, 16)) == scores[0].argmax(0).repeat(2, 0).repeat(2, 1)).all()
