@@ -44,12 +44,13 @@ def _table(name: str) -> str:
 
 def _recipes() -> str:
     recipes = [load_spec(QuantRecipe, name) for name in spec_names(QuantRecipe)]
-    head = ("recipe", "weights", "activations", "calibration", "largest drop")
+    head = ("recipe", "weights", "activations", "calibration", "largest drop", "without labels")
     return _rows(head, [_recipe(recipe) for recipe in recipes])
 
 
 def _recipe(recipe: QuantRecipe) -> tuple[str, ...]:
     how, drop = recipe.calibration, recipe.tolerance
+    unlabelled = drop if recipe.agreement_tolerance is None else recipe.agreement_tolerance
     method = f"`{how.method}` {how.percentile}" if how.method == "percentile" else f"`{how.method}`"
     return (
         f"`{recipe.name}`",
@@ -57,6 +58,7 @@ def _recipe(recipe: QuantRecipe) -> tuple[str, ...]:
         _format(recipe.activations),
         "none" if recipe.precision == "float" else f"{method}, {how.samples} images",
         "the target's" if drop is None else f"{drop}",
+        "the target's" if unlabelled is None else f"{unlabelled}",
     )
 
 

@@ -109,15 +109,8 @@ def program() -> Any:
 def parse(words: list[str]) -> None:
     """Parse a command as the program would, without running it; raises what the program would say."""
     name, *rest = words
-    if name.startswith("-"):  # an option of the program itself: --version, --install-completion
-        program().make_context("mosaic-deploy", [name, *rest], resilient_parsing=True)
-        known = {
-            option
-            for parameter in program().get_params(typer.Context(program()))
-            for option in parameter.opts
-        }
-        if name not in known:
-            raise KeyError(name)
+    if name.startswith("-"):
+        assert name in {flag for option in program().params for flag in option.opts} | {"--help"}
         return
     command = program().commands[name]
     if rest and "--help" not in rest:  # the name alone is a mention

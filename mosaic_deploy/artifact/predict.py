@@ -10,7 +10,7 @@ import numpy as np
 
 from mosaic_deploy.artifact.open import open_artifact, workspace
 from mosaic_deploy.backends.protocol import Run
-from mosaic_deploy.datasets.images import read_image
+from mosaic_deploy.datasets.images import orientation, read_image
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.specs.labels import LabelSpace, Pixels
 from mosaic_deploy.specs.toml import nearest
@@ -131,13 +131,25 @@ def predict(
         labels=opened.contract.labels,
         variant=name,
         variants=tuple(_variants(ran)),
-        facts={**opened.built.facts, **ran.facts},
-        notes=verdict,
+        facts={**opened.built.facts, **ran.facts, "ran_on": _ran_on(ran, name)},
+        notes=(*verdict, *_turned(image)),
     )
 
 
 def _variants(ran: Run) -> dict[str, tuple[Path, ...]]:
     return {ran.name: ran.outputs, **ran.others}
+
+
+def _turned(image: Path | Pixels) -> tuple[str, ...]:
+    if isinstance(image, Path) and orientation(image) != 1:
+        return ("the image was turned as its EXIF orientation says",)
+    return ()
+
+
+def _ran_on(ran: Run, variant: str) -> object:
+    """Runtime and device in words, of the variant that was asked for."""
+    said = ran.facts.get("ran_on")
+    return said.replace(ran.name, variant) if isinstance(said, str) else said
 
 
 def _choose(ran: Run, variant: str | None) -> tuple[str, Path]:

@@ -45,6 +45,7 @@ def describe(order: TargetBuild, folder: Path, made: BuildState) -> BuildReport:
         facts=made.facts,
         steps=made.steps,
         fixes=order.fitted.fixed.steps if order.fitted.fixed else (),
+        notes=tuple(n for n in dict.fromkeys((item.validation.note, item.calibration.note)) if n),
         replaced=order.replaced,
     )
     (folder / REPORT).write_text(report_text(report), encoding="utf-8")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from mosaic_deploy.build.own_classes import own_classes
+from mosaic_deploy.build.pixel_units import require_pixel_units
 from mosaic_deploy.errors import ModelError, UsageError
 from mosaic_deploy.graph.ends.describe import FileFacts, describe
 from mosaic_deploy.graph.reader.read import Reading
@@ -14,6 +16,21 @@ from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.labels import LabelSpace
 from mosaic_deploy.specs.model_card import ModelCard, Source
 from mosaic_deploy.specs.registry import locate_spec, read_spec
+
+_TORCH = "a PyTorch file: export it to ONNX first, with torch.onnx.export (docs/how-to/own-model.md)"
+_KERAS = "a Keras or TensorFlow model: convert it to ONNX first, with tf2onnx"
+_FOREIGN = {
+    ".pt": _TORCH,
+    ".pth": _TORCH,
+    ".ckpt": _TORCH,
+    ".pt2": _TORCH,
+    ".h5": _KERAS,
+    ".keras": _KERAS,
+    ".pb": _KERAS,
+    ".tflite": "a TFLite file: build from the model that it was made of; MLPerf's MOSAIC: import-mlperf",
+    ".ort": "ONNX Runtime's own format: build from the .onnx that it was made of",
+}
+"""What files of other frameworks are, and the way from there to here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,9 @@ def find_model(name: str, *, options: InputOptions, labels: LabelSpace | None) -
         ModelError: the file cannot be used.
     """
     path = Path(name)
+    _require_known_form(path)
+    words = "--input-mean {}", "--input-scale {}"
+    require_pixel_units(options.mean, options.scale, where="", words=words)
     if path.suffix in (".onnx", ".safetensors"):
         if not path.is_file():
             raise ModelError(f"{name}: no such file")
@@ -97,14 +117,38 @@ def find_model(name: str, *, options: InputOptions, labels: LabelSpace | None) -
         card = locate_spec(ModelCard, name)
     if options.given:
         raise UsageError(f"{card.name} already says how to feed the model: leave the --input options out")
-    return Model(read_spec(ModelCard, card), card.parent)
+    stated = read_spec(ModelCard, card)
+    if stated.contract.dtype == "float32":
+        words = "mean = [{}]", "scale = [{}]"
+        require_pixel_units(
+            stated.contract.mean, stated.contract.scale, where=f"{card}: contract: ", words=words
+        )
+    return Model(stated, card.parent)
+
+
+def has_card(name: str) -> bool:
+    """Whether a model card says what the classes are of what a person typed."""
+    path = Path(name)
+    return path.suffix != ".onnx" or path.with_suffix(".toml").is_file()
+
+
+def _require_known_form(path: Path) -> None:
+    """Raise ``ModelError`` for a file of another framework, and for one that is no model card's name."""
+    said = _FOREIGN.get(path.suffix.lower())
+    if said is not None:
+        missing = "" if path.is_file() else "no such file, and "
+        raise ModelError(f"{path}: {missing}not an ONNX file: {said}")
+    if path.suffix and path.suffix not in (".onnx", ".safetensors", ".toml") and path.is_file():
+        raise ModelError(f"{path}: not a model: name an .onnx file, a model card .toml, or a card's name")
 
 
 def _describe(path: Path, options: InputOptions, labels: LabelSpace | None) -> ModelCard:
     facts = describe(path, options.reading)
     _require_feeding(path, facts, options)
-    if labels is None or not labels.classes:
-        raise UsageError(f"{path}: has no model card, so --data must say what its classes are")
+    if labels is None:
+        raise UsageError(f"{path}: has no model card, so --data must name images: --data folder:DIR")
+    if not labels.classes:
+        labels = own_classes(path, 1 if facts.lone else facts.channels)
     stem = "".join(c if c.isalnum() or c in "_.-" else "-" for c in path.stem.lower()).strip("-._")
     reading = options.reading
     return ModelCard(
@@ -145,13 +189,12 @@ def _contract(path: Path, facts: FileFacts, options: InputOptions, labels: Label
             f"{path}: gives {facts.channels} scores per pixel, and the data has {len(labels.classes)} "
             f"classes, {labels.classes[0]} to {labels.classes[-1]}: --data must have this network's"
         )
-    lone = facts.channels == 1 or (facts.channels is None and facts.threshold is not None)
-    if lone and len(labels.classes) != 2:
+    if facts.lone and len(labels.classes) != 2:
         raise UsageError(
             f"{path}: gives one score per pixel, which tells 2 classes apart, and the data has "
             f"{len(labels.classes)}: --data must have background and foreground"
         )
-    if options.threshold is not None and not lone:
+    if options.threshold is not None and not facts.lone:
         raise UsageError(f"{path}: gives a score per class: --threshold is for one score per pixel")
     threshold = facts.threshold if options.threshold is None else options.threshold
     stated = {
@@ -160,7 +203,7 @@ def _contract(path: Path, facts: FileFacts, options: InputOptions, labels: Label
         "colour": options.colour,
         "resize": options.resize,
         "output": facts.output,
-        "threshold": threshold if lone else None,
+        "threshold": threshold if facts.lone else None,
     }
     try:
         return Contract.model_validate(

@@ -7,17 +7,17 @@ data, once for all targets.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
 from mosaic_deploy.backends.protocol import Backend
 from mosaic_deploy.backends.reference import TOOLCHAIN as REFERENCE_TOOLCHAIN
 from mosaic_deploy.backends.registry import load_backend
-from mosaic_deploy.build.model_source import InputOptions, Model, find_model
+from mosaic_deploy.build.model_source import InputOptions, Model, find_model, has_card
 from mosaic_deploy.datasets import open_data
 from mosaic_deploy.datasets.samples import FileDataset
-from mosaic_deploy.errors import SpecError, ToolError, UsageError
+from mosaic_deploy.errors import DataError, SpecError, ToolError, UsageError
 from mosaic_deploy.gate.fix.fix import Fixes
 from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.tables import OpTable
@@ -67,6 +67,9 @@ class ResolvedTarget:
     devices: tuple[str, ...]
     backend: Backend
     tolerance: float
+    """Largest drop in mIoU that passes."""
+    agreement_tolerance: float
+    """Largest share of changed pixels that passes, where there are no labels."""
     missing: ToolError | None
     """What this machine lacks to build for it."""
 
@@ -139,6 +142,8 @@ def open_inputs(request: Request, targets: Sequence[ResolvedTarget]) -> tuple[Pl
     Raises ``UsageError`` (or a child of it) for a model or data that cannot be used.
     """
     asked = open_data(request.data, split="val") if request.data else None
+    if asked is not None and asked.labelled and not asked.labels.classes and not has_card(request.model):
+        raise DataError(f"{request.data}: its label maps need classes.txt to say what their ids mean")
     model = find_model(request.model, options=request.input, labels=asked.labels if asked else None)
     if model.card.source.onnx is not None:
         require_float(model.root / model.card.source.onnx)
@@ -148,9 +153,13 @@ def open_inputs(request: Request, targets: Sequence[ResolvedTarget]) -> tuple[Pl
             f"{model.card.name}: its card names no data set: say --data NAME[:DIR], "
             "labelled or not, to measure parity on"
         )
-    validation = (asked or open_data(name, split="val")).take(request.images)
-    calibration = open_data(request.calibration or name, split="calib")
+    own = model.card.contract.labels
+    validation = (asked or open_data(name, split="val")).read_as(own).take(request.images)
+    calibration = open_data(request.calibration or name, split="calib").read_as(own)
     model.card.contract.require(validation.labels, dataset=validation.name)
+    if turned := validation.turned:
+        note = f"{turned} of {len(validation)} images were turned as their EXIF orientation says."
+        validation = replace(validation, note=f"{validation.note} {note}".strip())
     return tuple(
         _plan_one(request, found, model, calibration, validation)
         if found.missing is None
@@ -203,9 +212,17 @@ def _resolve_target(request: Request, target: TargetSpec) -> ResolvedTarget:
         table=None if target.ops is None else load_table(target.ops),
         devices=backend.devices(options),
         backend=backend,
-        tolerance=next(t for t in (request.tolerance, recipe.tolerance, target.tolerance) if t is not None),
+        tolerance=_first(request.tolerance, recipe.tolerance, target.tolerance),
+        agreement_tolerance=_first(
+            request.tolerance, recipe.agreement_tolerance, recipe.tolerance, target.agreement_tolerance
+        ),
         missing=None if missing is None else ToolError(f"target {target.name}: {missing}"),
     )
+
+
+def _first(*tolerances: float | None) -> float:
+    """The first that is stated."""
+    return next(tolerance for tolerance in tolerances if tolerance is not None)
 
 
 def _plan_one(
@@ -229,5 +246,5 @@ def _plan_one(
         place=request.out / "-".join(named),
         output=request.output,
         fix=request.fix,
-        tolerance=found.tolerance,
+        tolerance=found.tolerance if validation.labelled else found.agreement_tolerance,
     )

@@ -80,6 +80,8 @@ class BuildReport:
     """Passes that rewrote the graph for the target before it was compiled."""
     unchanged: bool = False
     """It lay there already, from the very same: nothing was done, and the report is that of then."""
+    notes: tuple[str, ...] = ()
+    """What the data sets say that a reader must know."""
     replaced: tuple[str, ...] = ()
     """What had changed since the artifact that lay there before: ``model``, ``data`` and the like."""
 
@@ -133,8 +135,11 @@ class BuildReport:
         lines = self.check.explain() if self.check else []
         if self.check is not None and not self.check.passed:
             return [*lines, "the operator check failed, so nothing was compiled"]
+        lines += [f"data: {note}" for note in self.notes]
         lines += [_fixed(step) for step in self.fixes]
         lines += _fell_back(self.facts.get("fallback"))
+        if self.facts.get("compiled") is False:
+            lines.append(f"the target's own compiler was not run: {self.facts.get('not_compiled', '')}")
         if self.undecided:
             advice = "choose other images, or look whether mean, scale and colour fit"
             return [*lines, f"undecided: {self.undecided}; {advice}"]
@@ -152,7 +157,7 @@ class BuildReport:
         if not self.parity.passed:
             lines.append(
                 f"parity failed: {self.parity.metric} dropped by {self.parity.drop:.4f}, "
-                f"{self.parity.tolerance:g} is allowed"
+                f"{self.parity.tolerance:g} is allowed{_way_out(self.parity)}"
             )
         if self.parity.note:
             lines.append(f"parity: {self.parity.note}")
@@ -181,6 +186,7 @@ class BuildReport:
             "fallback": self.facts.get("fallback"),
             "facts": dict(self.facts),
             "steps": [asdict(step) for step in self.steps],
+            "notes": list(self.notes),
             "unchanged": self.unchanged,
             "replaced": list(self.replaced),
         }
@@ -249,6 +255,16 @@ def to_json(results: Sequence[Result]) -> dict[str, object]:
         "builds": [r.to_json() for r in results if isinstance(r, BuildReport)],
         "failures": [r.to_json() for r in results if isinstance(r, Failure)],
     }
+
+
+def _way_out(parity: ParityReport) -> str:
+    """What to do about a drop; nothing where only the network itself can help."""
+    if parity.metric != "agreement":
+        return "; see per_class in parity.json, try --recipe w8a16 where the target takes it, or --tolerance"
+    return (
+        " without labels, as nothing tells whether the pixels that changed became wrong: bring labels "
+        "(--data NAME:DIR with labels/), try --recipe w8a16 where the target takes it, or say --tolerance"
+    )
 
 
 def _fixed(step: FixStep) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import InputShape, NoInstall, OutputName, give, late_bars
+from mosaic_deploy.cli.output import InputShape, NoInstall, OutputName, give, late_bars, say
 
 EXAMPLES = (
     "check my_net.onnx --target all",
@@ -86,6 +86,9 @@ def check(
             "check it.",
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let --fix replace the file that lies at OUT.onnx.")
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Also compile and run with each target's own tools; slower.")
     ] = False,
@@ -129,6 +132,7 @@ def check(
         config=config,
         base=diff,
         fix_to=fix,
+        force=force,
         inputs=tuple(input_ or ()),
         verify=verify,
         save=save,
@@ -138,6 +142,8 @@ def check(
     with late_bars() as progress:
         report = run_gate(request, repository=repository, fixer=by_passes, on_progress=progress)
     give(render(report, repository), output)
+    if fix is not None and any(judged.fixed for judged in report.models):
+        say(f"wrote {fix}")
     for judged in report.models:
         if judged.error:
             print(f"mosaic-deploy: {judged.error}", file=sys.stderr)

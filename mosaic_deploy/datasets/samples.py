@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, final
 
 import numpy as np
 
-from mosaic_deploy.datasets.images import IMAGE_SUFFIXES, read_image, read_label
+from mosaic_deploy.datasets.images import IMAGE_SUFFIXES, orientation, read_image, read_label
 from mosaic_deploy.errors import DataError, UsageError
 from mosaic_deploy.specs.labels import IGNORE, LabelSpace, Pixels
 
@@ -90,6 +90,8 @@ class FileDataset:
     """A sentence that a report must repeat about these samples; empty if there is nothing to say."""
     stated_by: tuple[Path, ...] = ()
     """Files that say what the ids mean, beside those of the samples."""
+    colours: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
+    """RGB colour -> raw id, for label maps in colours; empty where only ids are taken."""
 
     @property
     def labelled(self) -> bool:
@@ -129,26 +131,59 @@ class FileDataset:
         picks = np.linspace(0, len(self.items) - 1, images).round().astype(int)
         return replace(self, items=tuple(self.items[i] for i in picks))
 
+    def read_as(self, labels: LabelSpace) -> FileDataset:
+        """Let a network's classes and colours say what its own files do not.
+
+        Classes count where the data set has none and its labels are to be read, colours where it states none
+        and they tell the classes apart.
+        """
+        colours = {colour: index for index, colour in enumerate(labels.palette)}
+        apart = len(colours) == len(labels.classes)
+        told = self
+        if self.labelled and not self.labels.classes:
+            cure = ": the network's card names no such class"
+            decode = ids_up_to(len(labels.classes), ignore=(IGNORE,), cure=cure)
+            told = replace(self, labels=labels, decode=decode)
+        takes = told.upright and told.labels.classes == labels.classes and not told.colours
+        return replace(told, colours=colours) if takes and apart else told
+
+    @property
+    def turned(self) -> int:
+        """How many images are turned or mirrored as their EXIF orientation says; their headers are read."""
+        return sum(orientation(item.image) != 1 for item in self.items) if self.upright else 0
+
+    def _turned(self, item: Item, raw: Pixels, image: Pixels) -> str:
+        """Why sizes differ, where that is because of the EXIF orientation."""
+        if raw.shape != image.shape[1::-1] or orientation(item.image) == 1:
+            return ""
+        return (
+            " once turned as its EXIF orientation says" if self.upright else " without its EXIF orientation"
+        )
+
     def _read_label(self, item: Item, path: Path, image: Pixels) -> Pixels:
-        raw = read_label(path)
+        raw = read_label(path, colours=self.colours)
         if raw.shape != image.shape[:2]:
             raise DataError(
                 f"{path}: labels are {raw.shape[1]}x{raw.shape[0]} but the image {item.image.name} "
-                f"is {image.shape[1]}x{image.shape[0]} (width x height): make them the same size"
+                f"is {image.shape[1]}x{image.shape[0]} (width x height){self._turned(item, raw, image)}: "
+                "make them the same size"
             )
         return self.decode(raw, path)
 
 
-def ids_up_to(classes: int, *, ignore: Sequence[int]) -> Decode:
+def ids_up_to(classes: int, *, ignore: Sequence[int], cure: str = "") -> Decode:
     """Make a decoder for label files that hold the ids themselves.
 
     Ids below ``classes`` stay, those in ``ignore`` (0..255) become 255, any other raises ``DataError``.
     """
-    return ids_by_table({i: i for i in range(classes)} | dict.fromkeys(ignore, IGNORE))
+    return ids_by_table({i: i for i in range(classes)} | dict.fromkeys(ignore, IGNORE), cure=cure)
 
 
-def ids_by_table(ids: dict[int, int]) -> Decode:
-    """Make a decoder out of raw id -> id (255 = ignore); a raw id that is not there raises ``DataError``."""
+def ids_by_table(ids: dict[int, int], *, cure: str = "") -> Decode:
+    """Make a decoder out of raw id -> id (255 = ignore); a raw id that is not there raises ``DataError``.
+
+    ``cure`` is what its message ends in: what a person may do about such an id.
+    """
     table = np.full(256, IGNORE, np.uint8)
     known = np.zeros(256, bool)
     for raw, wanted in ids.items():
@@ -162,7 +197,7 @@ def ids_by_table(ids: dict[int, int]) -> Decode:
         if strange.size:
             raise DataError(
                 f"{path}: holds the unknown class ids {spans(strange.tolist())}; "
-                f"this data set has {spans(kept)} and ignores {spans(ignored)}"
+                f"this data set has {spans(kept)} and ignores {spans(ignored)}{cure}"
             )
         return table[raw]
 

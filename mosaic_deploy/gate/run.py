@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mosaic_deploy.errors import ModelError, UsageError
+from mosaic_deploy.files import require_free_file
 from mosaic_deploy.gate.ask.inquiry import AskTerms, inquire
 from mosaic_deploy.gate.baseline import mark_known
 from mosaic_deploy.gate.config import ProjectConfig, UnknownNodes, find_config, read_config
@@ -40,6 +41,8 @@ class GateRequest:
     """Where the person stands."""
     fix_to: Path | None = None
     """File for the fixed model, which is judged in place of the one named; then only one may be named."""
+    force: bool = False
+    """Whether that file may be replaced."""
     unknown: UnknownNodes | None = None
     """What becomes of nodes that nothing is known of; None leaves it to the config, which leaves it to
     ``fail``."""
@@ -143,6 +146,8 @@ def _settle(
     models = tuple(dict.fromkeys(models))
     if request.fix_to is not None and len(models) > 1:
         raise UsageError(f"--fix {request.fix_to}: one file for {len(models)} models; name one model")
+    if request.fix_to is not None:
+        require_free_file(request.fix_to, force=request.force)
     if request.inputs and request.fix_to is None:
         raise UsageError("--input needs --fix OUT.onnx: it is for verifying rewrites")
     subjects = tuple(find_subject(name, request.recipe) for name in dict.fromkeys(wanted))

@@ -38,6 +38,9 @@ class QuantRecipe(Spec):
     """Unused where nothing becomes an integer."""
     tolerance: Share | None = None
     """Largest drop in mIoU that passes, in [0, 1], in place of the target's."""
+    agreement_tolerance: Share | None = None
+    """Largest loss of agreement that passes without labels, in [0, 1]; None takes ``tolerance``, and the
+    target's where there is none of these."""
 
     @model_validator(mode="after")
     def _both(self) -> Self:

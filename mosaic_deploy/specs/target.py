@@ -25,7 +25,9 @@ class TargetSpec(Spec):
     recipes: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Quantisation recipes that the backend takes; the first is the default."""
     tolerance: Share = 0.01
-    """Largest drop in mIoU (or loss of agreement) that passes, in [0, 1]."""
+    """Largest drop in mIoU that passes, in [0, 1]."""
+    agreement_tolerance: Share = 0.05
+    """Largest share of pixels that may change their class where there are no labels, in [0, 1]."""
     max_fallback_macs: Share | None = None
     """Largest share of a network's multiply-accumulates, in [0, 1], that may run in other kernels than the
     target's own, on the same processor; None where the op table says what may."""

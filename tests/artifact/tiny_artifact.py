@@ -140,7 +140,7 @@ class FakeBackend:
             outputs[name] = (space.scratch / f"{name}.npy",)
             np.save(outputs[name][0], scores)
         (main, ran), *others = outputs.items()
-        return Run(ran, (), {"ran_on": "a fake", "precision": "none"}, main, dict(others))
+        return Run(ran, (), {"ran_on": f"a fake {main}", "precision": "none"}, main, dict(others))
 
     def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
         CALLS.append(built.folder.name)

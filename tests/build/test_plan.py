@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,9 +64,9 @@ def test_each_image_and_label_is_decoded_once_and_each_graph_written_once(
         seen[path] += 1
         return read_image(path, upright=upright)
 
-    def label(path: Path) -> Pixels:
+    def label(path: Path, *, colours: Mapping[tuple[int, int, int], int]) -> Pixels:
         seen[path] += 1
-        return read_label(path)
+        return read_label(path, colours=colours)
 
     def note(model: onnx.ModelProto, place: Path) -> None:
         written[Path(place).name] += 1

@@ -11,6 +11,7 @@ from PIL import Image
 
 from mosaic_deploy.datasets import folder, open_data
 from mosaic_deploy.errors import DataError, SpecError
+from mosaic_deploy.specs.labels import LabelSpace
 
 Save = Callable[..., Path]
 
@@ -55,8 +56,82 @@ def test_labels_with_their_classes(labelled: Path) -> None:
 
 def test_labels_without_classes_are_refused(labelled: Path) -> None:
     (labelled / "classes.txt").unlink()
+    data = folder.load(labelled, "val")
     with pytest.raises(DataError, match=r"label maps need .*classes\.txt to say what their ids mean"):
+        data[0]
+
+
+NETWORK = LabelSpace(("road", "traffic light", "sky"), ((128, 64, 128), (9, 9, 9), (70, 130, 180)))
+
+
+def test_a_network_says_what_no_file_says(labelled: Path, save: Save) -> None:
+    (labelled / "classes.txt").unlink()
+    save(labelled / "labels/b.png", np.array([[(70, 130, 180), (9, 9, 9), (128, 64, 128)]] * 2, np.uint8))
+    data = folder.load(labelled, "val").read_as(NETWORK)
+    assert data.labels == NETWORK
+    for index, row in enumerate(([0, 1, 2], [2, 1, 0])):
+        label = data[index].label
+        assert label is not None
+        assert label.tolist() == [row] * 2
+
+
+def test_a_network_that_has_fewer_classes_is_named(labelled: Path) -> None:
+    (labelled / "classes.txt").unlink()
+    two = LabelSpace(NETWORK.classes[:2], NETWORK.palette[:2])
+    with pytest.raises(DataError, match=r"unknown class ids 2; .*the network's card names no such class"):
+        folder.load(labelled, "val").read_as(two)[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "road 128 64 128\ntraffic light 9 9 9\nsky 70 130 180",
+        "road,128,64,128\ntraffic light, 9, 9, 9\nsky:70,130,180",
+        "road (128, 64, 128)\ntraffic light (9,9,9)\nsky (70, 130, 180)",
+        "road\t128\t64\t128\ntraffic light\t9\t9\t9\nsky\t70\t130\t180",
+        "name,r,g,b\nroad,128,64,128\ntraffic light,9,9,9\nsky,70,130,180",
+    ],
+    ids=["blanks", "commas", "brackets", "tabs", "table"],
+)
+def test_labels_in_the_colours_of_the_classes(labelled: Path, save: Save, text: str) -> None:
+    (labelled / "classes.txt").write_text(text)
+    save(labelled / "labels/a.png", np.array([[(70, 130, 180), (9, 9, 9), (128, 64, 128)]] * 2, np.uint8))
+    label = folder.load(labelled, "val")[0].label
+    assert label is not None
+    assert label.tolist() == [[2, 1, 0]] * 2
+
+
+def test_a_colour_that_is_no_class_s_is_named_with_the_way_out(labelled: Path, save: Save) -> None:
+    pixels = np.array([[(70, 130, 180), (1, 2, 3), (1, 2, 3)]] * 2, np.uint8)
+    save(labelled / "labels/a.png", pixels)
+    data = folder.load(labelled, "val")
+    with pytest.raises(DataError, match=r"4 pixels have the colour 1 2 3, .*classes\.txt \(name R G B\)"):
+        data[0]
+    (labelled / "classes.toml").write_text(
+        "ignore_colours = [[1, 2, 3]]\n" + TWO.replace('"a"', '"a"\ncolour = [70, 130, 180]')
+    )
+    label = folder.load(labelled, "val")[0].label
+    assert label is not None
+    assert label.tolist() == [[0, 255, 255]] * 2
+
+
+def test_labels_in_colours_without_stated_colours(labelled: Path, save: Save) -> None:
+    (labelled / "classes.txt").write_text("road\ntraffic light\nsky\n")
+    save(labelled / "labels/a.png", np.zeros((2, 3, 3), np.uint8))
+    with pytest.raises(DataError, match=r"mode RGB: .*each class's colour in classes\.txt"):
+        folder.load(labelled, "val")[0]
+
+
+def test_two_classes_of_one_colour(labelled: Path) -> None:
+    (labelled / "classes.txt").write_text("road 1 2 3\nsky 1 2 3\n")
+    with pytest.raises(DataError, match="'road' and 'sky' have the same colour, 1 2 3"):
         folder.load(labelled, "val")
+
+
+def test_an_unknown_id_names_the_cure(labelled: Path, save: Save) -> None:
+    save(labelled / "labels/a.png", np.full((2, 3), 11, np.uint8))
+    with pytest.raises(DataError, match=r"unknown class ids 11; .*name them in .*classes\.txt, or"):
+        folder.load(labelled, "val")[0]
 
 
 def test_toml_says_more(labelled: Path, save: Save) -> None:
@@ -144,7 +219,19 @@ def test_phone_photos_stand_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.zeros((2, 3, 3), np.uint8)).save(tmp_path / "images/a.jpg", exif=exif)
-    assert folder.load(tmp_path, "val")[0].image.shape == (3, 2, 3)
+    data = folder.load(tmp_path, "val")
+    assert data[0].image.shape == (3, 2, 3)
+    assert data.turned == 1
+    Image.fromarray(np.zeros((2, 3, 3), np.uint8)).save(tmp_path / "images/b.jpg")
+    assert folder.load(tmp_path, "val").turned == 1
+
+
+def test_a_label_drawn_on_an_unturned_photo_is_told_why_it_does_not_fit(labelled: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((2, 3, 3), np.uint8)).save(labelled / "images/a.jpg", exif=exif)
+    with pytest.raises(DataError, match=r"labels are 3x2 but .* 2x3 .*once turned as its EXIF"):
+        folder.load(labelled, "val")[0]
 
 
 def test_empty_folder_and_unknown_split(tmp_path: Path) -> None:

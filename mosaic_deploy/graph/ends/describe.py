@@ -33,6 +33,11 @@ class FileFacts:
     normalises: bool
     """Whether the graph itself begins with arithmetic on the pixels."""
 
+    @property
+    def lone(self) -> bool:
+        """Whether one score per pixel tells two classes apart, in the graph or behind it."""
+        return self.channels == 1 or (self.channels is None and self.threshold is not None)
+
 
 def describe(path: Path, reading: Reading = AS_IT_IS) -> FileFacts:
     """Read what a model takes and gives; errors as ``read_model``.

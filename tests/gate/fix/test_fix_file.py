@@ -63,6 +63,21 @@ def test_what_no_pass_can_fix_still_fails(tmp_path: Path) -> None:
     assert "unsupported" in done.stdout
 
 
+def test_nothing_is_replaced_without_force_and_the_name_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "m.onnx", GELU)
+    before = (tmp_path / "m.onnx").read_bytes()
+    for name in ("m.onnx", "notes.onnx"):
+        (tmp_path / "notes.onnx").write_text("mine")
+        done = run("m.onnx", "--fix", name, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{name}: exists already: add --force" in done.stderr
+    assert (tmp_path / "m.onnx").read_bytes() == before
+    assert (tmp_path / "notes.onnx").read_text() == "mine"
+    assert "wrote out.onnx" in run("m.onnx", "--fix", "out.onnx", cwd=tmp_path).stderr
+    assert "wrote m.onnx" in run("m.onnx", "--fix", "m.onnx", "--force", cwd=tmp_path).stderr
+    assert (tmp_path / "m.onnx").read_bytes() == (tmp_path / "out.onnx").read_bytes() != before
+
+
 def test_real_inputs_are_run_too(tmp_path: Path) -> None:
     write(tmp_path / "m.onnx", GELU)
     np.save(tmp_path / "x.npy", np.zeros((1, 8, 16, 16), np.float32))
@@ -74,7 +89,7 @@ def test_real_inputs_are_run_too(tmp_path: Path) -> None:
     [
         pytest.param(("m.onnx", "--fix", "out.txt"), "name a file that ends in .onnx", id="suffix"),
         pytest.param(("m.onnx", "n.onnx", "--fix", "out.onnx"), "one file for 2 models", id="two"),
-        pytest.param(("m.onnx", "--fix", "no/out.onnx"), "cannot be written (No such file", id="folder"),
+        pytest.param(("m.onnx", "--fix", "no/out.onnx"), "no is not a folder: create it first", id="folder"),
         pytest.param(("m.onnx", "--input", "x.npy"), "--input needs --fix OUT.onnx", id="alone"),
         pytest.param(("m.onnx", "--fix", "out.onnx", "--input", "x.npy"), "holds float32 (1, 4)", id="shape"),
         pytest.param(("m.onnx", "--fix", "out.onnx", "--input", "m.onnx"), "not an .npy file", id="npy"),

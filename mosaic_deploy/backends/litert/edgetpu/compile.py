@@ -54,9 +54,7 @@ def compile_further(job: BuildJob, built: CompiledModel, *, on_progress: OnProgr
     built = replace(built, steps=(*built.steps, step), facts=facts)
     program = str(job.target.options.get("compiler", ""))
     if not program or shutil.which(program) is None:
-        why = (
-            f"{program or 'no compiler'} is not on PATH: the file was only checked against its documentation"
-        )
+        why = f"{program or 'no compiler'} is not on PATH, so the file was only held against its documents"
         return replace(built, facts={**facts, "compiled": False, "not_compiled": why})
     return _compile(job, built, program)
 
