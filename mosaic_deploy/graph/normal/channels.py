@@ -49,7 +49,7 @@ def _fold(node: onnx.NodeProto, order: list[int], draft: Draft) -> None:
     places = np.argsort(order)
     made = []
     for conv in readers:
-        weight = draft.array(conv.input[1]) if _is_plain(conv, name, draft) else None
+        weight = draft.array(conv.input[1]) if reads_all_channels(conv, name, draft) else None
         if weight is None or weight.ndim != 4 or weight.shape[1] != len(order) or weight.dtype.kind != "f":
             return
         made.append((conv, weight[:, places]))
@@ -61,7 +61,7 @@ def _fold(node: onnx.NodeProto, order: list[int], draft: Draft) -> None:
     draft.forward(node, node.input[0])
 
 
-def _is_plain(conv: onnx.NodeProto, name: str, draft: Draft) -> bool:
+def reads_all_channels(conv: onnx.NodeProto, name: str, draft: Draft) -> bool:
     """Whether a reader is a convolution of all channels, whose image alone is ``name``."""
     if conv.op_type != "Conv" or conv.domain not in ("", "ai.onnx") or draft.touched(conv):
         return False

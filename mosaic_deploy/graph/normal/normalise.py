@@ -12,6 +12,7 @@ from mosaic_deploy.graph.normal import (
     branches,
     channels,
     constants,
+    focus,
     idle,
     paddings,
     resizes,
@@ -38,6 +39,7 @@ FAMILIES = (
     resizes.state,
     affine.fold,
     branches.merge,
+    focus.join,
     channels.reorder,
 )
 
