@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.accuracy import silence
+from mosaic_deploy.accuracy.blind_spots import BlindSpots
 from mosaic_deploy.accuracy.metrics import confusion, overlaps
 from mosaic_deploy.errors import DataError, UsageError
 from mosaic_deploy.specs.labels import LabelSpace, Pixels
@@ -69,8 +70,8 @@ class ParityReport:
     worst: tuple[tuple[int, float], ...] = ()
     """Index and drop of the images that lost most, the worst first."""
     undecided: str = ""
-    """Why the comparison says nothing; empty where it says something. Either nothing was compared, or the
-    reference gives one class everywhere (no other on ``LOST_FROM_SHARE`` of the pixels)."""
+    """Why the comparison says nothing, or ''. Nothing was compared, the reference gives one class everywhere
+    (no other on ``LOST_FROM_SHARE`` of the pixels), or the candidate loses a class that no label holds."""
     largest: tuple[str, float] | None = None
     """The class that the reference gives most often, and its share of the compared pixels."""
 
@@ -163,7 +164,8 @@ def measure(maps: Iterable[Maps], *, labels: LabelSpace, dataset: str, tolerance
     """
     if not 0 <= tolerance <= 1:
         raise UsageError(f"tolerance {tolerance} is not between 0 and 1")
-    tally = _count(maps, labels)
+    blind = BlindSpots(labels)
+    tally = _count(blind.watch(maps), labels)
     images, total = len(tally.equal), tally.total()
     (reference,), (candidate,) = total.mious()
     (agreement,) = total.agreements()
@@ -172,7 +174,8 @@ def measure(maps: Iterable[Maps], *, labels: LabelSpace, dataset: str, tolerance
     drop = float(reference - candidate)
     lost = () if tally.labelled else _lost(total, labels)
     seen = total.seen[0], int(total.pixels[0, 0]), labels
-    largest, undecided = silence.largest(*seen), silence.undecided(*seen)
+    held = drop <= tolerance + ROUNDING and not lost
+    largest, undecided = silence.largest(*seen), silence.undecided(*seen) or (blind.lost() if held else "")
     return ParityReport(
         metric="miou" if tally.labelled else "agreement",
         dataset=dataset,
@@ -183,9 +186,9 @@ def measure(maps: Iterable[Maps], *, labels: LabelSpace, dataset: str, tolerance
         tolerance=tolerance,
         agreement=float(agreement),
         per_class=_per_class(total, labels),
-        passed=not undecided and drop <= tolerance + ROUNDING and not lost,
+        passed=held and not undecided,
         interval=_interval(tally, rng=np.random.default_rng(_SEED)),
-        note=(silence.warning(largest) + _note(total, lost)).strip()
+        note=(silence.warning(largest) + _note(total, lost) + blind.note()).strip()
         if images
         else "No images: nothing was measured.",
         worst=_worst(tally),

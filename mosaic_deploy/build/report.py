@@ -141,7 +141,7 @@ class BuildReport:
         if self.facts.get("compiled") is False:
             lines.append(f"the target's own compiler was not run: {self.facts.get('not_compiled', '')}")
         if self.undecided:
-            advice = "choose other images, or look whether mean, scale and colour fit"
+            advice = "choose other images or labels, or look whether mean, scale and colour fit"
             return [*lines, f"undecided: {self.undecided}; {advice}"]
         if self.conversion is not None and not self.conversion.passed:
             found = self.conversion.parity
