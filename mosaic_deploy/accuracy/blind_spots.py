@@ -46,9 +46,9 @@ class BlindSpots:
         first, *more = gone
         name = f"{self._labels.classes[first]}{f' and {len(more)} more' if more else ''}"
         return (
-            f"says nothing of class {name}: no label holds it (are its pixels 255, or another id?), the float "
-            f"network gives it on {self._share(first):.2%} of the pixels, and the candidate keeps an IoU of "
-            f"{self._iou(first):.2f} with those"
+            f"says nothing of class {name}: no label holds it (its pixels are 255, or another id); the float "
+            f"network gives it on {self._share(first):.2%} of the pixels, and the candidate keeps an IoU "
+            f"of {self._iou(first):.2f} with those"
         )
 
     def note(self) -> str:
