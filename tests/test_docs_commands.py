@@ -22,7 +22,7 @@ from PIL import Image
 from mosaic_deploy.build.result_table import _FIGURES, _NAME
 from tests.artifact.tiny_artifact import write_artifact
 from tests.conftest import CARD, HEIGHT, WIDTH, tiny_graph, write_split
-from tests.test_docs import ROOT, arguments, fences
+from tests.test_docs import ROOT, fences
 
 PAGES = (
     ROOT / "README.md",
@@ -168,9 +168,4 @@ def test_the_stages_that_pages_show_are_those_of_today(workshop: Path) -> None:
     for name in ("README.md", "docs/tutorial/first-build.md"):
         text = "".join(body for language, body in fences(ROOT / name) if language == "text")
         shown = {line.split()[0] for line in text.splitlines() if " done in " in line}
-        assert shown - {"install"} == stages - {"install"}, name
-
-
-def test_a_command_of_a_page_is_read_whole() -> None:
-    words = arguments("uv run mosaic-deploy build a.onnx --target dsp > x")
-    assert words[-2:] == ["--target", "dsp"]
+        assert shown - {"install"} == stages - {"install", "float"}, name  # dsp runs no float file
