@@ -1,34 +1,15 @@
-"""Layer normalisation as HTP has it: one operator, over the last axis, scaled by unsigned numbers.
-
-HTP takes a quantised LayerNormalization whose scale is uint8, and none whose scale is int8 as other weights
-are (QNN 2.51, every architecture). ONNX Runtime's quantiser would give it the weights' type.
-"""
+"""Layer normalisation as HTP has it: one operator, over the last axis."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mosaic_deploy.graph.index import GraphIndex
 
 if TYPE_CHECKING:
     import onnx
 
-_SCALE = 1
-"""Which input of LayerNormalization it is."""
 _HIGHEST_RANK = 4
-
-
-def scales_of_normalisations(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
-    """Overrides, as ONNX Runtime's quantiser takes them: constant scales of LayerNormalization as uint8."""
-    from onnxruntime.quantization import QuantType
-
-    constants = {tensor.name for tensor in model.graph.initializer}
-    names = {
-        node.input[_SCALE]
-        for node in model.graph.node
-        if node.op_type == "LayerNormalization" and node.input[_SCALE] in constants
-    }
-    return {name: [{"quant_type": QuantType.QUInt8, "symmetric": False}] for name in sorted(names)}
 
 
 def fusible(model: onnx.ModelProto) -> bool:

@@ -15,6 +15,7 @@ from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.fleet import try_all
 from mosaic_deploy.backends.oracle.registry import load_compiler
 from mosaic_deploy.backends.qnn.normalisations import fusible
+from mosaic_deploy.backends.qnn.parameters import parameter_types
 from mosaic_deploy.backends.qnn.quantize import _fuse
 from mosaic_deploy.specs.precision import Precision
 
@@ -125,6 +126,33 @@ def gelu() -> onnx.ModelProto:
     )  # fmt: skip
 
 
+def prelu(slopes: NDArray[Any]) -> onnx.ModelProto:
+    return graph(
+        "(float[1, 16, 12, 20] x) => (float[1, 16, 12, 20] y) { y = PRelu(x, slopes) }", slopes=slopes
+    )
+
+
+def shared_constant() -> onnx.ModelProto:
+    return graph(
+        """(float[1, 64, 48] x) => (float[1, 64, 48] y) {
+            normal = LayerNormalization(x, s, b)
+            y = Mul(normal, s)
+        }""",
+        s=RNG.uniform(0.5, 1.5, 48), b=RNG.normal(0, 0.3, 48),
+    )  # fmt: skip
+
+
+def pruned_channels(bias: float, share: float) -> onnx.ModelProto:
+    """One channel of weights is ``share`` times the others', another is 0, and both have a bias."""
+    weights = RNG.normal(0, 0.3, (16, 16, 3, 3))
+    weights[3] *= share
+    weights[5] = 0
+    return graph(
+        "(float[1, 16, 12, 20] x) => (float[1, 16, 12, 20] y) { y = Conv<pads = [1, 1, 1, 1]>(x, w, b) }",
+        w=weights, b=bias * RNG.normal(0, 1, 16),
+    )  # fmt: skip
+
+
 @needs_compiler
 def test_all_of_these_run_right(tmp_path: Path) -> None:
     each: tuple[Precision, ...] = ("w8a8", "w8a16")
@@ -137,6 +165,18 @@ def test_all_of_these_run_right(tmp_path: Path) -> None:
         *(case(f"depthwise of one tap {p}", depthwise(), p) for p in each),
         *(case(f"numbers around {size}", small_numbers(size, size)) for size in (1e-2, 1e-6, 1e-9)),
         case("small numbers, large biases", small_numbers(1e-9, 0.1)),
+        *(
+            case(f"prelu {name} {p}", prelu(RNG.normal(0, 0.3, shape)), p)
+            for name, shape in (("per channel", (16, 1, 1)), ("of one slope", (1,)), ("whole", (16, 12, 20)))
+            for p in each
+        ),
+        *(case(f"prelu of zeros {p}", prelu(np.zeros((16, 1, 1))), p) for p in each),
+        *(case(f"a constant that two read {p}", shared_constant(), p) for p in each),
+        *(
+            case(f"weights times {share} {p}", pruned_channels(1, share), p)
+            for share in (1e-4, 1e-7, 1e-11)
+            for p in each
+        ),
         case("stack", stack("16, 16, 16")),
         *(case(f"erf gelu {p}", gelu(), p) for p in each),
     ]
@@ -162,6 +202,16 @@ def test_the_compiler_is_given_these(
     monkeypatch.chdir(tmp_path)
     onnx.save(model, "plain.onnx")
     assert {node.op_type for node in onnx.load(_fuse(Path("plain.onnx"))).graph.node} == ops
+
+
+def test_a_constant_that_others_read_too_keeps_its_type_for_them() -> None:
+    model = shared_constant()
+    names = [*parameter_types(model)]
+    assert names == [model.graph.node[0].input[1]]
+    assert names[0] != model.graph.node[1].input[1] == "s"
+    alone = layer_norm("1, 64", 1)
+    assert [*parameter_types(alone)] == ["s"]
+    assert len(alone.graph.initializer) == 2
 
 
 def test_a_mean_over_another_axis_is_no_layer_norm() -> None:

@@ -186,13 +186,16 @@ def test_awkward_nodes(
     assert report.passed is (level == "unknown")
 
 
-def test_layernormalization_is_for_floats_and_eight_bits(htp: OpTable, tmp_path: Path) -> None:
+def test_layernormalization_is_for_every_precision(htp: OpTable, tmp_path: Path) -> None:
     text = image("y = LayerNormalization (image, s)", shape="1,3,4,2", constants="float[2] s = {1,1}")
     model = read(text, tmp_path)
-    devices = ("v73", "v75")
-    assert check(model, table=htp, precision="float", devices=devices).violations == ()
-    assert check(model, table=htp, precision="w8a8", devices=devices).violations == ()
-    violation = only(check(model, table=htp, precision="w8a16", devices=devices))
+    for precision in ("float", "w8a8", "w8a16"):
+        assert check(model, table=htp, precision=precision, devices=("v68", "v75")).violations == ()
+    other = image(
+        "y = LayerNormalization <axis = 1> (image, s)", shape="1,3,4,2",
+        constants="float[3,4,2] s = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}",
+    )  # fmt: skip
+    violation = only(check(read(other, tmp_path), table=htp, precision="w8a16", devices=("v75",)))
     assert violation.level == "unsupported"
 
 
