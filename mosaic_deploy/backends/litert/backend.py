@@ -131,7 +131,8 @@ class TfliteBackend:
         Raises:
             SpecError: the recipe is none that TFLite has.
             ModelError: the network cannot be converted or quantised.
-            RefusedError: something stays in float and must not, or the compiler does not map an operator.
+            RefusedError: something stays in float and must not, LiteRT's own kernels do not run the file,
+                or the compiler does not map an operator.
             ToolError: a tool failed.
         """
         options, begun = job.target.options, 0.0 if converted else _CONVERTING
@@ -153,6 +154,8 @@ class TfliteBackend:
         }
         steps = (written,) if converted else (*source.steps, written)
         built = CompiledModel(out.resolve(), (File(MODEL, "tflite", ships=True),), steps, facts)
+        if facts["accelerator"] == "xnnpack":
+            built = run.without_delegate(built, job.calibration, space=job.space)
         if "compiler_table" not in options:
             return built
         return compiler.compile_further(

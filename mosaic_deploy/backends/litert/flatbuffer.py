@@ -31,6 +31,8 @@ def load(path: Path) -> Any:
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     if len(model.subgraphs) != 1:
         raise ModelError(f"{path.name}: has {len(model.subgraphs)} subgraphs, one is expected")
+    for tensor in model.subgraphs[0].tensors:
+        tensor.shape = [] if tensor.shape is None else tensor.shape  # of one number without dimensions
     return model
 
 
@@ -154,14 +156,22 @@ def add_constant(model: Any, name: str, value: NDArray[Any]) -> int:
     from ai_edge_litert import schema_py_generated as schema
 
     types = {"float32": "FLOAT32", "float16": "FLOAT16", "int32": "INT32", "int64": "INT64"}
-    buffer, tensor = schema.BufferT(), schema.TensorT()
-    buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
-    model.buffers.append(buffer)
+    tensor = schema.TensorT()
     tensor.name, tensor.shape = name.encode(), list(value.shape)
-    tensor.type, tensor.buffer = vars(schema.TensorType)[types[value.dtype.name]], len(model.buffers) - 1
+    tensor.type, tensor.buffer = vars(schema.TensorType)[types[value.dtype.name]], add_buffer(model, value)
     tensor.quantization = None
     model.subgraphs[0].tensors.append(tensor)
     return len(model.subgraphs[0].tensors) - 1
+
+
+def add_buffer(model: Any, value: NDArray[Any]) -> int:
+    """Put the bytes of a constant into the file; gives the buffer's number."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
 
 
 def add_tensor(model: Any, name: str, shape: list[int]) -> int:
@@ -173,6 +183,18 @@ def add_tensor(model: Any, name: str, shape: list[int]) -> int:
     tensor.buffer, tensor.quantization = 0, None
     model.subgraphs[0].tensors.append(tensor)
     return len(model.subgraphs[0].tensors) - 1
+
+
+def add_quantized(model: Any, name: str, shape: list[int], grid: tuple[float, int]) -> int:
+    """Put an int8 tensor that is to be computed into the graph, ``grid`` its step and zero point."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    number = add_tensor(model, name, shape)
+    tensor = model.subgraphs[0].tensors[number]
+    tensor.type, tensor.quantization = schema.TensorType.INT8, schema.QuantizationParametersT()
+    tensor.quantization.scale = np.array(grid[:1], np.float32)
+    tensor.quantization.zeroPoint = np.array(grid[1:], np.int64)
+    return number
 
 
 def operator(model: Any, name: str, inputs: list[int], outputs: list[int]) -> Any:

@@ -16,8 +16,11 @@ import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer, floats, rewrites
 from mosaic_deploy.backends.litert.activations import Activations
+from mosaic_deploy.backends.litert.fitting_biases import fit_biases
+from mosaic_deploy.backends.litert.fixed_grids import keep_fixed_grids
 from mosaic_deploy.backends.litert.gpu.rewrites import for_accelerator
-from mosaic_deploy.backends.litert.repairs import connect_fully
+from mosaic_deploy.backends.litert.repairs import connect_fully, name_apart, raise_constants
+from mosaic_deploy.backends.litert.sound_ranges import sound_ranges
 from mosaic_deploy.errors import ModelError, RefusedError
 from mosaic_deploy.quantize.calibrate import Calibrator, Ranges, collect
 from mosaic_deploy.workers.progress import OnProgress
@@ -95,6 +98,8 @@ def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     if request["convolve_pools"]:
         rewrites.pools_as_convolutions(model)
     connect_fully(model)
+    raise_constants(model)
+    name_apart(model)
     plain = Path("plain.tflite")
     flatbuffer.save(model, plain)
     found = _ranges(plain, request, on_progress)
@@ -146,7 +151,7 @@ def _pixel_grid(request: JsonObject, ranges: Ranges, image: str) -> JsonObject:
 
 
 def _quantized(path: Path, ranges: Ranges, recipe: JsonObject, *, floats: Collection[str] = ()) -> Path:
-    """Let ai-edge-quantizer do it, but for the operators that make the tensors ``floats``; gives its file."""
+    """Let ai-edge-quantizer do it, but for what makes the tensors ``floats``, and mend its file."""
     from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
     per_channel = recipe["weights"]["per_channel"]
@@ -170,11 +175,15 @@ def _quantized(path: Path, ranges: Ranges, recipe: JsonObject, *, floats: Collec
     ranks = {flatbuffer.title(t): len(t.shape) for t in model.subgraphs[0].tensors}
     found = {
         name: {"min": np.full((1,) * ranks[name], low), "max": np.full((1,) * ranks[name], high)}
-        for name, (low, high) in ranges.items()
+        for name, (low, high) in sound_ranges(model, ranges).items()
     }
-    made = Path("quantised.tflite")
-    made.write_bytes(bytes(work.quantize(found).quantized_model))
-    return made
+    written = Path("quantised.tflite")
+    written.write_bytes(bytes(work.quantize(found).quantized_model))
+    made = flatbuffer.load(written)
+    keep_fixed_grids(made)
+    fit_biases(made, model)
+    flatbuffer.save(made, written)
+    return written
 
 
 def _refuse_floats(model: Any) -> None:

@@ -18,6 +18,10 @@ _BRIDGE = "_nhwc"
 """How onnx2tf names, behind the tensor's own name, the same in NHWC."""
 
 
+_SAME_GRID = ("MAXIMUM", "MINIMUM", "SELECT_V2")
+"""Operators that broadcast, and whose inputs are held on their output's grid."""
+
+
 def reconnect(model: Any) -> int:
     """Turn  ADD -> y_nhwc, y (made by nothing) -> SPLIT  into  ADD -> y_nhwc -> TRANSPOSE -> y -> SPLIT.
 
@@ -131,4 +135,64 @@ def connect_fully(model: Any) -> int:
         place = next(index for index, other in enumerate(graph.operators) if other is op)
         graph.operators[place] = made
         changes += 1
+    return changes
+
+
+def raise_constants(model: Any) -> int:
+    """Turn x (4-d) -> MAXIMUM with a constant (C,)  into  x -> MAXIMUM with it as (1, 1, 1, C).
+
+    ai-edge-quantizer gives such a constant its output's parameters, with as many dimensions as that has.
+    """
+    graph = model.subgraphs[0]
+    changes = 0
+    for op in [o for o in graph.operators if flatbuffer.kind(model, o) in _SAME_GRID]:
+        rank = len(graph.tensors[op.outputs[0]].shape)
+        for place, index in enumerate(list(op.inputs)):
+            value = flatbuffer.constant(model, int(index)) if index >= 0 else None
+            if value is None or value.dtype != np.float32 or value.ndim >= rank:
+                continue
+            name = f"{flatbuffer.title(graph.tensors[index])}_rank{rank}_{changes}"
+            sides = (1,) * (rank - value.ndim) + value.shape
+            number = flatbuffer.add_constant(model, name, value.reshape(sides))
+            op.inputs = [*op.inputs[:place], number, *op.inputs[place + 1 :]]
+            changes += 1
+    return changes
+
+
+def spread_bounds(model: Any) -> int:
+    """Turn x -> MAXIMUM with one number above 0  into  x -> MAXIMUM with a row of it; MINIMUM below 0 alike.
+
+    LiteRT 2.1.2's XNNPACK takes the former for a clamp of the operator before, and then loads no file.
+    """
+    graph = model.subgraphs[0]
+    changes = 0
+    for op in graph.operators:
+        sign = {"MAXIMUM": 1, "MINIMUM": -1}.get(flatbuffer.kind(model, op))
+        sides = [int(side) for side in graph.tensors[op.outputs[0]].shape]
+        if sign is None or not sides or sides[-1] == 1:
+            continue
+        for place, index in enumerate(list(op.inputs)):
+            value = flatbuffer.constant(model, int(index))
+            if value is None or value.dtype != np.float32 or value.size != 1 or sign * value.item() <= 0:
+                continue
+            name = f"{flatbuffer.title(graph.tensors[op.outputs[0]])}_bound"
+            row = np.full(sides[-1], value.item(), np.float32)
+            number = flatbuffer.add_constant(model, name, row)
+            op.inputs = [*op.inputs[:place], number, *op.inputs[place + 1 :]]
+            changes += 1
+    return changes
+
+
+def name_apart(model: Any) -> int:
+    """Give tensors that share a name one each, by which ai-edge-quantizer knows them; ends keep theirs."""
+    graph = model.subgraphs[0]
+    ends = [*graph.inputs, *graph.outputs]
+    taken = {flatbuffer.title(graph.tensors[index]) for index in ends}
+    changes = 0
+    for index, tensor in enumerate(graph.tensors):
+        name = flatbuffer.title(tensor)
+        if index not in ends and name in taken:
+            tensor.name = f"{name}__{index}".encode()
+            changes += 1
+        taken.add(flatbuffer.title(tensor))
     return changes

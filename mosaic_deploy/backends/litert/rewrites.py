@@ -11,7 +11,7 @@ import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.backends.litert.layout import keep_nhwc
-from mosaic_deploy.backends.litert.repairs import pad_plainly, reconnect, state_shapes
+from mosaic_deploy.backends.litert.repairs import pad_plainly, reconnect, spread_bounds, state_shapes
 from mosaic_deploy.errors import ModelError
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -28,7 +28,7 @@ def tidy(model: Any) -> int:
         reconnect(model) + state_shapes(model) + keep_nhwc(model) + fold_pads(model) + chain_pools(model)
     )
     changes += activate_before_reshaping(model) + fuse_activations(model)
-    return changes + pad_plainly(model) + join_slices(model) + narrow_ids(model)
+    return changes + pad_plainly(model) + spread_bounds(model) + join_slices(model) + narrow_ids(model)
 
 
 def cut_ids(model: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mosaic_deploy.backends.litert import float16, xnnpack
+from mosaic_deploy.backends.litert import float16, plain_kernels, xnnpack
 from mosaic_deploy.backends.litert.child_calls import (
     MODEL,
     PREDICT_S,
@@ -84,6 +84,26 @@ def on_gpu(
     facts = {key: made.result[key] for key in ("precision", "nodes", "outside", "software", "substitute")}
     others = {"xnnpack": plain.outputs, "float16": emulated}
     return Run(outputs, steps, {"ran_on": _gpu(made), **facts}, "gpu", others)
+
+
+def without_delegate(built: CompiledModel, images: tuple[Path, ...], *, space: WorkDir) -> CompiledModel:
+    """Run the file once on LiteRT's own kernels, on the first image or noise; what came out as a fact of it.
+
+    Raises ``RefusedError`` where they do not load it, or make something else of it than XNNPACK does.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="plain-", dir=space.scratch)).resolve()
+    request: JsonObject = {
+        "model": str((built.folder / MODEL).resolve()),
+        "image": str(images[0].resolve()) if images else None,
+        "input": built.facts["input"],
+        "output": built.facts["output"],
+        "threads": THREADS,
+    }
+    made = call(work(space, plain_kernels.compare, request, timeout_s=PREDICT_S, cwd=folder))
+    facts = {**built.facts, "without_delegate": made.result}
+    return replace(
+        built, steps=(*built.steps, step("run without a delegate", "ai-edge-litert", made)), facts=facts
+    )
 
 
 def time(built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:

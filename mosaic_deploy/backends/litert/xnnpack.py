@@ -44,7 +44,7 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     values: NDArray[Any] = np.zeros(0, np.float32)
     for index, (image, place) in enumerate(pairs):
         values = feed(np.load(image, allow_pickle=False), source)
-        np.save(place, to_floats(_once(interpreter, values), result), allow_pickle=False)
+        np.save(place, to_floats(once(interpreter, values), result), allow_pickle=False)
         on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
     others = left(flatbuffer.load(model), interpreter)
     cost = fallback.measure(model, others, values, threads=request["threads"])
@@ -63,7 +63,7 @@ def time(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     seconds, rounds = [], request["warm_up"] + request["runs"]
     for index in range(rounds):
         begun = clock.perf_counter()
-        _once(interpreter, values)
+        once(interpreter, values)
         seconds.append(clock.perf_counter() - begun)
         on_progress((index + 1) / rounds, "")
     return {**_facts(model, interpreter), "seconds": seconds[request["warm_up"] :]}
@@ -106,7 +106,8 @@ def open_file(model: Path, *, threads: int) -> Any:
     return interpreter
 
 
-def _once(interpreter: Any, values: NDArray[Any]) -> NDArray[Any]:
+def once(interpreter: Any, values: NDArray[Any]) -> NDArray[Any]:
+    """Run a loaded file on an input as the file takes it; its output as it is."""
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values)
     interpreter.invoke()
     result: NDArray[Any] = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])

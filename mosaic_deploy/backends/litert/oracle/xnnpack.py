@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.backends.litert import flatbuffer, quantize, rewrites
 from mosaic_deploy.backends.litert.oracle import convert
-from mosaic_deploy.backends.litert.repairs import connect_fully
+from mosaic_deploy.backends.litert.repairs import connect_fully, name_apart, raise_constants
 from mosaic_deploy.backends.litert.xnnpack import feed, outside
 from mosaic_deploy.backends.oracle.compare import (
     EIGHT_BITS,
@@ -122,6 +122,8 @@ def _as_integers(
     model = flatbuffer.load(path)
     rewrites.pools_as_convolutions(model)
     connect_fully(model)
+    raise_constants(model)
+    name_apart(model)
     flatbuffer.save(model, path)
     _with_signatures(model, path)
     ranges, floats = _measured(path, values, expected)
