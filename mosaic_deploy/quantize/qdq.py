@@ -36,6 +36,7 @@ from mosaic_deploy.quantize.calibrate import Calibrator, Ranges
 from mosaic_deploy.quantize.lead_in import free_names, grid_of, quantize_image
 from mosaic_deploy.quantize.onnx_activations import activation_ranges
 from mosaic_deploy.quantize.ort_tools import tool
+from mosaic_deploy.quantize.sentinels import bound_sentinels, without_infinities
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -99,7 +100,8 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
     if takes_bytes(model):
         drop_cast(model)
         pixels = _BYTES
-    ranges = _calibrate(model, request, on_progress)
+    without_infinities(model)
+    ranges = bound_sentinels(model, _calibrate(model, request, on_progress))
     if style.folds and pixels == _BYTES:
         model, found = without_normalisation(model, recipe["activations"])
         pixels = found or pixels

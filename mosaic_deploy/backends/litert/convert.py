@@ -20,6 +20,7 @@ from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.execute import Session
 from mosaic_deploy.quantize.boundary import drop_cast, takes_bytes
 from mosaic_deploy.quantize.normalisation import drop_normalisation
+from mosaic_deploy.quantize.sentinels import without_infinities
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -84,6 +85,7 @@ def _read(path: Path) -> onnx.ModelProto:
     except Exception as err:
         raise ModelError(f"{path.name}: cannot be read: {_first_line(err)}") from err
     _keep_constants(model)
+    without_infinities(model)
     if len(model.graph.input) != 1 or len(model.graph.output) != 1:
         raise ModelError(
             f"{path.name}: has {len(model.graph.input)} inputs and {len(model.graph.output)} outputs, "

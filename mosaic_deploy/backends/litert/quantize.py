@@ -19,6 +19,7 @@ from mosaic_deploy.backends.litert.activations import Activations
 from mosaic_deploy.backends.litert.fitting_biases import fit_biases
 from mosaic_deploy.backends.litert.fixed_grids import keep_fixed_grids
 from mosaic_deploy.backends.litert.gpu.rewrites import for_accelerator
+from mosaic_deploy.backends.litert.masks import bound_masks, fold_masks
 from mosaic_deploy.backends.litert.repairs import connect_fully, name_apart, raise_constants
 from mosaic_deploy.backends.litert.sound_ranges import sound_ranges
 from mosaic_deploy.errors import ModelError, RefusedError
@@ -99,10 +100,12 @@ def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         rewrites.pools_as_convolutions(model)
     connect_fully(model)
     raise_constants(model)
+    fold_masks(model)
     name_apart(model)
     plain = Path("plain.tflite")
     flatbuffer.save(model, plain)
-    found = _ranges(plain, request, on_progress)
+    found = bound_masks(model, _ranges(plain, request, on_progress))
+    flatbuffer.save(model, plain)
     facts = _pixel_grid(request, found, flatbuffer.describe(model, model.subgraphs[0].inputs[0])["name"])
     on_progress(0.9, "quantising")
     made = (

@@ -29,6 +29,7 @@ from mosaic_deploy.graph.execute import Session, expose
 from mosaic_deploy.graph.index import consumers_of, producer_of
 from mosaic_deploy.quantize.ort_tools import tool
 from mosaic_deploy.quantize.qdq import Insertion
+from mosaic_deploy.quantize.sentinels import bound_sentinels, without_infinities
 from mosaic_deploy.specs.precision import Precision
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -121,7 +122,8 @@ def quantize(
             Path("case.onnx").write_bytes(model)
             tool("onnx_model_utils").optimize_model(Path("case.onnx"), Path("plain.onnx"))
             graph = onnx.shape_inference.infer_shapes(onnx.load(prepare(Path("plain.onnx"))))
-            ranges = _ranges(graph, feeds)
+            without_infinities(graph)
+            ranges = bound_sentinels(graph, _ranges(graph, feeds))
             led = _lead(graph, ranges)
             made = insert(_insertion(graph, ranges, recipe))
         except Exception as err:

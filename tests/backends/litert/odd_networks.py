@@ -137,3 +137,23 @@ FIXED = {
     }.items()
 }
 """Operators of a fixed output grid, before those that want one grid of all their inputs."""
+
+_MASK = np.zeros(SHAPE)
+_MASK[..., ::3] = -1e9
+_SOFT = "s = Softmax<axis = 3>(a) y = Conv(s, w2, b2)"
+
+MASKS = {
+    "added": odd(f"{FIRST} a = Add(c, k) {_SOFT}", k=_MASK),
+    "added to": odd(f"{FIRST} a = Add(k, c) {_SOFT}", k=_MASK[:, :1, :1]),
+    "of half precision": odd(f"{FIRST} a = Add(c, k) {_SOFT}", k=np.maximum(_MASK, -65504)),
+    "lowest": odd(f"{FIRST} a = Add(c, k) {_SOFT}", k=np.where(_MASK < 0, np.finfo(np.float32).min / 2, 0)),
+    "infinite": odd(f"{FIRST} a = Add(c, k) {_SOFT}", k=np.where(_MASK < 0, -np.inf, 0)),
+    "chosen": odd(f"{FIRST} a = Where(t, k, c) {_SOFT}", t=_MASK < 0, k=-1e9),
+    "chosen, infinite": odd(f"{FIRST} a = Where(t, c, k) {_SOFT}", t=_MASK == 0, k=-np.inf),
+    "moved": odd(
+        f"{FIRST} a = Add(c, k) t = Transpose<perm = [0, 1, 3, 2]>(a) s = Softmax<axis = 2>(t) "
+        "u = Transpose<perm = [0, 1, 3, 2]>(s) y = Conv(u, w2, b2)",
+        k=_MASK,
+    ),
+}  # fmt: skip
+"""Numbers that mean never, before a Softmax."""

@@ -9,7 +9,7 @@ import pytest
 
 from mosaic_deploy.backends.litert.oracle import convert
 from mosaic_deploy.backends.oracle.fleet import try_all
-from tests.backends.litert.odd_networks import BIASES, FIXED, SCALARS, ZEROS, case
+from tests.backends.litert.odd_networks import BIASES, FIXED, MASKS, SCALARS, ZEROS, case
 
 pytestmark = pytest.mark.skipif(bool(convert.missing()), reason=convert.missing())
 
@@ -24,6 +24,7 @@ CLOSE = 0.04
         pytest.param(ZEROS, id="zeros"),
         pytest.param(SCALARS, id="scalars"),
         pytest.param(FIXED, id="fixed-grids"),
+        pytest.param(MASKS, id="masks"),
     ],
 )
 def test_integers_are_close_to_floats(networks: dict[str, onnx.ModelProto], tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from mosaic_deploy.backends.litert.child_calls import TOOLCHAIN
 from mosaic_deploy.backends.litert.child_calls import version as version_of
 from mosaic_deploy.backends.oracle.compare import Arrays, Comparison, Tolerance, compare_outputs, said
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.quantize.sentinels import without_infinities
 from mosaic_deploy.specs.toolchain import unavailable
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def convert(model: bytes, scratch: Path) -> Path:
 
     graph = onnx.load_from_string(model)
     conversion._keep_constants(graph)
+    without_infinities(graph)
     tailed = onnx.ModelProto()
     tailed.CopyFrom(graph)
     names = [_ended_in_ids(tailed.graph, index) for index in range(len(tailed.graph.output))]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.backends.litert import flatbuffer, quantize, rewrites
+from mosaic_deploy.backends.litert.masks import bound_masks, fold_masks
 from mosaic_deploy.backends.litert.oracle import convert
 from mosaic_deploy.backends.litert.repairs import connect_fully, name_apart, raise_constants
 from mosaic_deploy.backends.litert.xnnpack import feed, outside
@@ -123,10 +124,13 @@ def _as_integers(
     rewrites.pools_as_convolutions(model)
     connect_fully(model)
     raise_constants(model)
+    fold_masks(model)
     name_apart(model)
     flatbuffer.save(model, path)
     _with_signatures(model, path)
     ranges, floats = _measured(path, values, expected)
+    ranges = bound_masks(model, ranges)
+    _with_signatures(model, path)
     found = convert.compared(expected, floats, tolerance=IN_SINGLE, feeds=feeds)
     if not found.right:
         return "wrong", f"onnx2tf: {found.error}", found.difference
