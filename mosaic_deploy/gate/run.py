@@ -219,8 +219,9 @@ def _judge_one(path: Path, setting: _Setting) -> ModelResult:
         from mosaic_deploy.gate.verify import verify
 
         verified = tuple(
-            verify(model, s, stem=path.stem, save=request.save or Path(), on_progress=on_progress)
-            for s in known
+            verify(answer.model, s, stem=path.stem, save=request.save or Path(), on_progress=on_progress)
+            for answer, s in zip(answers, setting.subjects, strict=True)
+            if s.table is not None
         )
     return ModelResult(name, verdicts, fixed=fixed, verified=verified)
 

@@ -2,8 +2,9 @@
 
 Compilers often refuse a network without naming a node. So each kind of node is then tried alone, with the
 numbers that reach it in the network; if all of them compile, the shortest run of nodes that does not is
-searched for by halving, and nodes that it fails without are left out. What remains is saved as a small
-``.onnx``: a reproducer to attach to a report.
+searched for by halving, and nodes that it fails without are left out. What fails alone and compiles with
+its neighbours is fused with them, and no culprit. What remains is saved as a small ``.onnx``: a reproducer to
+attach to a report.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ ones is the same integers on other kernels, where the oracle has them."""
 
 _FEW = 24
 """Nodes up to which each is left out in turn."""
+_HOPS = 3
+"""How far away neighbours are that nodes may be computed together with: a GELU is five nodes."""
 
 
 def verify(
@@ -190,20 +193,32 @@ class Search:
         parts = []
         for place, outcome in zip(tried, outcomes, strict=True):
             model = models[place]
-            if model is not None and self._limit.broken_by(outcome):
+            if model is not None and self._limit.broken_by(outcome) and self._in_company([place]):
                 names = tuple(self._described[i].name for i in alike[_kind(self._described[place])])
                 parts.append(Part(model, names, outcome.error or outcome.found))
         return parts
 
     def _several(self) -> list[Part]:
-        """The shortest run of nodes that fails, less what it fails without."""
-        end = self._least(1, len(self._live), lambda count: self._live[:count])
-        start = self._least(1, end, lambda count: self._live[end - count : end])
-        places = self._live[end - start : end]
+        """The shortest run of nodes that fails, also in company, less what it fails without."""
+        low, count = 1, len(self._live)
+        while low < count:
+            end = self._least(low, count, lambda number: self._live[:number])
+            places = self._tail(self._live[:end])
+            if end == count or self._in_company(places):
+                return self._shortened(places)
+            low = end + 1  # cut in the middle of what the compiler computes as one
+        return self._shortened(self._live)
+
+    def _tail(self, places: list[int]) -> list[int]:
+        """The shortest end of a run of nodes that fails, which the whole run does."""
+        count = self._least(1, len(places), lambda number: places[-number:])
+        return places[-count:]
+
+    def _shortened(self, places: list[int]) -> list[Part]:
         if len(places) <= _FEW:
             for place in tuple(places):
                 fewer = [i for i in places if i != place]
-                if fewer and self._fails(fewer):
+                if fewer and self._fails(fewer) and self._in_company(fewer):
                     places = fewer
         part = self._cut(places)
         if part is None:
@@ -212,6 +227,22 @@ class Search:
         if not self._limit.broken_by(outcome):  # it takes the whole network
             return []
         return [Part(part, tuple(self._described[i].name for i in places), outcome.error or outcome.found)]
+
+    def _in_company(self, places: Sequence[int]) -> bool:
+        """Whether nodes that fail alone fail with their neighbours too, near and farther.
+
+        Where they do not, the compiler computes them and their neighbours as one, and they are not to blame.
+        """
+        around = set(places)
+        for _ in range(_HOPS):
+            near = {name for i in around for name in _tensors(self._described[i])}
+            around |= {i for i in self._live if not near.isdisjoint(_tensors(self._described[i]))}
+            if len(around) == len(self._live):
+                return True
+            part = self._cut(around)
+            if part is not None and not self._limit.broken_by(self._worst([self._case(part)])[0]):
+                return False
+        return True
 
     def _least(self, low: int, high: int, places: Callable[[int], Collection[int]]) -> int:
         """Halve for the least count that fails; ``high`` is known to."""
@@ -273,6 +304,11 @@ def _words(outcome: CaseOutcome, limit: Limit) -> str:
             f"{limit.difference:g} allowed"
         )
     return f"{outcome.found} on {outcome.device}" + (f": {outcome.error}" if outcome.error else "")
+
+
+def _tensors(node: Node) -> set[str]:
+    """What a node computes, and what it computes it of, constants aside."""
+    return {t.name for t in (*node.inputs, *node.outputs) if t is not None and not t.constant}
 
 
 def _kind(node: Node) -> tuple[object, ...]:

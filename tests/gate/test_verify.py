@@ -102,6 +102,27 @@ def test_what_falls_back_is_refused_only_where_nothing_may(fallback: bool, refus
     assert Limit(0.1, fallback=fallback).broken_by(left) is refused
 
 
+def test_what_fails_alone_and_compiles_in_company_is_not_blamed(tmp_path: Path) -> None:
+    """As Erf within GELU: three nodes are one to the compiler, and Tanh is what it has not."""
+
+    def refuses(ops: list[str]) -> bool:
+        text = " ".join(ops)
+        return "Tanh" in ops or "Neg" in text.replace("Relu Neg Abs", "")
+
+    found, _ = search(CHAIN.replace("h = Neg (f) y = Abs (h)", "y = Abs (f)"), refuses, tmp_path)
+    (part,) = found.parts
+    assert part.nodes == ("f",)
+
+    def dies(ops: list[str]) -> bool:
+        text = " ".join(ops)
+        return {"Exp", "Tanh"} <= set(ops) or "Neg" in text.replace("Relu Neg Abs", "")
+
+    found, _ = search(CHAIN.replace("h = Neg (f) y = Abs (h)", "y = Abs (f)"), dies, tmp_path)
+    (part,) = found.parts
+    assert {"d", "f"} <= set(part.nodes)
+    assert "b" not in part.nodes
+
+
 def test_a_refusal_of_the_whole_alone_has_no_part(tmp_path: Path) -> None:
     found, _ = search(CHAIN, lambda ops: len(ops) == 8 and ops[0] == "Relu", tmp_path)
     assert found.refused
