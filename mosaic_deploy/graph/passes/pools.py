@@ -209,7 +209,7 @@ def _reduce_mean_pool(site: Site) -> bool:
     shape, after, given = site.shape(), site.out_shape, site.constant(1)
     if shape is None or after is None or len(shape) != 4 or (site.input(1) and given is None):
         return False
-    stated = site.attr_ints("axes") if given is None else tuple(int(axis) for axis in given)
+    stated = site.attr_ints("axes") if given is None else tuple(int(axis) for axis in given.reshape(-1))
     if {axis % 4 for axis in stated} != {2, 3}:
         return False
     pooled = site.op("GlobalAveragePool", site.x)

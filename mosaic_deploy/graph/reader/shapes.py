@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _SMALL = 1024  # elements up to which a constant may be a shape, which inference wants to see
 _PROPAGATED = 10_000
 _PASSED_ON = {"Gather", "Slice", "Squeeze", "Unsqueeze", "Cast", "Identity", "Add", "Sub", "Mul", "Div"}
+_REMEMBERED_BYTES = 16 << 10
 _FLOAT = 1  # TensorProto.FLOAT
 _CPU_S = 5
 _TIMEOUT_S = 15.0  # only what waits instead of working takes so long
@@ -43,12 +45,30 @@ def infer(model: onnx.ModelProto) -> None:
     import onnx
 
     sketch = sketch_of(model)
+    data = sketch.SerializeToString(deterministic=True)
+    found = _remembered(data) if len(data) <= _REMEMBERED_BYTES else _outcome(sketch)
+    if isinstance(found, str):
+        raise ModelError(found)
+    note(model, sketch, onnx.ModelProto.FromString(found))
+
+
+@lru_cache(maxsize=1024)
+def _remembered(sketch: bytes) -> bytes | str:
+    """As ``_outcome``; the search for fixes asks for the same few nodes over and over."""
+    import onnx
+
+    return _outcome(onnx.ModelProto.FromString(sketch))
+
+
+def _outcome(sketch: onnx.ModelProto) -> bytes | str:
+    """The sketch with shapes, serialised, or what is wrong with it; raises ``ToolError`` alone."""
     try:
         with tempfile.TemporaryDirectory(prefix="mosaic-shapes-") as scratch:
-            inferred = onnx.ModelProto.FromString(_natively(sketch, Path(scratch)))
+            return _natively(sketch, Path(scratch))
     except OSError as err:
         raise ToolError(f"shape inference: cannot use the temporary folder ({err.strerror})") from err
-    note(model, sketch, inferred)
+    except ModelError as err:
+        return str(err)
 
 
 def note(model: onnx.ModelProto, sketch: onnx.ModelProto, inferred: onnx.ModelProto) -> None:
