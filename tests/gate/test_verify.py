@@ -15,8 +15,9 @@ import pytest
 from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.gate.judging import find_subject
+from mosaic_deploy.gate.narrow import Found, Limit, Search, TrySome
 from mosaic_deploy.gate.report import GateReport, ModelResult, Verified
-from mosaic_deploy.gate.verify import Found, Limit, Search, TrySome, verify
+from mosaic_deploy.gate.verify import verify
 from mosaic_deploy.graph.reader.read import read_model
 from tests.gate.gate_models import write
 
