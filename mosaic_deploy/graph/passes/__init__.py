@@ -119,6 +119,7 @@ PASSES: tuple[Pass, ...] = ordered(
         channels.GATHER_SHUFFLE,
         slicing.GATHER_SLICES,
         channels.GATHER_CONV,
+        channels.SHUFFLE_CONV,
         grid_sample.GRID_SAMPLE,
         pools.REDUCE_MEAN_POOL,
         low_rank.REDUCE_FORMS,

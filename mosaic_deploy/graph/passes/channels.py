@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,4 +84,55 @@ GATHER_CONV = Pass(
     bit_exact=True,
     requires=("gather_shuffle", "gather_slices"),
     rewrite=_gather_conv,
+)
+
+
+def _shuffle_conv(site: Site) -> bool:
+    """A shuffle of channels by Reshape and Transpose as a convolution that moves them.
+
+    x (N,g*n,h,w) -> Reshape (N,g,n,h,w) -> Transpose (0,2,1,3,4) -> Reshape (N,g*n,h,w) -> y    becomes
+    Conv(1x1) whose weights are ones and zeros
+    """
+    turn = site.graph.producer(site.x, "Transpose")
+    part = site.graph.producer(turn.input[0], "Reshape") if turn is not None else None
+    after = site.out_shape
+    if turn is None or part is None or after is None or len(after) != 4 or 0 in after or not site.floating:
+        return False
+    x, middle = part.input[0], site.graph.shape(turn.input[0])
+    perm, count = Site(turn, site.graph).attr_ints("perm"), after[1]
+    if site.graph.shape(x) != after or middle is None or count * count > _LARGEST:
+        return False
+    groups = _turned(middle, perm, after)
+    if groups is None:
+        return False
+    site.also_replaces(turn, part)
+    weight = np.zeros((count, count, 1, 1), site.dtype)
+    weight[np.arange(count), np.arange(count).reshape(groups, -1).T.reshape(-1)] = 1
+    return site.replace_with(site.op("Conv", x, site.const(weight)))
+
+
+def _turned(middle: Shape, perm: Shape, image: Shape) -> int | None:
+    """How many groups of channels a Transpose turns about and nothing else; None for any other."""
+    for lead in (1, 0):  # one image may have no dimension
+        sides = middle[lead:]
+        if len(sides) < 3 or middle[:lead] != image[:lead] or (not lead and image[0] != 1):
+            continue
+        turned = (*range(lead), lead + 1, lead, *range(lead + 2, len(middle)))
+        if (
+            perm == turned
+            and sides[0] * sides[1] == image[1]
+            and math.prod(sides[2:]) == math.prod(image[2:])
+        ):
+            return sides[0]
+    return None
+
+
+SHUFFLE_CONV = Pass(
+    name="shuffle_conv",
+    summary="Reshape, Transpose of groups of channels, Reshape -> Conv (1x1, of ones and zeros)",
+    anchors=("Reshape",),
+    resolves=("Reshape", "Transpose"),
+    bit_exact=True,
+    requires=("pixel_shuffle", "low_rank_transpose"),
+    rewrite=_shuffle_conv,
 )
