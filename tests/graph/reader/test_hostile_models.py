@@ -121,7 +121,8 @@ ATTACKS: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
         lambda: graph("{ y = Conv(x, w) }", w=np.ones((1,) * 6, np.float32)), "onnx cannot infer its shapes"
     ),
     "split-by-zero": (
-        lambda: graph("<int64 n = {0}> { s = SplitToSequence(x, n) y = Relu(x) }"), "onnx cannot infer"
+        lambda: graph("<int64 n = {0}> { s = SplitToSequence(x, n) y = ConcatFromSequence <axis = 1> (s) }"),
+        "onnx cannot infer",
     ),
     "depth-of-nothing": (
         lambda: graph("<int64[0] d = {}, float[2] v = {0, 1}> { y = OneHot(x, d, v) }"), "onnx cannot infer"
@@ -158,14 +159,14 @@ ATTACKS: dict[str, tuple[Callable[[], onnx.ModelProto | bytes], str]] = {
     "stated-shape-beyond-floats": (
         lambda: changed(
             lambda m: m.graph.value_info.append(helper.make_tensor_value_info("z", 1, [2**62] * 60)),
-            "{ z = acme.Magic(x) y = Relu(x) }",
+            "{ z = acme.Magic(x) y = Relu(z) }",
         ),
         "make it smaller",
     ),
     "stated-rank": (
         lambda: changed(
             lambda m: m.graph.value_info.append(helper.make_tensor_value_info("z", 1, [1] * 5000)),
-            "{ z = acme.Magic(x) y = Relu(x) }",
+            "{ z = acme.Magic(x) y = Relu(z) }",
         ),
         "5000 dimensions",
     ),
