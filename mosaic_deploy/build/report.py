@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from mosaic_deploy.accuracy.parity import ParityReport
+from mosaic_deploy.accuracy.parity import LOST_BELOW_IOU, ROUNDING, ParityReport
 from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.gate.fix_report import FixStep
@@ -155,10 +155,7 @@ class BuildReport:
             drops = ", ".join(f"{name} {parity.drop:+.4f}" for name, parity in self.variants.items())
             lines.append(f"drop per variant, the worst decides: {drops}")
         if not self.parity.passed:
-            lines.append(
-                f"parity failed: {self.parity.metric} dropped by {self.parity.drop:.4f}, "
-                f"{self.parity.tolerance:g} is allowed{_way_out(self.parity)}"
-            )
+            lines.append(f"parity failed: {_why_failed(self.parity)}{_way_out(self.parity)}")
         if self.parity.note:
             lines.append(f"parity: {self.parity.note}")
         feeding = self.facts.get("feeding")
@@ -255,6 +252,13 @@ def to_json(results: Sequence[Result]) -> dict[str, object]:
         "builds": [r.to_json() for r in results if isinstance(r, BuildReport)],
         "failures": [r.to_json() for r in results if isinstance(r, Failure)],
     }
+
+
+def _why_failed(parity: ParityReport) -> str:
+    if parity.drop > parity.tolerance + ROUNDING:
+        return f"{parity.metric} dropped by {parity.drop:.4f}, {parity.tolerance:g} is allowed"
+    gone = [f"{name} (IoU {theirs:.2f})" for name, _, theirs in parity.per_class if theirs < LOST_BELOW_IOU]
+    return f"lost against the float network, which asks for an IoU of {LOST_BELOW_IOU}: {', '.join(gone)};"
 
 
 def _way_out(parity: ParityReport) -> str:

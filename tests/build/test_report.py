@@ -169,3 +169,15 @@ def test_fixes_and_fallback_are_told() -> None:
     assert "fixed by gelu_tanh (lossy, 0.02 of the range at the output): 2 nodes" in lines
     assert any("21 HARD_SWISH, 0.0% of the multiply-accumulates, 13.0% of the time" in line for line in lines)
     assert report.to_json()["fallback"] == facts["fallback"]
+
+
+def test_a_lost_class_is_named_where_the_drop_alone_would_pass() -> None:
+    truth = np.zeros((10, 10), np.uint8)
+    truth[0, :3] = 1
+    seen = np.zeros((10, 10), np.uint8)
+    seen[0, 0] = 1
+    report = built(v75=measure([(None, truth, seen)], labels=LABELS, dataset="toy", tolerance=0.05))
+    (line,) = [line for line in report.explain() if line.startswith("parity failed")]
+    assert "lost against the float network" in line
+    assert "road (IoU 0.33)" in line
+    assert "sky" not in line
