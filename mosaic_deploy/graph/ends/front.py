@@ -19,6 +19,14 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaic_deploy.graph.ends.colours import (
+    COLOURS,
+    backwards,
+    colour_axis,
+    joined_slices,
+    joined_split,
+    sliced,
+)
 from mosaic_deploy.graph.ends.output import FLOAT, attributes, dims
 from mosaic_deploy.graph.index import GraphIndex, consumers_of, free_name, prune, replace_name
 
@@ -29,7 +37,6 @@ Triple = tuple[float, float, float]
 
 _BYTE = 2
 _TO_FIRST = (0, 3, 1, 2)
-_COLOURS = 3
 _MOVING = frozenset(
     {"Concat", "DepthToSpace", "Flatten", "Gather", "Identity", "MaxPool", "Reshape", "Slice"}
     | {"SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze"}
@@ -69,7 +76,7 @@ def settle_front(model: onnx.ModelProto) -> Front:
         pass
     if found.from_bytes and not found.uniform:
         write_arithmetic(model, _triple(found.factor), _triple(found.offset))
-        found.factor, found.offset = np.ones(_COLOURS), np.zeros(_COLOURS)
+        found.factor, found.offset = np.ones(COLOURS), np.zeros(COLOURS)
     prune(model.graph)
     return Front(found.from_bytes, found.turned, found.swapped, _triple(found.factor), _triple(found.offset))
 
@@ -81,8 +88,8 @@ class _Found:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
         self.from_bytes = self.turned = self.swapped = False
-        self.factor: NDArray[np.float64] = np.ones(_COLOURS)
-        self.offset: NDArray[np.float64] = np.zeros(_COLOURS)
+        self.factor: NDArray[np.float64] = np.ones(COLOURS)
+        self.offset: NDArray[np.float64] = np.zeros(COLOURS)
 
     @property
     def uniform(self) -> bool:
@@ -103,13 +110,13 @@ class _Found:
                 or self._swap(node, graph, image)
                 or self._calculate(node, graph, image)
             )
-        joined = _colours_joined(users, graph, image)
+        joined = joined_slices(users, graph, image)
         return joined is not None and self._reverse(joined)
 
     def _turn(self, node: onnx.NodeProto, image: onnx.ValueInfoProto) -> bool:
         if node.op_type != "Transpose" or attributes(node).get("perm") != _TO_FIRST:
             return False
-        if dims(image)[3] != _COLOURS or self.turned:
+        if dims(image)[3] != COLOURS or self.turned:
             return False
         self.turned = True
         sides = dims(image)
@@ -118,22 +125,21 @@ class _Found:
         return self._drop(node)
 
     def _swap(self, node: onnx.NodeProto, graph: GraphIndex, image: onnx.ValueInfoProto) -> bool:
-        axis = _colour_axis(image)
+        axis = colour_axis(image)
         if node.op_type == "Gather":
             order = graph.constant(node.input[1])
             along = int(attributes(node).get("axis", 0)) % 4
             if along != axis or order is None or order.ndim != 1:
                 return False
-            chosen = [int(place) % _COLOURS for place in order if -_COLOURS <= place < _COLOURS]
-            return chosen == [2, 1, 0] and len(order) == _COLOURS and self._reverse(node)
+            chosen = [int(place) % COLOURS for place in order if -COLOURS <= place < COLOURS]
+            return chosen == [2, 1, 0] and len(order) == COLOURS and self._reverse(node)
         if node.op_type == "Slice":
-            found = _slice(node, graph, 4)
-            backwards = (
-                found is not None and [*found] == [axis] and _range(found[axis], _COLOURS) == [2, 1, 0]
-            )
-            return backwards and self._reverse(node)
+            found = sliced(node, graph, 4)
+            if found is None or [*found] != [axis] or not backwards(found[axis]):
+                return False
+            return self._reverse(node)
         if node.op_type == "Split":
-            joined = _split_joined(node, graph, axis)
+            joined = joined_split(node, graph, axis)
             return joined is not None and self._reverse(joined)
         return False
 
@@ -169,11 +175,7 @@ class _Found:
 
 def _is_image(image: onnx.ValueInfoProto) -> bool:
     sides = dims(image)
-    return len(sides) == 4 and sides[0] == 1 and _COLOURS in (sides[1], sides[3])
-
-
-def _colour_axis(image: onnx.ValueInfoProto) -> int:
-    return 1 if dims(image)[1] == _COLOURS else 3
+    return len(sides) == 4 and sides[0] == 1 and COLOURS in (sides[1], sides[3])
 
 
 def _cast_at_once(model: onnx.ModelProto) -> bool:
@@ -227,7 +229,7 @@ def _affine(
     numbers = _per_colour(held, image)
     if numbers is None:
         return None
-    ones, none = np.ones(_COLOURS), np.zeros(_COLOURS)
+    ones, none = np.ones(COLOURS), np.zeros(COLOURS)
     with np.errstate(all="ignore"):
         return {
             "Add": (ones, numbers),
@@ -238,13 +240,13 @@ def _affine(
 
 
 def _per_colour(held: NDArray[Any], image: onnx.ValueInfoProto) -> NDArray[np.float64] | None:
-    axis = _colour_axis(image)
+    axis = colour_axis(image)
     sides = (1,) * (4 - held.ndim) + held.shape
     if len(sides) != 4 or any(side != 1 for place, side in enumerate(sides) if place != axis):
         return None
-    if sides[axis] not in (1, _COLOURS):
+    if sides[axis] not in (1, COLOURS):
         return None
-    return np.broadcast_to(held.reshape(-1).astype(np.float64), (_COLOURS,))
+    return np.broadcast_to(held.reshape(-1).astype(np.float64), (COLOURS,))
 
 
 def _affine_of_convolution(
@@ -254,76 +256,14 @@ def _affine_of_convolution(
     stated = attributes(node)
     weight = graph.constant(node.input[1])
     same = graph.shape(node.output[0]) == dims(image)
-    if weight is None or weight.shape != (_COLOURS, 1, 1, 1) or stated.get("group") != _COLOURS or not same:
+    if weight is None or weight.shape != (COLOURS, 1, 1, 1) or stated.get("group") != COLOURS or not same:
         return None
     if any(stated.get("pads", ())) or stated.get("auto_pad", "NOTSET") != "NOTSET":
         return None
-    bias = graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros(_COLOURS)
-    if bias is None or bias.shape != (_COLOURS,):
+    bias = graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros(COLOURS)
+    if bias is None or bias.shape != (COLOURS,):
         return None
     return weight.reshape(-1).astype(np.float64), bias.astype(np.float64)
-
-
-def _colours_joined(
-    users: tuple[onnx.NodeProto, ...], graph: GraphIndex, image: onnx.ValueInfoProto
-) -> onnx.NodeProto | None:
-    """The Concat that puts three slices of one colour each into the opposite order."""
-    axis = _colour_axis(image)
-    places = {}
-    for node in users:
-        found = _slice(node, graph, 4) if node.op_type == "Slice" else None
-        chosen = _range(found[axis], _COLOURS) if found is not None and [*found] == [axis] else []
-        if len(chosen) != 1 or graph.only_consumer(node.output[0]) is None:
-            return None
-        places[node.output[0]] = chosen[0]
-    return _joins(places, graph, axis)
-
-
-def _split_joined(node: onnx.NodeProto, graph: GraphIndex, axis: int) -> onnx.NodeProto | None:
-    along = int(attributes(node).get("axis", 0)) % 4
-    if along != axis or len(node.output) != _COLOURS:
-        return None
-    if any(graph.only_consumer(name) is None for name in node.output):
-        return None
-    return _joins({name: place for place, name in enumerate(node.output)}, graph, axis)
-
-
-def _joins(places: dict[str, int], graph: GraphIndex, axis: int) -> onnx.NodeProto | None:
-    joined = graph.only_consumer(next(iter(places), ""))
-    if (
-        joined is None
-        or joined.op_type != "Concat"
-        or [places.get(name) for name in joined.input] != [2, 1, 0]
-    ):
-        return None
-    return joined if int(attributes(joined).get("axis", 0)) % 4 == axis else None
-
-
-def _slice(node: onnx.NodeProto, graph: GraphIndex, rank: int) -> dict[int, tuple[int, int, int]] | None:
-    """Start, end and step by axis; None where they are not constant."""
-    numbers = [graph.constant(name) if name else None for name in node.input[1:5]]
-    if len(numbers) < 2 or numbers[0] is None or numbers[1] is None:
-        return None
-    if any(name and held is None for name, held in zip(node.input[1:5], numbers, strict=True)):
-        return None
-    count = numbers[0].size
-    axes = numbers[2] if len(numbers) > 2 and numbers[2] is not None else np.arange(count)
-    steps = numbers[3] if len(numbers) > 3 and numbers[3] is not None else np.ones(count, int)
-    whole = zip(axes.flat, numbers[0].flat, numbers[1].flat, steps.flat, strict=False)
-    return {int(axis) % rank: (int(start), int(end), int(step)) for axis, start, end, step in whole}
-
-
-def _backwards(part: tuple[int, int, int]) -> bool:
-    return _range(part, _COLOURS) == [2, 1, 0]
-
-
-def _range(part: tuple[int, int, int], length: int) -> list[int]:
-    start, end, step = part
-    if not step:
-        return []
-    if step < 0 and end < -length:  # before the first
-        return list(range(length))[start::step]
-    return list(range(length))[start:end:step]
 
 
 def write_arithmetic(model: onnx.ModelProto, factor: Triple, offset: Triple) -> None:
@@ -339,14 +279,14 @@ def write_arithmetic(model: onnx.ModelProto, factor: Triple, offset: Triple) -> 
     for node in consumers_of(graph, image.name):
         replace_name(node.input, image.name, result)
     weight, bias = free_name(graph, f"{result}_scale"), free_name(graph, f"{result}_offset")
-    first = _colour_axis(image) == 1
-    shape = (_COLOURS, 1, 1, 1) if first else (_COLOURS,)
+    first = colour_axis(image) == 1
+    shape = (COLOURS, 1, 1, 1) if first else (COLOURS,)
     graph.initializer.append(numpy_helper.from_array(np.array(factor, np.float32).reshape(shape), weight))
     graph.initializer.append(numpy_helper.from_array(np.array(offset, np.float32), bias))
     name = free_name(graph, "normalise")
     names = [result]
     if first:
-        kernel: dict[str, Any] = {"group": _COLOURS, "kernel_shape": [1, 1]}
+        kernel: dict[str, Any] = {"group": COLOURS, "kernel_shape": [1, 1]}
         made = [helper.make_node("Conv", [image.name, weight, bias], [result], name, **kernel)]
     else:
         names.append(free_name(graph, f"{result}_scaled"))
