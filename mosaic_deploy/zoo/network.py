@@ -30,6 +30,10 @@ class Network(nn.Module, ABC):
         Raises ``ModelError`` where the image is too small for the network.
         """
 
+    def training_scores(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Scores that training adds the losses of; networks with auxiliary heads give theirs too."""
+        return (self.scores(image),)
+
     def forward(self, image: Tensor) -> Tensor:
         """Map (N, 3, H, W) to the head's output.
 

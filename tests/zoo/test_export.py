@@ -43,7 +43,7 @@ class Tiny(Network):
     def __init__(self, head: Head = "logits", sampling: Sampling = "half_pixel") -> None:
         super().__init__(head=head, sampling=sampling)
         self.stem = ConvBN(Conv(3, 4, 3, stride=2))
-        self.last = ConvBN(Conv(4, 3, 1), activation=False)
+        self.last = ConvBN(Conv(4, 3, 1), activation="none")
         nn.init.uniform_(self.stem.bn.bias, 0.1, 0.3)
 
     def scores(self, image: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class InvertedBottleneck(nn.Module):
                 padding=padding,
             )
         )
-        self.project = ConvBN(Conv(row.expanded, row.out, 1), activation=False)
+        self.project = ConvBN(Conv(row.expanded, row.out, 1), activation="none")
         self.residual = row.stride == 1 and channels == row.out
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
+from mosaic_deploy.zoo.layers.activations import Activation, activate
 from mosaic_deploy.zoo.layers.depthwise import depthwise, is_quicker
 
 Padding = Literal["same", "symmetric"]
@@ -15,7 +16,7 @@ Sampling = Literal["half_pixel", "asymmetric"]
 
 @final
 class Conv(nn.Module):
-    """A convolution without bias whose output side is ceil(input / stride).
+    """A convolution whose output side is ceil(input / stride); without bias unless told otherwise.
 
     ``same`` pads as TensorFlow does: the total that is needed, the odd pixel after. ``symmetric`` pads
     dilation * (kernel // 2) on every side. They differ only where the stride is above 1.
@@ -31,13 +32,14 @@ class Conv(nn.Module):
         dilation: int = 1,
         groups: int = 1,
         padding: Padding = "same",
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.kernel, self.stride, self.dilation = kernel, stride, dilation
         self.reach = dilation * (kernel - 1)
         self.uneven = padding == "same" and stride > 1
         even = 0 if self.uneven else self.reach // 2
-        self.conv = nn.Conv2d(channels, out, kernel, stride, even, dilation, groups, bias=False)
+        self.conv = nn.Conv2d(channels, out, kernel, stride, even, dilation, groups, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
@@ -45,7 +47,9 @@ class Conv(nn.Module):
             padded = nn.functional.pad(x, self._pads(x)).to(torch.get_autocast_dtype("cpu"))
             if is_quicker(padded, kernel=self.kernel, stride=self.stride, dilation=self.dilation):
                 weight = self.conv.weight.to(padded.dtype)
-                return depthwise(padded, weight, stride=self.stride, dilation=self.dilation)
+                out = depthwise(padded, weight, stride=self.stride, dilation=self.dilation)
+                bias = self.conv.bias
+                return out if bias is None else out + bias.to(out.dtype)[:, None, None]
         if self.uneven:
             x = nn.functional.pad(x, self._pads(x))
         y: Tensor = self.conv(x)
@@ -66,13 +70,18 @@ class Conv(nn.Module):
 
 @final
 class ConvBN(nn.Module):
-    """A convolution, batch normalisation and, unless told otherwise, a ReLU."""
+    """A convolution, batch normalisation and an activation, a ReLU unless told otherwise.
 
-    def __init__(self, conv: Conv, *, activation: bool = True) -> None:
+    ``eps`` and ``momentum`` (PyTorch's sense) are the batch norm's; the defaults are TensorFlow models'.
+    """
+
+    def __init__(
+        self, conv: Conv, *, activation: Activation = "relu", eps: float = 1e-3, momentum: float = 0.01
+    ) -> None:
         super().__init__()
         self.conv = conv
-        self.bn = nn.BatchNorm2d(conv.conv.out_channels, eps=1e-3, momentum=0.01)
-        self.activation = nn.ReLU(inplace=True) if activation else nn.Identity()
+        self.bn = nn.BatchNorm2d(conv.conv.out_channels, eps=eps, momentum=momentum)
+        self.activation = activate(activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, out, H', W')."""

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from mosaic_deploy.errors import DataError, UsageError
 from mosaic_deploy.files import write_whole
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.workers.progress import OnProgress
+from mosaic_deploy.zoo.network import Network
 from mosaic_deploy.zoo.train import state
 from mosaic_deploy.zoo.train.batches import Batches, Pool
 from mosaic_deploy.zoo.train.config import TrainConfig
@@ -34,9 +35,7 @@ from mosaic_deploy.zoo.weights import save_weights
 class Run:
     """Everything one training run works with."""
 
-    net: nn.Module
-    scores: Callable[[nn.Module, Tensor], Tensor]
-    """Low-resolution scores of the network, (N, C, h, w)."""
+    net: Network
     contract: Contract
     config: TrainConfig
     pools: Sequence[Pool]
@@ -154,7 +153,7 @@ def _done(progress: state.Progress, config: TrainConfig, steps: int) -> float:
 
 def _step(
     run: Run,
-    net: nn.Module,
+    net: Network,
     optimiser: torch.optim.Optimizer,
     batch: tuple[Tensor, Tensor],
     weights: Tensor,
@@ -162,10 +161,13 @@ def _step(
     x, truth = batch
     net.train()
     with torch.autocast(x.device.type, dtype=torch.bfloat16):
-        scores = run.scores(net, x)
-    half = (truth.shape[1] // 2, truth.shape[2] // 2)
-    scores = interpolate(scores.float(), size=half, mode="bilinear", align_corners=False)
-    loss = segmentation_loss(scores, truth[:, 1::2, 1::2], weights=weights, jaccard=run.config.jaccard)
+        outputs = net.training_scores(x)
+    half, wanted = (truth.shape[1] // 2, truth.shape[2] // 2), truth[:, 1::2, 1::2]
+    losses = []
+    for output in outputs:
+        scores = interpolate(output.float(), size=half, mode="bilinear", align_corners=False)
+        losses.append(segmentation_loss(scores, wanted, weights=weights, jaccard=run.config.jaccard))
+    loss = torch.stack(losses).sum()
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     nn.utils.clip_grad_norm_(net.parameters(), 5.0)
@@ -184,7 +186,7 @@ def _average(averaged: dict[str, Tensor], net: nn.Module, decay: float, step: in
 
 
 def _evaluate(
-    run: Run, net: nn.Module, averaged: dict[str, Tensor], progress: state.Progress, loss: float
+    run: Run, net: Network, averaged: dict[str, Tensor], progress: state.Progress, loss: float
 ) -> dict[str, float]:
     """Measure the averaged weights, log the figures and keep the weights."""
     kept = {name: t.detach().clone() for name, t in net.state_dict().items()}
@@ -209,7 +211,7 @@ def _evaluate(
 
 
 @torch.no_grad()
-def evaluate(run: Run, net: nn.Module, dataset: Dataset) -> NDArray[np.int64]:
+def evaluate(run: Run, net: Network, dataset: Dataset) -> NDArray[np.int64]:
     """Confusion of the network on whole images: fed as the contract says, scored at their own size."""
     net.eval()
     device = next(net.parameters()).device
@@ -223,7 +225,7 @@ def evaluate(run: Run, net: nn.Module, dataset: Dataset) -> NDArray[np.int64]:
         size = (sample.image.shape[0], sample.image.shape[1])
         x = torch.from_numpy(contract.prepare(sample.image)).to(device)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            scores = run.scores(net, x).float().cpu().numpy()
+            scores = net.scores(x).float().cpu().numpy()
         counts += confusion(sample.label, contract.class_map(scores, size), classes=classes)
     return counts
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import torch
-from torch import Tensor, nn
 
 from mosaic_deploy.datasets import open_data
 from mosaic_deploy.datasets.samples import Dataset
@@ -66,7 +65,6 @@ def train_card(settings: Settings, *, progress: StageProgress) -> dict[str, floa
     pools = [_pool(name, share, card, progress) for name, share in parts]
     run = Run(
         net=net,
-        scores=_scores,
         contract=card.contract,
         config=config,
         pools=pools,
@@ -101,11 +99,6 @@ def _config(settings: Settings, card: ModelCard) -> TrainConfig:
         seed=settings.seed,
     )
     return config if settings.epochs is None else replace(config, epochs=settings.epochs)
-
-
-def _scores(net: nn.Module, x: Tensor) -> Tensor:
-    out: Tensor = net(x)
-    return out
 
 
 def _part(text: str) -> tuple[str, float]:

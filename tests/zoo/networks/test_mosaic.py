@@ -14,7 +14,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mosaic_deploy.errors import ModelError, SpecError
 from mosaic_deploy.graph.facts import nodes
@@ -23,6 +22,7 @@ from mosaic_deploy.graph.reader.read import read_model
 from mosaic_deploy.zoo.backbones.mnmh import InvertedBottleneck
 from mosaic_deploy.zoo.export import export
 from mosaic_deploy.zoo.networks.mosaic import Mosaic, build
+from tests.zoo.counting import module_macs, parameters
 
 SMALL: dict[str, object] = {
     "classes": 3,
@@ -41,26 +41,6 @@ def meta(**switches: object) -> Mosaic:
     """Build without memory: shapes only."""
     with torch.device("meta"):
         return build(**switches)
-
-
-def parameters(net: nn.Module) -> int:
-    """Count trainable numbers; a batch norm has its scale and shift, not its running statistics."""
-    return sum(p.numel() for p in net.parameters())
-
-
-def module_macs(net: nn.Module, *, height: int, width: int) -> dict[str, int]:
-    """Count each module's multiply-accumulates for one image, by its name; the whole network's is "".
-
-    Torch counts two operations for each of them, and on its meta device none is done.
-    """
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        net.eval()(torch.empty(1, 3, height, width, device="meta"))
-    return {
-        name.partition(".")[2]: sum(flops.values()) // 2
-        for name, flops in counter.get_flop_counts().items()
-        if name != "Global"
-    }
 
 
 def giga(height: int, width: int, **switches: object) -> float:

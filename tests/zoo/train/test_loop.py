@@ -11,6 +11,7 @@ from mosaic_deploy.datasets.camvid import LABELS
 from mosaic_deploy.datasets.samples import FileDataset, ids_up_to, pair_files
 from mosaic_deploy.errors import DataError, UsageError
 from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.zoo.network import Network
 from mosaic_deploy.zoo.train import state
 from mosaic_deploy.zoo.train.batches import read_pool
 from mosaic_deploy.zoo.train.config import TrainConfig
@@ -20,17 +21,17 @@ CONTRACT = Contract(height=32, width=64, classes=LABELS.classes, palette=LABELS.
 CONFIG = TrainConfig(size=(32, 64), epochs=6, batch=4, learning_rate=2e-2, low_share=0.0, ema=0.8)
 
 
-class Net(nn.Module):
+class Net(Network):
     """Tells sky from road by colour: 1x1 convolutions are enough."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(head="lowres", sampling="half_pixel")
         self.layers = nn.Sequential(
             nn.Conv2d(3, 16, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.AvgPool2d(4), nn.Conv2d(16, 11, 1)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.layers(x)
+    def scores(self, image: Tensor) -> Tensor:
+        out: Tensor = self.layers(image)
         return out
 
 
@@ -56,7 +57,6 @@ def run_in(folder: Path, data: FileDataset, config: TrainConfig = CONFIG) -> Run
     pool = read_pool(data, 1.0, on_progress=lambda: None)
     return Run(
         net=Net(),
-        scores=lambda net, x: net(x),
         contract=CONTRACT,
         config=config,
         pools=[pool],
@@ -75,6 +75,25 @@ def test_learns_and_leaves_weights_log_and_curve(tmp_path: Path, data: FileDatas
     log = (tmp_path / "run" / "log.csv").read_text().splitlines()
     assert log[0].startswith("step,seconds,loss,miou_toy")
     assert len(log) == 1 + 24
+
+
+class Helped(Net):
+    """The same with an auxiliary head that learns nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auxiliary = nn.Conv2d(3, 11, 1)
+
+    def training_scores(self, image: Tensor) -> tuple[Tensor, ...]:
+        return self.scores(image), self.auxiliary(image)
+
+
+def test_auxiliary_heads_are_trained_too(tmp_path: Path, data: FileDataset) -> None:
+    torch.manual_seed(0)
+    net = Helped()
+    before = net.auxiliary.weight.detach().clone()
+    train(replace(run_in(tmp_path / "run", data, replace(CONFIG, epochs=1)), net=net))
+    assert not torch.equal(net.auxiliary.weight, before)
 
 
 def test_stopped_run_goes_on_where_it_was(tmp_path: Path, data: FileDataset) -> None:
