@@ -28,28 +28,17 @@ from pathlib import Path
 
 from mosaic_deploy.datasets.samples import FileDataset, Home, Item, ids_by_table, pair_files
 from mosaic_deploy.errors import DataError
-from mosaic_deploy.specs.labels import IGNORE, LabelSpace, Pixels
+from mosaic_deploy.specs.label_spaces import ADE20K31
+from mosaic_deploy.specs.labels import IGNORE, Pixels
 from mosaic_deploy.specs.resample import letterbox_image, letterbox_label
 
-_CLASSES = (
-    "other", "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass",
-    "cabinet", "sidewalk", "person", "earth", "door", "table", "mountain", "plant", "curtain", "chair",
-    "car", "water", "painting", "sofa", "shelf", "house", "sea", "mirror", "rug", "field", "armchair",
-)  # fmt: skip
 _LAST, _LAST_RAW = 31, 150
 SIDE = 512
 """Both sides of an evaluation file, in pixels."""
 CALIBRATION_LIST = "ADE20k_calibration.txt"
 CALIBRATION_IMAGES = 500
 
-
-def _colour(index: int) -> tuple[int, int, int]:
-    """The two highest bits of each colour count the id, so that near ids look different."""
-    bits = [(index >> place) & 1 for place in range(6)]
-    return (bits[0] * 128 + bits[3] * 64, bits[1] * 128 + bits[4] * 64, bits[2] * 128 + bits[5] * 64)
-
-
-LABELS = LabelSpace(_CLASSES, tuple(_colour(i) for i in range(len(_CLASSES))), unscored=(0,))
+LABELS = ADE20K31
 SPLITS = ("train", "calib", "val")
 HOME = Home(
     holds="images/training|validation and annotations/training|validation",

@@ -17,36 +17,9 @@ from pathlib import Path
 
 from mosaic_deploy.datasets.samples import FileDataset, Home, ids_up_to, pair_files
 from mosaic_deploy.errors import DataError
-from mosaic_deploy.specs.labels import LabelSpace
+from mosaic_deploy.specs.label_spaces import CAMVID
 
-LABELS = LabelSpace(
-    classes=(
-        "sky",
-        "building",
-        "pole",
-        "road",
-        "pavement",
-        "tree",
-        "sign symbol",
-        "fence",
-        "car",
-        "pedestrian",
-        "bicyclist",
-    ),
-    palette=(
-        (128, 128, 128),
-        (128, 0, 0),
-        (192, 192, 128),
-        (128, 64, 128),
-        (60, 40, 222),
-        (128, 128, 0),
-        (192, 128, 128),
-        (64, 64, 128),
-        (64, 0, 128),
-        (64, 64, 0),
-        (0, 128, 192),
-    ),
-)
+LABELS = CAMVID
 UNLABELLED = 11
 SPLITS = ("train", "val", "test")
 HOME = Home(

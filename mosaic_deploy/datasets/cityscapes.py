@@ -15,35 +15,13 @@ from pathlib import Path
 
 from mosaic_deploy.datasets.samples import FileDataset, Home, Item, ids_by_table, ids_up_to
 from mosaic_deploy.errors import DataError
-from mosaic_deploy.specs.labels import IGNORE, LabelSpace, Pixels
+from mosaic_deploy.specs.label_spaces import CITYSCAPES
+from mosaic_deploy.specs.labels import IGNORE, Pixels
 
-_ROWS = (
-    (7, "road", (128, 64, 128)),
-    (8, "sidewalk", (244, 35, 232)),
-    (11, "building", (70, 70, 70)),
-    (12, "wall", (102, 102, 156)),
-    (13, "fence", (190, 153, 153)),
-    (17, "pole", (153, 153, 153)),
-    (19, "traffic light", (250, 170, 30)),
-    (20, "traffic sign", (220, 220, 0)),
-    (21, "vegetation", (107, 142, 35)),
-    (22, "terrain", (152, 251, 152)),
-    (23, "sky", (70, 130, 180)),
-    (24, "person", (220, 20, 60)),
-    (25, "rider", (255, 0, 0)),
-    (26, "car", (0, 0, 142)),
-    (27, "truck", (0, 0, 70)),
-    (28, "bus", (0, 60, 100)),
-    (31, "train", (0, 80, 100)),
-    (32, "motorcycle", (0, 0, 230)),
-    (33, "bicycle", (119, 11, 32)),
-)
-"""Id in the labelIds files, name and colour of each class; the row is its train id."""
+_RAW_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+"""Id in the labelIds files of each class; the place is its train id."""
 
-LABELS = LabelSpace(
-    classes=tuple(name for _, name, _ in _ROWS),
-    palette=tuple(colour for _, _, colour in _ROWS),
-)
+LABELS = CITYSCAPES
 SPLITS = ("train", "val")
 HOME = Home(
     holds="leftImg8bit/train|val and gtFine/train|val",
@@ -53,9 +31,9 @@ HOME = Home(
 _LAST_ID = 33
 _TRAIN_IDS, _IDS = "_gtFine_labelTrainIds.png", "_gtFine_labelIds.png"
 
-_from_train_ids = ids_up_to(len(_ROWS), ignore=(IGNORE,))
+_from_train_ids = ids_up_to(len(_RAW_IDS), ignore=(IGNORE,))
 _from_ids = ids_by_table(
-    dict.fromkeys((*range(_LAST_ID + 1), IGNORE), IGNORE) | {raw: i for i, (raw, *_) in enumerate(_ROWS)}
+    dict.fromkeys((*range(_LAST_ID + 1), IGNORE), IGNORE) | {raw: i for i, raw in enumerate(_RAW_IDS)}
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from mosaic_deploy.errors import DataError, ModelError
+from mosaic_deploy.specs.label_spaces import LABEL_SPACES
 from mosaic_deploy.specs.labels import IGNORE, LabelSpace, Pixels
 from mosaic_deploy.specs.resample import (
     Floats,
@@ -26,6 +28,7 @@ from mosaic_deploy.specs.resample import (
     resize_scores,
     resized_stripes,
 )
+from mosaic_deploy.specs.toml import nearest
 
 Side = Annotated[int, Field(ge=16, le=8192)]
 Triple = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
@@ -67,6 +70,22 @@ class Contract(BaseModel):
     classes: tuple[str, ...]
     palette: tuple[tuple[Byte, Byte, Byte], ...]
     unscored: tuple[int, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_labels(cls, stated: object) -> object:
+        """``labels = NAME`` stands for the classes, palette and unscored ids of a known data set."""
+        if not isinstance(stated, Mapping) or "labels" not in stated:
+            return stated
+        held = dict(stated)
+        name, own = held.pop("labels"), [key for key in ("classes", "palette", "unscored") if key in held]
+        if own:
+            raise ValueError(f"labels = {name!r} states the {own[0]} already: leave one out")
+        if name not in LABEL_SPACES:
+            known = ", ".join(LABEL_SPACES)
+            raise ValueError(f"no labels {name!r}{nearest(str(name), LABEL_SPACES)}; known: {known}")
+        space = LABEL_SPACES[name]
+        return held | {"classes": space.classes, "palette": space.palette, "unscored": space.unscored}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -21,46 +21,46 @@ Size = Literal["small", "large"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One inverted bottleneck: kernel, expanded and output channels, squeezing, activation, stride, dilation."""
+    """One inverted bottleneck: kernel, channels expanded and out, squeezing, activation, stride, dilation."""
 
     kernel: int
     expanded: int
     out: int
-    squeeze: bool
+    squeeze: Literal["se", "-"]
     activation: Activation
     stride: int = 1
     dilation: int = 1
 
 
 _LARGE = (
-    Row(3, 16, 16, False, "relu"),
-    Row(3, 64, 24, False, "relu", 2),
-    Row(3, 72, 24, False, "relu"),
-    Row(5, 72, 40, True, "relu", 2),
-    Row(5, 120, 40, True, "relu"),
-    Row(5, 120, 40, True, "relu"),
-    Row(3, 240, 80, False, "hard_swish", 2),
-    Row(3, 200, 80, False, "hard_swish"),
-    Row(3, 184, 80, False, "hard_swish"),
-    Row(3, 184, 80, False, "hard_swish"),
-    Row(3, 480, 112, True, "hard_swish"),
-    Row(3, 672, 112, True, "hard_swish"),
-    Row(5, 672, 160, True, "hard_swish", 2),
-    Row(5, 960, 160, True, "hard_swish"),
-    Row(5, 960, 160, True, "hard_swish"),
+    Row(3, 16, 16, "-", "relu"),
+    Row(3, 64, 24, "-", "relu", 2),
+    Row(3, 72, 24, "-", "relu"),
+    Row(5, 72, 40, "se", "relu", 2),
+    Row(5, 120, 40, "se", "relu"),
+    Row(5, 120, 40, "se", "relu"),
+    Row(3, 240, 80, "-", "hard_swish", 2),
+    Row(3, 200, 80, "-", "hard_swish"),
+    Row(3, 184, 80, "-", "hard_swish"),
+    Row(3, 184, 80, "-", "hard_swish"),
+    Row(3, 480, 112, "se", "hard_swish"),
+    Row(3, 672, 112, "se", "hard_swish"),
+    Row(5, 672, 160, "se", "hard_swish", 2),
+    Row(5, 960, 160, "se", "hard_swish"),
+    Row(5, 960, 160, "se", "hard_swish"),
 )
 _SMALL = (
-    Row(3, 16, 16, True, "relu", 2),
-    Row(3, 72, 24, False, "relu", 2),
-    Row(3, 88, 24, False, "relu"),
-    Row(5, 96, 40, True, "hard_swish", 2),
-    Row(5, 240, 40, True, "hard_swish"),
-    Row(5, 240, 40, True, "hard_swish"),
-    Row(5, 120, 48, True, "hard_swish"),
-    Row(5, 144, 48, True, "hard_swish"),
-    Row(5, 288, 96, True, "hard_swish", 2),
-    Row(5, 576, 96, True, "hard_swish"),
-    Row(5, 576, 96, True, "hard_swish"),
+    Row(3, 16, 16, "se", "relu", 2),
+    Row(3, 72, 24, "-", "relu", 2),
+    Row(3, 88, 24, "-", "relu"),
+    Row(5, 96, 40, "se", "hard_swish", 2),
+    Row(5, 240, 40, "se", "hard_swish"),
+    Row(5, 240, 40, "se", "hard_swish"),
+    Row(5, 120, 48, "se", "hard_swish"),
+    Row(5, 144, 48, "se", "hard_swish"),
+    Row(5, 288, 96, "se", "hard_swish", 2),
+    Row(5, 576, 96, "se", "hard_swish"),
+    Row(5, 576, 96, "se", "hard_swish"),
 )
 _STEM = 16
 _TAIL = 3  # rows of the last stage
@@ -135,12 +135,14 @@ class Block(nn.Module):
         )
         self.depthwise = ConvBN(depthwise, activation=row.activation, **norm)
         squeezed = make_divisible(row.expanded / 4) if form.squeeze_by_8 else row.expanded // 4
-        self.squeeze = SqueezeExcite(row.expanded, squeezed, form.gate) if row.squeeze else nn.Identity()
+        self.squeeze = (
+            SqueezeExcite(row.expanded, squeezed, form.gate) if row.squeeze == "se" else nn.Identity()
+        )
         self.project = ConvBN(Conv(row.expanded, row.out, 1), activation="none", **norm)
         self.residual = row.stride == 1 and channels == row.out
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, C, H, W) to the block's output and what its depthwise convolution gave, before squeezing."""
+        """Map (N, C, H, W) to the block's output and its expanded activations, before squeezing."""
         expanded = self.depthwise(self.expand(x))
         y = self.project(self.squeeze(expanded))
         return (x + y if self.residual else y), expanded

@@ -102,11 +102,12 @@ class LrAspp(Network):
             return whole
         if min(size) < side:
             raise ModelError(
-                f"a window of {side}x{side} does not fit {size[0]}x{size[1]} features: feed images of at least "
-                f"{side * self.config.output_stride} pixels a side, or set window = 0"
+                f"a window of {side}x{side} does not fit {size[0]}x{size[1]} features: feed images of at "
+                f"least {side * self.config.output_stride} pixels a side, or set window = 0"
             )
         pooled = nn.functional.avg_pool2d(x, side, self.config.window_stride)
-        return self.resize(self.gate(self.context(pooled)), size)
+        weights: Tensor = self.resize(self.gate(self.context(pooled)), size)
+        return weights
 
 
 def build(**switches: object) -> LrAspp:
