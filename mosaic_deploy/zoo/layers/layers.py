@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +112,7 @@ def resize_asymmetric(x: Tensor, height: int, width: int) -> Tensor:
     """Resize (N, C, h, w) bilinearly with source coordinate = i * h / height, clamped at the far edge.
 
     ONNX calls these coordinates ``asymmetric``, TensorFlow 1 ``half_pixel_centers=False``. PyTorch has no
-    such mode, so this is an operator of its own, exported as one ONNX ``Resize``. Not differentiable.
+    such mode, so this is an operator of its own, exported as one ONNX ``Resize``.
     """
     return _lerp(_lerp(x, 2, height), 3, width)
 
@@ -120,6 +120,21 @@ def resize_asymmetric(x: Tensor, height: int, width: int) -> Tensor:
 @resize_asymmetric.register_fake
 def _(x: Tensor, height: int, width: int) -> Tensor:
     return x.new_empty((x.shape[0], x.shape[1], height, width))
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, int, int], output: Tensor) -> None:  # noqa: ARG001  # torch names it
+    ctx.shape, ctx.size = inputs[0].shape, inputs[1:]
+
+
+def _resize_back(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    """Resizing is linear: its gradient is the same whatever was resized."""
+    with torch.enable_grad():
+        x = gradient.new_zeros(ctx.shape, requires_grad=True)
+        resized = _lerp(_lerp(x, 2, ctx.size[0]), 3, ctx.size[1])
+    return torch.autograd.grad(resized, x, gradient)[0], None, None
+
+
+resize_asymmetric.register_autograd(_resize_back, setup_context=_keep)
 
 
 def _lerp(x: Tensor, axis: int, length: int) -> Tensor:

@@ -98,3 +98,9 @@ def test_a_resize_to_the_same_size_is_the_input_itself() -> None:
 def test_asymmetric_coordinates_by_hand() -> None:
     x = torch.tensor([0.0, 10.0]).reshape(1, 1, 1, 2)
     assert resize_asymmetric(x, 1, 4).flatten().tolist() == [0.0, 5.0, 10.0, 10.0]
+
+
+@pytest.mark.parametrize("size", [(7, 9), (2, 3), (4, 12)], ids=str)
+def test_gradients_of_asymmetric_resizing_are_those_of_its_differences(size: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda t: resize_asymmetric(t, *size), (x,), fast_mode=True)
