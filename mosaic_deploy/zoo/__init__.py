@@ -20,6 +20,7 @@ __all__ = ["ZOO", "build_network"]
 
 ZOO: Mapping[str, str] = MappingProxyType(
     {
+        "deeplabv3plus": "mosaic_deploy.zoo.networks.deeplabv3plus",
         "lraspp": "mosaic_deploy.zoo.networks.lraspp",
         "mosaic": "mosaic_deploy.zoo.networks.mosaic",
     }
