@@ -22,6 +22,7 @@ ZOO: Mapping[str, str] = MappingProxyType(
     {
         "deeplabv3plus": "mosaic_deploy.zoo.networks.deeplabv3plus",
         "lraspp": "mosaic_deploy.zoo.networks.lraspp",
+        "mobileseg": "mosaic_deploy.zoo.networks.mobileseg",
         "mosaic": "mosaic_deploy.zoo.networks.mosaic",
     }
 )
