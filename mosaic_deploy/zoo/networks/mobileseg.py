@@ -20,23 +20,42 @@ import torch
 from torch import Tensor, nn
 
 from mosaic_deploy.zoo.backbones.ghostnet import GhostNet
+from mosaic_deploy.zoo.backbones.lite_hrnet import LiteHRNet
+from mosaic_deploy.zoo.backbones.mobilenet_v3 import PADDLE, MobileNetV3, rows
 from mosaic_deploy.zoo.backbones.shufflenet_v2 import ShuffleNetV2
 from mosaic_deploy.zoo.layers.layers import Resize
 from mosaic_deploy.zoo.layers.separable import depthwise, pointwise
 from mosaic_deploy.zoo.network import Head, Network
 from mosaic_deploy.zoo.switches import configure
 
-BackboneName = Literal["ghostnet", "shufflenet_v2"]
+BackboneName = Literal["ghostnet", "lite_hrnet18", "mobilenet_v3_large", "shufflenet_v2"]
 
 
 class Backbone(Protocol):
     """What gives features, the finest first."""
 
-    channels: tuple[int, ...]
-    """Of each feature map."""
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of each feature map."""
 
     def __call__(self, image: Tensor, /) -> tuple[Tensor, ...]:
         """Map (N, 3, H, W) to feature maps (N, C, h, w)."""
+
+
+@final
+class LargeMobileNetV3(nn.Module):
+    """What the last blocks of each stride give, in MobileNetV3-large as PaddleSeg has it."""
+
+    channels = (24, 40, 112, 160)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = MobileNetV3(rows("large"), PADDLE)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Map (N, 3, H, W) to feature maps at strides 4, 8, 16 and 32."""
+        blocks = self.net(image).blocks
+        return tuple(blocks[number] for number in (3, 6, 12, 15))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +67,12 @@ class Made:
 
 
 BACKBONES: Mapping[BackboneName, Made] = MappingProxyType(
-    {"ghostnet": Made(GhostNet, 1), "shufflenet_v2": Made(ShuffleNetV2, 1)}
+    {
+        "ghostnet": Made(GhostNet, 1),
+        "lite_hrnet18": Made(LiteHRNet, 0),
+        "mobilenet_v3_large": Made(LargeMobileNetV3, 1),
+        "shufflenet_v2": Made(ShuffleNetV2, 1),
+    }
 )
 """Name of a backbone, as cards have it -> how it is made."""
 

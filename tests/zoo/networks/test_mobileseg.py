@@ -16,9 +16,6 @@ from mosaic_deploy.zoo.export import export
 from mosaic_deploy.zoo.networks.mobileseg import BACKBONES, MobileSeg, build, pool_to_grid
 from tests.zoo.counting import conv_macs, module_macs, parameters
 
-FINEST = {"ghostnet": 8, "shufflenet_v2": 8}
-"""Stride of the scores."""
-
 
 def meta(**switches: object) -> MobileSeg:
     """Build without memory: shapes only."""
@@ -30,6 +27,8 @@ def meta(**switches: object) -> MobileSeg:
     ("backbone", "deployed", "trained"),
     [
         ("ghostnet", 2_670_568, 2_680_232),
+        ("lite_hrnet18", 1_233_656, 1_243_320),
+        ("mobilenet_v3_large", 2_970_318, 2_979_982),
         ("shufflenet_v2", 1_113_224, 1_122_888),
     ],
 )
@@ -43,6 +42,8 @@ def test_parameters(backbone: str, deployed: int, trained: int) -> None:
     ("backbone", "features", "total"),
     [
         ("ghostnet", 1_355_856_960, 1_497_173_056),
+        pytest.param("lite_hrnet18", 2_095_381_632, 2_555_888_768, marks=pytest.mark.slow),
+        ("mobilenet_v3_large", 2_177_595_488, 2_318_911_584),
         ("shufflenet_v2", 1_260_171_264, 1_502_746_624),
     ],
 )
@@ -57,6 +58,8 @@ def test_macs_of_a_training_crop(backbone: str, features: int, total: int) -> No
     ("backbone", "thumbnail", "whole"),
     [
         ("ghostnet", 188_833_856, 5_982_907_456),
+        ("lite_hrnet18", 319_766_656, 10_222_593_152),
+        ("mobilenet_v3_large", 291_557_472, 9_269_839_968),
         ("shufflenet_v2", 188_934_656, 6_007_244_800),
     ],
 )
@@ -69,7 +72,7 @@ def test_macs_of_a_thumbnail_and_a_whole_image(backbone: str, thumbnail: int, wh
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
 def test_scores_have_the_stride_of_the_finest_features(backbone: str) -> None:
     net, image = meta(backbone=backbone, classes=5).eval(), torch.empty(1, 3, 256, 384, device="meta")
-    strides = [FINEST[backbone] * factor for factor in (1, 2, 4)]
+    strides = (4, 8, 16) if backbone == "lite_hrnet18" else (8, 16, 32)
     assert [tuple(x.shape) for x in net.training_scores(image)] == [
         (1, 5, 256 // stride, 384 // stride) for stride in strides
     ]
