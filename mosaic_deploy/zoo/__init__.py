@@ -24,6 +24,7 @@ ZOO: Mapping[str, str] = MappingProxyType(
         "lraspp": "mosaic_deploy.zoo.networks.lraspp",
         "mobileseg": "mosaic_deploy.zoo.networks.mobileseg",
         "mosaic": "mosaic_deploy.zoo.networks.mosaic",
+        "pp_mobileseg": "mosaic_deploy.zoo.networks.pp_mobileseg",
     }
 )
 """Name of a network -> the module that builds it. Torch is imported with the module, not before."""
