@@ -74,6 +74,7 @@ PASSES: tuple[Pass, ...] = ordered(
         activations.PRELU,
         clips.CLIP_FORMS,
         clips.CLIP_BOUNDS,
+        clips.CLIP_RELU6,
         gelu.GELU_FUSED,
         gelu.GELU_TANH,
         gelu.GELU_ERF,

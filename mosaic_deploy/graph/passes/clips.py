@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.graph.index import GraphIndex
@@ -10,7 +11,9 @@ from mosaic_deploy.graph.passes._site import Site
 
 if TYPE_CHECKING:
     import onnx
-import math
+
+_LARGEST = 3.4e38
+"""From which on a bound is none."""
 
 
 def _clip_forms(site: Site) -> bool:
@@ -74,13 +77,12 @@ def _clip_bounds(site: Site) -> bool:
         return False
     bottom = -math.inf if low is None else float(low.reshape(()))
     top = math.inf if high is None else float(high.reshape(()))
-    largest = 3.4e38
     if not site.floating or bottom > top:
         return False
-    if bottom == 0 and top >= largest:
+    if bottom == 0 and top >= _LARGEST:
         return site.replace_with(site.op("Relu", site.x))
-    y = site.op("Max", site.x, site.number(bottom)) if bottom > -largest else site.x
-    y = site.op("Min", y, site.number(top)) if top < largest else y
+    y = site.op("Max", site.x, site.number(bottom)) if bottom > -_LARGEST else site.x
+    y = site.op("Min", y, site.number(top)) if top < _LARGEST else y
     return site.replace_with(y)
 
 
@@ -90,4 +92,52 @@ CLIP_BOUNDS = Pass(
     anchors=("Clip",),
     bit_exact=True,
     rewrite=_clip_bounds,
+)
+
+
+_SIX = 6.0
+
+
+def _clip_relu6(site: Site) -> bool:
+    """A Clip from 0 to another bound, such as GhostNet's gate, as a ReLU6.
+
+        Clip(x, 0, b)            becomes    Clip(x * 6/b, 0, 6) * b/6
+        Clip(x * s + t, 0, b)    becomes    Clip(x * 6s/b + 6t/b, 0, 6) * b/6
+
+    The Clip from 0 to 6 is a ReLU6, which targets run that have no other.
+    """
+    low, high = site.constant(1), site.constant(2)
+    if low is None or high is None or not site.floating or low.size != 1 or high.size != 1:
+        return False
+    top = float(high.reshape(()))
+    if low.any() or top == _SIX or not 0 < top < _LARGEST:
+        return False
+    scale = _SIX / top
+    gate = site.op("Clip", _scaled(site, scale), site.number(0), site.number(_SIX))
+    return site.replace_with(site.op("Mul", gate, site.number(1 / scale)))
+
+
+def _scaled(site: Site, scale: float) -> str:
+    """The Clip's input times a number, which goes into the constants of an Add and Mul in front of it."""
+    add = site.graph.producer(site.x, "Add")
+    shift = _bound(add, site.graph) if add is not None and _only(site, add) else None
+    if add is None or shift is None:
+        return site.op("Mul", site.x, site.number(scale))
+    mul = site.graph.producer(shift[0], "Mul")
+    slope = _bound(mul, site.graph) if mul is not None and _only(site, mul) else None
+    x, factor = slope or (shift[0], 1.0)
+    site.also_replaces(add, *([mul] if mul is not None and slope is not None else []))
+    return site.op("Add", site.op("Mul", x, site.number(factor * scale)), site.number(shift[1] * scale))
+
+
+def _only(site: Site, node: onnx.NodeProto) -> bool:
+    return site.graph.only_consumer(node.output[0]) is not None
+
+
+CLIP_RELU6 = Pass(
+    name="clip_relu6",
+    summary="Clip from 0 to b -> Clip(x * 6/b, 0, 6) * b/6",
+    anchors=("Clip",),
+    requires=("hardsigmoid",),
+    rewrite=_clip_relu6,
 )
