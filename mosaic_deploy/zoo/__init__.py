@@ -25,6 +25,7 @@ ZOO: Mapping[str, str] = MappingProxyType(
         "mobileseg": "mosaic_deploy.zoo.networks.mobileseg",
         "mosaic": "mosaic_deploy.zoo.networks.mosaic",
         "pp_mobileseg": "mosaic_deploy.zoo.networks.pp_mobileseg",
+        "topformer": "mosaic_deploy.zoo.networks.topformer",
     }
 )
 """Name of a network -> the module that builds it. Torch is imported with the module, not before."""
