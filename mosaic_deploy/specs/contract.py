@@ -19,6 +19,7 @@ from mosaic_deploy.errors import DataError, ModelError
 from mosaic_deploy.specs.label_spaces import LABEL_SPACES
 from mosaic_deploy.specs.labels import IGNORE, LabelSpace, Pixels
 from mosaic_deploy.specs.resample import (
+    Bilinear,
     Floats,
     Sampling,
     Size,
@@ -26,8 +27,8 @@ from mosaic_deploy.specs.resample import (
     letterbox_size,
     resize_ids,
     resize_scores,
-    resized_stripes,
 )
+from mosaic_deploy.specs.resized_classes import best_classes
 from mosaic_deploy.specs.toml import nearest
 
 Side = Annotated[int, Field(ge=16, le=8192)]
@@ -181,24 +182,23 @@ class Contract(BaseModel):
             return self._restore_ids(self._ids(np.asarray(output)), size)
         scores = self._scores(np.asarray(output))
         if self.output == "lowres" and self.sampling == "nearest":
-            return self._restore_ids(self._best(scores), size)
+            return self._restore_ids(self._best(scores, (scores.shape[1], scores.shape[2])), size)
         sampling = "half_pixel" if self.sampling == "nearest" else self.sampling
-        if self.resize == "letterbox" or sampling != "half_pixel":
-            scores = resize_scores(scores, (self.height, self.width), sampling=sampling)
+        own = (self.height, self.width)
         if self.resize == "letterbox":
-            rows, columns = letterbox_size(size, (self.height, self.width))
-            stripes = resized_stripes(scores[:, :rows, :columns], size, sampling="align_corners")
-        else:
-            stripes = resized_stripes(scores, size)
-        return np.concatenate([self._best(stripe) for stripe in stripes])
+            rows, columns = letterbox_size(size, own)
+            scores = resize_scores(scores, own, sampling=sampling)[:, :rows, :columns]
+            return self._best(scores, size, "align_corners")
+        if sampling != "half_pixel" and size != own:
+            scores, sampling = resize_scores(scores, own, sampling=sampling), "half_pixel"
+        return self._best(scores, size, sampling)
 
-    def _best(self, scores: Floats) -> Pixels:
-        """(H, W) class ids out of (C, H, W) scores."""
-        if self.threshold is not None:
-            above: Pixels = (scores[0] > np.float32(self.threshold)).astype(np.uint8)
-            return above
-        best: Pixels = scores.argmax(axis=0).astype(np.uint8)
-        return best
+    def _best(self, scores: Floats, size: Size, sampling: Bilinear = "half_pixel") -> Pixels:
+        """(H, W) class ids out of (C, h, w) scores, resized before they are compared."""
+        if self.threshold is None:
+            return best_classes(scores, size, sampling=sampling)
+        above: Pixels = resize_scores(scores, size, sampling=sampling)[0] > np.float32(self.threshold)
+        return above.astype(np.uint8)
 
     def _fit(self, image: Pixels) -> Pixels:
         if self.resize == "letterbox":

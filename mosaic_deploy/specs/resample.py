@@ -9,7 +9,6 @@ i * length / n, clamped to the end; older TensorFlow's default. Nothing here smo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -18,12 +17,12 @@ from numpy.typing import NDArray
 Size = tuple[int, int]
 """Height and width in pixels."""
 Floats = NDArray[np.float32]
+Steps = tuple[NDArray[np.intp], NDArray[np.intp], Floats]
 Bilinear = Literal["half_pixel", "align_corners", "asymmetric"]
 """Where samples lie, by ONNX's names for it."""
 Sampling = Literal[Bilinear, "nearest"]
 """How scores come to another size; ``nearest`` is with half-pixel centres, ties go right and down."""
 
-_WHOLE = slice(None)
 _PAD_FLOAT = np.float32(127.5)
 PAD = 127
 """What fills a letterbox, bottom and right: the protocol's 127.5, cut to a pixel."""
@@ -66,24 +65,14 @@ def letterbox_label(label: NDArray[np.uint8], into: Size, *, fill: int) -> NDArr
 
 def resize_scores(scores: Floats, size: Size, *, sampling: Bilinear = "half_pixel") -> Floats:
     """Resize (C, h, w) scores bilinearly to (C, H, W)."""
-    return _resized(scores, size, _WHOLE, sampling)
+    return _blend(_blend(scores, size[0], axis=1, sampling=sampling), size[1], axis=2, sampling=sampling)
 
 
-def resized_stripes(
-    scores: Floats, size: Size, *, sampling: Bilinear = "half_pixel", numbers: int = 1 << 22
-) -> Iterator[Floats]:
-    """Resize as ``resize_scores`` does, some (C, rows, W) at a time from the top, each of about ``numbers``.
-
-    The scores of a large photograph would fill any memory at once.
-    """
-    height = max(1, numbers // max(1, scores.shape[0] * size[1]))
-    for top in range(0, size[0], height):
-        yield _resized(scores, size, slice(top, min(size[0], top + height)), sampling)
-
-
-def _resized(scores: Floats, size: Size, rows: slice, sampling: Bilinear) -> Floats:
-    tall = _blend(scores, size[0], axis=1, sampling=sampling, part=rows)
-    return _blend(tall, size[1], axis=2, sampling=sampling)
+def resize_steps(length: int, wanted: int, sampling: Bilinear) -> Steps:
+    """(wanted,) of ``length`` numbers each: lower neighbours, upper ones, and the shares of these."""
+    at = np.clip(_positions(length, wanted, sampling), 0, length - 1)
+    low = np.floor(at).astype(np.intp)
+    return low, np.minimum(low + 1, length - 1), (at - low).astype(np.float32)
 
 
 def resize_ids[T: np.generic](ids: NDArray[T], size: Size, *, corners: bool = False) -> NDArray[T]:
@@ -93,15 +82,13 @@ def resize_ids[T: np.generic](ids: NDArray[T], size: Size, *, corners: bool = Fa
     return ids[rows[:, None], columns]
 
 
-def _blend(x: Floats, wanted: int, *, axis: int, sampling: Bilinear, part: slice = _WHOLE) -> Floats:
-    """Resize an axis to so many samples, of which only a part is made."""
+def _blend(x: Floats, wanted: int, *, axis: int, sampling: Bilinear) -> Floats:
+    """Resize an axis to so many samples."""
     length = x.shape[axis]
     if length == wanted:
-        return x[tuple(part if i == axis else _WHOLE for i in range(x.ndim))]
-    at = np.clip(_positions(length, wanted, sampling)[part], 0, length - 1)
-    low = np.floor(at).astype(np.intp)
-    high = np.minimum(low + 1, length - 1)
-    weight = (at - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+        return x
+    low, high, share = resize_steps(length, wanted, sampling)
+    weight = share.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
     below, above = np.take(x, low, axis), np.take(x, high, axis)
     blended: Floats = below + (above - below) * weight
     return blended

@@ -11,13 +11,11 @@ from torch.nn.functional import interpolate
 
 from mosaic_deploy.specs.resample import (
     PAD,
-    Bilinear,
     letterbox_image,
     letterbox_label,
     letterbox_size,
     resize_ids,
     resize_scores,
-    resized_stripes,
 )
 
 sides = st.integers(1, 40)
@@ -125,13 +123,3 @@ def test_letterbox_of_the_right_size_is_the_image_itself() -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     assert np.array_equal(letterbox_image(image, (8, 8)), image)
     assert np.array_equal(letterbox_label(image[..., 0], (8, 8), fill=255), image[..., 0])
-
-
-@pytest.mark.parametrize("sampling", ["half_pixel", "align_corners", "asymmetric"])
-@pytest.mark.parametrize("numbers", [1, 40, 97, 1 << 20])
-def test_stripes_are_the_whole_bit_for_bit(sampling: Bilinear, numbers: int) -> None:
-    scores = np.random.default_rng(0).normal(size=(3, 5, 7)).astype(np.float32)
-    for size in ((23, 11), (5, 7), (5, 30), (2, 3)):
-        stripes = list(resized_stripes(scores, size, sampling=sampling, numbers=numbers))
-        assert max(stripe.size for stripe in stripes) <= max(numbers, 3 * size[1])
-        assert np.array_equal(np.concatenate(stripes, axis=1), resize_scores(scores, size, sampling=sampling))
