@@ -7,6 +7,7 @@ from typing import final
 
 from torch import Tensor, nn
 
+from mosaic_deploy.zoo.backbones.trunk import Trunk
 from mosaic_deploy.zoo.layers.layers import Conv, ConvBN, Padding
 
 
@@ -43,7 +44,7 @@ def backbone_rows(block13_dilation: int = 1) -> tuple[Bottleneck, ...]:
     )
 
 
-SKIP_CHANNELS = {2: 32, 4: 64, 8: 192}
+_SKIP_CHANNELS = {2: 32, 4: 64, 8: 192}
 """Channels of the tensor that each skip stride carries: the stem's, and two expanded activations."""
 
 _STEM_CHANNELS = 32
@@ -79,12 +80,12 @@ class InvertedBottleneck(nn.Module):
 
 
 @final
-class Backbone(nn.Module):
+class Backbone(Trunk):
     """MNMH: (N, 3, H, W) in [-1, 1] to (N, m, H/16, W/16), and the skip tensors by their stride."""
 
     def __init__(self, channels: int, *, block13_dilation: int, padding: Padding) -> None:
         """Make it with ``channels`` outputs, called m in the paper."""
-        super().__init__()
+        super().__init__(channels=channels, skip_channels=_SKIP_CHANNELS)
         self.stem = ConvBN(Conv(3, _STEM_CHANNELS, 3, stride=2, padding=padding))
         blocks = []
         width = _STEM_CHANNELS

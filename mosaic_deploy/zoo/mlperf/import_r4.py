@@ -21,7 +21,7 @@ from mosaic_deploy.zoo.mlperf.card import LICENCE, card_text
 from mosaic_deploy.zoo.mlperf.tflite_graph import MAX_BYTES, Graph, Op, Tensor, parse
 
 if TYPE_CHECKING:
-    from mosaic_deploy.zoo.backbones.mnmh import InvertedBottleneck
+    from mosaic_deploy.zoo.backbones.mnmh import Backbone, InvertedBottleneck
     from mosaic_deploy.zoo.layers.layers import ConvBN
     from mosaic_deploy.zoo.networks.mosaic import ConcatMerge, Mosaic, MultiKernel, SumMerge
 
@@ -112,15 +112,16 @@ def _walk(net: Mosaic, walk: _Walk) -> None:
 
 
 def _backbone(net: Mosaic, walk: _Walk) -> tuple[int, dict[int, int]]:
-    x = walk.conv(walk.image(), net.backbone.stem, "backbone.stem")
+    backbone = cast("Backbone", net.backbone)
+    x = walk.conv(walk.image(), backbone.stem, "backbone.stem")
     skips: dict[int, int] = {}
-    for index, module in enumerate(net.backbone.blocks):
+    for index, module in enumerate(backbone.blocks):
         block, name = cast("InvertedBottleneck", module), f"backbone.blocks.{index}"
         expanded = walk.conv(walk.conv(x, block.expand, name), block.depthwise, name)
         y = walk.conv(expanded, block.project, name)
         x = walk.add(x, y) if block.residual else y
         skips |= {1: {4: expanded}, 5: {8: expanded}}.get(index, {})
-    return walk.conv(x, net.backbone.last, "backbone.last"), skips
+    return walk.conv(x, backbone.last, "backbone.last"), skips
 
 
 def _encoder(net: Mosaic, walk: _Walk, features: int) -> int:

@@ -18,6 +18,8 @@ from typing import Literal, final
 from torch import Tensor, nn
 
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.zoo.backbones.choice import mnmh
+from mosaic_deploy.zoo.backbones.mnmh import Backbone
 from mosaic_deploy.zoo.backbones.mobilenet_v3 import (
     TENSORFLOW,
     TORCHVISION,
@@ -32,6 +34,7 @@ from mosaic_deploy.zoo.network import Head, Network
 from mosaic_deploy.zoo.switches import configure
 
 _OPEN = {"large": 6, "small": 3}  # block whose expanded activations have stride 8
+_MNMH_CHANNELS = 480
 _FIRST_OF_STRIDE_8 = {"large": 4, "small": 2}
 
 
@@ -40,6 +43,8 @@ class LrAsppConfig:
     """The switches; the defaults are MobileNetV3-large with the reduced tail, for Cityscapes."""
 
     classes: int = 19
+    backbone: Literal["mobilenet_v3", "mnmh"] = "mobilenet_v3"
+    """MobileNetV3, or MobileNet Multi-Hardware with 480 channels, as MOSAIC's paper compares them."""
     size: Size = "large"
     reduced: bool = True
     """Whether the last stage has half of its channels."""
@@ -61,6 +66,11 @@ class LrAsppConfig:
             raise ValueError("classes, filters and window_stride are at least 1, window at least 0")
         if self.form == "torchvision" and (self.reduced or self.output_stride != 16):
             raise ValueError("torchvision's has the full width (reduced = false) at output stride 16")
+        own = (self.size, self.reduced, self.output_stride, self.form)
+        if self.backbone == "mnmh" and own != ("large", True, 16, "tensorflow"):
+            raise ValueError(
+                "size, reduced, output_stride and form are mobilenet_v3's: mnmh has none of them"
+            )
 
 
 @final
@@ -72,27 +82,38 @@ class LrAspp(Network):
         self.config = config
         ours = config.form == "tensorflow"
         table = rows(config.size, reduced=config.reduced, output_stride=config.output_stride)
-        self.backbone = MobileNetV3(table, TENSORFLOW if ours else TORCHVISION)
         self.tap = (_OPEN if ours else _FIRST_OF_STRIDE_8)[config.size]
         row = table[self.tap - 1]
+        skip_channels = row.expanded if ours else row.out
+        self.backbone: MobileNetV3 | Backbone = MobileNetV3(table, TENSORFLOW if ours else TORCHVISION)
+        if config.backbone == "mnmh":
+            self.backbone = mnmh(_MNMH_CHANNELS)
+            skip_channels = self.backbone.skip_channels[8]
         self.reduce = ConvBN(Conv(self.backbone.channels, config.filters, 1))
         self.context = nn.Conv2d(self.backbone.channels, config.filters, 1, bias=ours)
         self.gate = gate(config.gate if ours else "sigmoid")
         self.high = nn.Conv2d(config.filters, config.classes, 1)
-        self.low = nn.Conv2d(row.expanded if ours else row.out, config.classes, 1)
+        self.low = nn.Conv2d(skip_channels, config.classes, 1)
 
     def scores(self, image: Tensor) -> Tensor:
         """Return the scores (N, classes, H/8, W/8).
 
         Raises ``ModelError`` where the gate's window is larger than the features.
         """
-        features: Features = self.backbone(image)
-        taken = features.expanded if self.config.form == "tensorflow" else features.blocks
-        skip = taken[self.tap]
-        x = self.reduce(features.last) * self._gate(features.last)
+        last, skip = self._features(image)
+        x = self.reduce(last) * self._gate(last)
         high = self.high(self.resize(x, (int(skip.shape[2]), int(skip.shape[3]))))
         y: Tensor = high + self.low(skip)
         return y
+
+    def _features(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the last features and the skip of stride 8."""
+        if isinstance(self.backbone, Backbone):
+            last, skips = self.backbone(image)
+            return last, skips[8]
+        features: Features = self.backbone(image)
+        taken = features.expanded if self.config.form == "tensorflow" else features.blocks
+        return features.last, taken[self.tap]
 
     def _gate(self, x: Tensor) -> Tensor:
         """Weigh the channels of (N, C, h, w): (N, filters, 1, 1), or (N, filters, h, w) with a window."""

@@ -4,17 +4,18 @@ Source: Weijun Wang and Andrew Howard, "MOSAIC: Mobile Segmentation via decoding
 and encoded Context" (arXiv 2112.11623), tables 1-8, and the graph that MLCommons ships for MLPerf
 Mobile v2.0 (revision R4).
 
-    image -> stem -> 16 inverted bottlenecks -> 1x1 conv            (MNMH backbone, stride 16)
+    image -> stem -> 16 inverted bottlenecks -> 1x1 conv            (MNMH, or another backbone; stride 16)
           -> pyramid of average pools, each through multi-kernel group convolutions, concat, 1x1 conv
           -> hybrid decoder: merges with skips of stride 8 (concat) and 4 (sum)
           -> class scores at the stride of the last merge -> resized to the image
 
 The skips are the *expanded* activations inside bottlenecks 2 and 6, taken after their depthwise
-convolution.
+convolution; the other backbones of the paper's table 6 say which theirs are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -22,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from mosaic_deploy.errors import ModelError, SpecError
-from mosaic_deploy.zoo.backbones.mnmh import SKIP_CHANNELS, Backbone
+from mosaic_deploy.zoo.backbones.choice import BackboneName, mnmh, other
+from mosaic_deploy.zoo.backbones.trunk import Trunk
 from mosaic_deploy.zoo.layers.layers import Conv, ConvBN, Padding, Resize, Sampling
 from mosaic_deploy.zoo.network import Head, Network
 from mosaic_deploy.zoo.switches import configure
@@ -44,8 +46,10 @@ class MosaicConfig:
 
     classes: int = 32
     """Outputs of the network, which are also the decoder's projected filters."""
+    backbone: BackboneName = "mnmh"
+    """What makes the features: MNMH, or another row of the paper's table 6."""
     backbone_channels: int = 448
-    """``m``: channels of the backbone's last convolution; 448, 480 or 512 in the paper."""
+    """``m``: channels of MNMH's last convolution; 448, 480 or 512 in the paper."""
     encoder_filters: int = 64
     """``f``: channels of each kernel branch of the context encoder."""
     decoder_filters: int = 64
@@ -59,7 +63,7 @@ class MosaicConfig:
     skips: tuple[Skip, ...] = (Skip(8, "concat"), Skip(4, "sum"))
     """The merges, from coarse to fine; an empty tuple leaves a bare classifier at stride 16."""
     block13_dilation: Literal[1, 2] = 1
-    """Dilation of the block that lost its stride: 1 in R4, 2 in TensorFlow models."""
+    """Dilation of MNMH's block that lost its stride: 1 in R4, 2 in TensorFlow models."""
     sampling: Sampling = "half_pixel"
     """Where the samples of every bilinear resize lie, in ONNX's words."""
     padding: Padding = "same"
@@ -84,6 +88,10 @@ class MosaicConfig:
             raise ValueError(f"skips of stride {strides} must go from coarse to fine, each once")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}, and must be in [0, 1)")
+        if self.backbone != "mnmh" and (self.backbone_channels, self.block13_dilation) != (448, 1):
+            raise ValueError(f"{self.backbone} has no backbone_channels or block13_dilation: they are mnmh's")
+        if self.backbone != "mnmh" and 2 in strides:
+            raise ValueError(f"{self.backbone} has no skip of stride 2")
 
 
 _OUTPUT_STRIDE = 16
@@ -129,9 +137,9 @@ def pool_to_grid(x: Tensor, bins: int) -> Tensor:
 class ContextEncoder(nn.Module):
     """Pooling pyramid around the backbone's output: (N, m, h, w) to (N, 2f, h, w)."""
 
-    def __init__(self, config: MosaicConfig) -> None:
+    def __init__(self, m: int, config: MosaicConfig) -> None:
         super().__init__()
-        m, f = config.backbone_channels, config.encoder_filters
+        f = config.encoder_filters
         self.bins = tuple(b for b in config.bins if b > 1)
         self.resize = Resize(config.sampling)
         instances = min(1, len(self.bins)) if config.shared_kernels else len(self.bins)
@@ -209,14 +217,14 @@ class Decoder(nn.Module):
     The sum of the two rectified maps *is* the score, so scores are never negative there.
     """
 
-    def __init__(self, config: MosaicConfig) -> None:
+    def __init__(self, skip_channels: Mapping[int, int], config: MosaicConfig) -> None:
         super().__init__()
         channels = 2 * config.encoder_filters
         kinds = {"concat": ConcatMerge, "sum": SumMerge}
         self.strides = tuple(skip.stride for skip in config.skips)
         merges = []
         for skip in config.skips:
-            high = SKIP_CHANNELS[skip.stride]
+            high = skip_channels[skip.stride]
             merges.append(kinds[skip.merge](channels, high, config.classes, config))
             channels = config.classes
         self.merges = nn.ModuleList(merges)
@@ -237,19 +245,21 @@ class Mosaic(Network):
     def __init__(self, config: MosaicConfig) -> None:
         super().__init__(head=config.head, sampling=config.sampling)
         self.config = config
-        self.backbone = Backbone(
-            config.backbone_channels,
-            block13_dilation=config.block13_dilation,
-            padding=config.padding,
-        )
-        self.encoder = ContextEncoder(config)
-        self.decoder = Decoder(config)
+        self.backbone = _backbone(config)
+        self.encoder = ContextEncoder(self.backbone.channels, config)
+        self.decoder = Decoder(self.backbone.skip_channels, config)
 
     def scores(self, image: Tensor) -> Tensor:
         """Return the decoded scores (N, classes, H/4, W/4), whatever the head is."""
         features, skips = self.backbone(image)
         scores: Tensor = self.decoder(self.encoder(features), skips)
         return scores
+
+
+def _backbone(config: MosaicConfig) -> Trunk:
+    if config.backbone != "mnmh":
+        return other(config.backbone, padding=config.padding)
+    return mnmh(config.backbone_channels, block13_dilation=config.block13_dilation, padding=config.padding)
 
 
 def build(**switches: object) -> Mosaic:

@@ -59,6 +59,17 @@ def test_macs(switches: dict[str, object], height: int, width: int, expected: fl
     assert module_macs(net, height=height, width=width)[""] == conv_macs(net, height=height, width=width)
 
 
+def test_mosaics_backbone_makes_the_papers_mdl() -> None:
+    """Its MACs come from the sheet; of its parameters, those of the backbone, 1,636,640, do."""
+    net = meta(backbone="mnmh")
+    assert round(conv_macs(net, height=1024, width=2048) / 1e9, 2) == 20.28
+    head = 480 * 128 + 2 * 128 + 480 * 128 + 128 + 128 * 19 + 19 + 192 * 19 + 19
+    assert parameters(net) == 1_636_640 + head
+    assert net.scores(torch.empty(1, 3, 512, 512, device="meta")).shape == (1, 19, 64, 64)
+    with pytest.raises(SpecError, match="are mobilenet_v3's"):
+        build(backbone="mnmh", size="small")
+
+
 @pytest.mark.parametrize(("size", "channels"), [("large", 120), ("small", 88)])
 def test_skip_is_the_last_expanded_tensor_of_stride_8(size: str, channels: int) -> None:
     net = meta(size=size)
@@ -94,7 +105,9 @@ def test_torchvisions_form_is_one_network() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("switches", [{}, {"size": "small", "window": 2, "gate": "sigmoid"}])
+@pytest.mark.parametrize(
+    "switches", [{}, {"size": "small", "window": 2, "gate": "sigmoid"}, {"backbone": "mnmh"}]
+)
 def test_export_equals_torch(switches: dict[str, object], tmp_path: Path) -> None:
     torch.manual_seed(0)
     export(build(**switches), tmp_path / "net.onnx", height=512, width=512)

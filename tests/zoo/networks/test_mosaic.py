@@ -162,6 +162,42 @@ def test_macs_of_table_6(m: int, expected: float) -> None:
     assert giga(1024, 2048, **{**CITYSCAPES, "backbone_channels": m}) == expected
 
 
+@pytest.mark.slow  # two of them are made of 101 and 71 layers
+@pytest.mark.parametrize(
+    ("backbone", "features", "skips", "expected"),
+    [
+        ("mobilenet_v3_small", 288, {4: 16, 8: 88}, 2.966),
+        ("mobilenet_v3_large", 480, {4: 72, 8: 120}, 9.694),
+        ("resnet50", 2048, {4: 256, 8: 512}, 302.250),
+        ("resnet101", 2048, {4: 256, 8: 512}, 457.406),
+        ("xception71", 2048, {4: 256, 8: 728}, 465.462),
+    ],
+)
+def test_macs_and_features_of_table_6s_other_backbones(
+    backbone: str, features: int, skips: dict[int, int], expected: float
+) -> None:
+    switches: dict[str, object] = {"classes": 19, "encoder_filters": 32, "backbone": backbone}
+    assert giga(1024, 2048, **switches) == expected
+    last, found = meta(**switches).eval().backbone(torch.empty(1, 3, 512, 1024, device="meta"))
+    assert last.shape == (1, features, 32, 64)
+    assert {s: tuple(t.shape) for s, t in found.items()} == {
+        s: (1, channels, 512 // s, 1024 // s) for s, channels in skips.items()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["mobilenet_v3_small", "mobilenet_v3_large", "resnet50", "xception71"])
+def test_other_backbones_learn_and_export(backbone: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = build(backbone=backbone, classes=3, encoder_filters=4, decoder_filters=4, bins=[2]).train()
+    loss = net(torch.randn(2, 3, 64, 96)).square().mean()
+    for gradient in torch.autograd.grad(loss, list(net.parameters())):  # raises for one that takes no part
+        assert torch.isfinite(gradient).all()
+    export(net, tmp_path / "net.onnx", height=64, width=96)  # compares with PyTorch
+    kinds = {node.op_type for node in read_model(tmp_path / "net.onnx").graph.node}
+    assert "BatchNormalization" not in kinds
+
+
 @pytest.mark.parametrize(
     ("f", "d", "expected"),
     [
@@ -212,7 +248,7 @@ def test_shapes_at_512() -> None:
 
 
 def test_residuals_dilations_and_strides_are_those_of_table_1() -> None:
-    blocks = [b for b in meta().backbone.blocks if isinstance(b, InvertedBottleneck)]
+    blocks = [b for b in meta().backbone.modules() if isinstance(b, InvertedBottleneck)]
     assert [i + 1 for i, b in enumerate(blocks) if b.residual] == [2, 4, 5, 6, 8, 9, 10, 12, 15, 16]
     convs = [block.depthwise.conv for block in blocks]
     assert [i + 1 for i, c in enumerate(convs) if c.stride == 2] == [1, 3, 7]
@@ -329,6 +365,11 @@ def test_too_small_an_image_is_named() -> None:
         pytest.param({"padding": "valid"}, "padding: ", id="padding"),
         pytest.param({"head": "argmax"}, "head: ", id="head"),
         pytest.param({"dropout": 1.0}, r"dropout is 1.0", id="dropout"),
+        pytest.param({"backbone": "mobilenet"}, "backbone: ", id="backbone"),
+        pytest.param(
+            {"backbone": "resnet50", "backbone_channels": 480}, "they are mnmh's", id="m of another"
+        ),
+        pytest.param({"backbone": "resnet50", "skips": ["2-S"]}, "no skip of stride 2", id="a finer skip"),
         pytest.param({"classes": object()}, "numbers, strings, booleans and lists", id="an object"),
     ],
 )
