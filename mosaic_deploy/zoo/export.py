@@ -141,7 +141,7 @@ def _tidy(model: onnx.ModelProto, facts: Origins) -> None:
 
 
 def _state_plainly(resize: onnx.NodeProto) -> None:
-    """Keep the two attributes that matter to a linear ``Resize`` to given sizes.
+    """Keep the attributes that matter to a linear or nearest ``Resize`` to given sizes.
 
     ``pytorch_half_pixel`` is ``half_pixel`` except for outputs of one pixel, where a map of scores
     never ends; fewer compilers know it.
@@ -152,7 +152,10 @@ def _state_plainly(resize: onnx.NodeProto) -> None:
     mode, where = values["mode"], values["coordinate_transformation_mode"]
     del resize.attribute[:]
     where = b"half_pixel" if where == b"pytorch_half_pixel" else where
-    for name, value in (("coordinate_transformation_mode", where), ("mode", mode)):
+    kept = {"coordinate_transformation_mode": where, "mode": mode}
+    if mode == b"nearest":
+        kept["nearest_mode"] = values["nearest_mode"]
+    for name, value in kept.items():
         resize.attribute.append(onnx.helper.make_attribute(name, value))
 
 

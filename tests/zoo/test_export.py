@@ -53,6 +53,15 @@ class Tiny(Network):
         return y
 
 
+class Enlarging(Tiny):
+    """Repeats pixels four times: where a nearest resize rounds matters from three times on."""
+
+    def scores(self, image: Tensor) -> Tensor:
+        scores = super().scores(image)
+        small = nn.functional.max_pool2d(scores, 4, 4)
+        return scores + nn.functional.interpolate(small, scale_factor=4, mode="nearest")
+
+
 class Fickle(Tiny):
     """Computes something else once it is being exported."""
 
@@ -192,6 +201,14 @@ def test_each_sampling_is_one_resize_in_onnxs_words(sampling: Sampling, tmp_path
     assert [n.op_type for n in nodes] == ["Conv", "Relu", "AveragePool", "Resize", "Add", "Conv"]
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in nodes[3].attribute}
     assert attributes["coordinate_transformation_mode"] == sampling.encode()
+
+
+def test_a_nearest_resize_rounds_as_pytorch_does(tmp_path: Path) -> None:
+    net = Enlarging("lowres")
+    export(net, tmp_path / "net.onnx", height=32, width=64)
+    resizes = [n for n in onnx.load(tmp_path / "net.onnx").graph.node if n.op_type == "Resize"]
+    rounding = [a.s for node in resizes for a in node.attribute if a.name == "nearest_mode"]
+    assert rounding == [b"floor"]
 
 
 def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
