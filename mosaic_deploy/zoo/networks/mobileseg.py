@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from mosaic_deploy.zoo.backbones.ghostnet import GhostNet
 from mosaic_deploy.zoo.backbones.lite_hrnet import LiteHRNet
+from mosaic_deploy.zoo.backbones.mobilenet_v2 import PYTORCH, MobileNetV2
 from mosaic_deploy.zoo.backbones.mobilenet_v3 import PADDLE, MobileNetV3, rows
 from mosaic_deploy.zoo.backbones.shufflenet_v2 import ShuffleNetV2
 from mosaic_deploy.zoo.layers.layers import Resize
@@ -28,7 +29,7 @@ from mosaic_deploy.zoo.layers.separable import depthwise, pointwise
 from mosaic_deploy.zoo.network import Head, Network
 from mosaic_deploy.zoo.switches import configure
 
-BackboneName = Literal["ghostnet", "lite_hrnet18", "mobilenet_v3_large", "shufflenet_v2"]
+BackboneName = Literal["ghostnet", "lite_hrnet18", "mobilenet_v2", "mobilenet_v3_large", "shufflenet_v2"]
 
 
 class Backbone(Protocol):
@@ -40,6 +41,22 @@ class Backbone(Protocol):
 
     def __call__(self, image: Tensor, /) -> tuple[Tensor, ...]:
         """Map (N, 3, H, W) to feature maps (N, C, h, w)."""
+
+
+@final
+class PlainMobileNetV2(nn.Module):
+    """What the last blocks of each stride give, in MobileNetV2 as PaddleSeg has it."""
+
+    channels = (24, 32, 96, 320)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = MobileNetV2(expand_first=True, style=PYTORCH)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Map (N, 3, H, W) to feature maps at strides 4, 8, 16 and 32."""
+        outputs, _ = self.net(image)
+        return tuple(outputs[stride] for stride in (4, 8, 16, 32))
 
 
 @final
@@ -70,6 +87,7 @@ BACKBONES: Mapping[BackboneName, Made] = MappingProxyType(
     {
         "ghostnet": Made(GhostNet, 1),
         "lite_hrnet18": Made(LiteHRNet, 0),
+        "mobilenet_v2": Made(PlainMobileNetV2, 1),
         "mobilenet_v3_large": Made(LargeMobileNetV3, 1),
         "shufflenet_v2": Made(ShuffleNetV2, 1),
     }

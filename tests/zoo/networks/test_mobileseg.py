@@ -28,6 +28,7 @@ def meta(**switches: object) -> MobileSeg:
     [
         ("ghostnet", 2_670_568, 2_680_232),
         ("lite_hrnet18", 1_233_656, 1_243_320),
+        ("mobilenet_v2", 2_049_088, 2_058_752),
         ("mobilenet_v3_large", 2_970_318, 2_979_982),
         ("shufflenet_v2", 1_113_224, 1_122_888),
     ],
@@ -43,6 +44,7 @@ def test_parameters(backbone: str, deployed: int, trained: int) -> None:
     [
         ("ghostnet", 1_355_856_960, 1_497_173_056),
         pytest.param("lite_hrnet18", 2_095_381_632, 2_555_888_768, marks=pytest.mark.slow),
+        ("mobilenet_v2", 3_053_912_064, 3_197_607_936),
         ("mobilenet_v3_large", 2_177_595_488, 2_318_911_584),
         ("shufflenet_v2", 1_260_171_264, 1_502_746_624),
     ],
@@ -59,6 +61,7 @@ def test_macs_of_a_training_crop(backbone: str, features: int, total: int) -> No
     [
         ("ghostnet", 188_833_856, 5_982_907_456),
         ("lite_hrnet18", 319_766_656, 10_222_593_152),
+        ("mobilenet_v2", 400_453_632, 12_787_851_264),
         ("mobilenet_v3_large", 291_557_472, 9_269_839_968),
         ("shufflenet_v2", 188_934_656, 6_007_244_800),
     ],
