@@ -114,6 +114,8 @@ class Manifest(_Part):
     passed: bool
     undecided: str = ""
     """Why the comparison says nothing, where that is why it did not pass."""
+    untrained: bool = False
+    """Whether the weights are random."""
     made_from: dict[str, str] = {}
     """Digests of the model, the data and whatever else the build depended on, by what it is."""
     facts: dict[str, Any]

@@ -46,6 +46,7 @@ def describe(order: TargetBuild, folder: Path, made: BuildState) -> BuildReport:
         steps=made.steps,
         fixes=order.fitted.fixed.steps if order.fitted.fixed else (),
         notes=tuple(n for n in dict.fromkeys((item.validation.note, item.calibration.note)) if n),
+        untrained=item.model.card.untrained,
         replaced=order.replaced,
     )
     (folder / REPORT).write_text(report_text(report), encoding="utf-8")
@@ -85,6 +86,7 @@ def _manifest(order: TargetBuild, report: BuildReport, contract: Contract) -> Ma
             "steps": report.steps,
             "fixes": [asdict(step) for step in report.fixes],
             "undecided": report.undecided,
+            "untrained": report.untrained,
             "files": report.artifacts,
         }
     )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-_EXPORT_TIMEOUT_S = 600
+_EXPORT_TIMEOUT_S = 1800
 _EXPORT_MEMORY = 8 * GIB
 _LOG = "export.log"
 _TWO = 2

@@ -15,6 +15,7 @@ from mosaic_deploy.specs.fields import OutputKind
 SCHEMA = 1
 UNDECIDED = 4
 """Exit code where nothing failed and a comparison says nothing."""
+UNTRAINED = "untrained: its weights are random, so how well it does, before and after, means little"
 CONVERSION_LIMIT = 0.9999
 """Share of the pixels that must keep their class where a conversion computes in float32."""
 
@@ -84,6 +85,8 @@ class BuildReport:
     """What the data sets say that a reader must know."""
     replaced: tuple[str, ...] = ()
     """What had changed since the artifact that lay there before: ``model``, ``data`` and the like."""
+    untrained: bool = False
+    """The weights are random: what it sees means nothing, and how well integers keep it means little."""
 
     @property
     def parity(self) -> ParityReport | None:
@@ -132,7 +135,8 @@ class BuildReport:
 
     def explain(self) -> list[str]:
         """Say in lines what the gates found, and what a reader must know to read the verdict rightly."""
-        lines = self.check.explain() if self.check else []
+        lines = [UNTRAINED] if self.untrained else []
+        lines += self.check.explain() if self.check else []
         if self.check is not None and not self.check.passed:
             return [*lines, "the operator check failed, so nothing was compiled"]
         lines += [f"data: {note}" for note in self.notes]
@@ -186,6 +190,7 @@ class BuildReport:
             "notes": list(self.notes),
             "unchanged": self.unchanged,
             "replaced": list(self.replaced),
+            "untrained": self.untrained,
         }
 
 

@@ -61,6 +61,8 @@ class ModelResult:
     """What was done to it before it was judged, if that was asked for."""
     verified: tuple[Verified, ...] = ()
     """What compilers said of it, if they were asked."""
+    untrained: bool = False
+    """Whether the file says that its weights are random; its operators are those of a trained one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class GateReport:
             "models": [
                 {
                     "model": judged.model,
+                    "untrained": judged.untrained,
                     "verdicts": [_verdict(verdict) for verdict in judged.verdicts],
                     "fixed": [_fixed(one) for one in judged.fixed],
                     "verified": [asdict(one) for one in judged.verified],

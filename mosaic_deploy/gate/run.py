@@ -17,6 +17,7 @@ from mosaic_deploy.gate.repository import Repository
 from mosaic_deploy.gate.verdict import GatePolicy, GateTarget
 from mosaic_deploy.graph.ends.ends import read_deployed
 from mosaic_deploy.graph.reader.read import AS_IT_IS, Reading
+from mosaic_deploy.specs.metadata import UNTRAINED
 from mosaic_deploy.specs.registry import spec_names
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.progress import StageProgress, silent
@@ -223,7 +224,8 @@ def _judge_one(path: Path, setting: _Setting) -> ModelResult:
             for answer, s in zip(answers, setting.subjects, strict=True)
             if s.table is not None
         )
-    return ModelResult(name, verdicts, fixed=fixed, verified=verified)
+    untrained = UNTRAINED in ((note.key, note.value) for note in model.metadata_props)
+    return ModelResult(name, verdicts, fixed=fixed, verified=verified, untrained=untrained)
 
 
 def share(text: str | None, option: str) -> float | None:

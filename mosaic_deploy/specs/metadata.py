@@ -1,6 +1,8 @@
-"""The key under which artifacts carry their description."""
+"""What files carry in their metadata."""
 
 from __future__ import annotations
 
 METADATA_KEY = "mosaic_deploy"
-"""What the description is called inside a file."""
+"""The key under which artifacts carry their description."""
+UNTRAINED = ("weights", "untrained")
+"""Key and value in an ONNX file whose weights nobody trained."""

@@ -58,3 +58,8 @@ class ModelCard(Spec):
     training: Training | None = None
     data: str | None = None
     """The data set that parity is measured on unless told otherwise; None where there is no labelled one."""
+
+    @property
+    def untrained(self) -> bool:
+        """Whether it is a network of the zoo that comes without weights."""
+        return self.source.factory is not None and self.source.weights is None

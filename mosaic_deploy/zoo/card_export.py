@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mosaic_deploy.errors import ModelError, ToolError
+from mosaic_deploy.specs.metadata import UNTRAINED
 from mosaic_deploy.specs.model_card import ModelCard
 from mosaic_deploy.workers.progress import OnProgress
 
@@ -19,6 +20,8 @@ EXPORTER: Mapping[str, str] = MappingProxyType(
 
 def export_card(card: ModelCard, root: Path, out: Path, on_progress: OnProgress) -> dict[str, str]:
     """Export the card's network with its weights, its output as the contract says.
+
+    A card without weights gets untrained ones, the same each time, and the file says so in its metadata.
 
     Args:
         card: names a factory.
@@ -46,6 +49,7 @@ def export_card(card: ModelCard, root: Path, out: Path, on_progress: OnProgress)
         ) from err
     from mosaic_deploy.zoo import build_network
     from mosaic_deploy.zoo.export import export
+    from mosaic_deploy.zoo.untrained import seeded, settle
     from mosaic_deploy.zoo.weights import load_weights
 
     contract, source = card.contract, card.source
@@ -53,9 +57,14 @@ def export_card(card: ModelCard, root: Path, out: Path, on_progress: OnProgress)
         raise ModelError(f"{card.name}: networks of the zoo take NCHW float32; its card says otherwise")
     if "head" in source.switches:
         raise ModelError(f"{card.name}: its contract's output says what the head is: leave head out")
-    net = build_network(str(source.factory), **source.switches, head=contract.output)
+    with seeded():
+        net = build_network(str(source.factory), **source.switches, head=contract.output)
+        if source.weights is None:
+            on_progress(0.1, "untrained: settling random weights on street scenes")
+            settle(net, contract)
     if source.weights is not None:
         load_weights(net, root / source.weights)
     on_progress(0.3, "exporting and comparing with PyTorch")
-    export(net, out, height=contract.height, width=contract.width)
+    notes = dict([UNTRAINED]) if card.untrained else {}
+    export(net, out, height=contract.height, width=contract.width, notes=notes)
     return {name: importlib.metadata.version(name) for name in EXPORTER} | {"torch": str(torch.__version__)}

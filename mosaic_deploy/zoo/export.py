@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from copy import deepcopy
 from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mosaic_deploy.errors import ModelError
@@ -36,7 +37,15 @@ TOLERANCE = 1e-4
 """Largest difference between PyTorch and ONNX Runtime, as a share of the largest score."""
 
 
-def export(net: Network, path: Path, *, height: int, width: int, opset: int = 18) -> None:
+def export(
+    net: Network,
+    path: Path,
+    *,
+    height: int,
+    width: int,
+    opset: int = 18,
+    notes: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write ``net`` as an ONNX file for one (1, 3, height, width) float image.
 
     The output is named like the net's head: ``logits`` (1, classes, height, width), ``lowres``
@@ -48,6 +57,7 @@ def export(net: Network, path: Path, *, height: int, width: int, opset: int = 18
         height: of the image, in pixels.
         width: of the image, in pixels.
         opset: version of ONNX's operators, 18 or more.
+        notes: goes into the file's metadata.
 
     Raises:
         ModelError: the image is too small, the exporter refuses the network, or the two runs differ.
@@ -63,6 +73,8 @@ def export(net: Network, path: Path, *, height: int, width: int, opset: int = 18
         facts = origins(traced, library=Path(torch.__file__).parent)
         model = _simplify(traced)
     _tidy(model, facts)
+    for key, value in notes.items():
+        model.metadata_props.add(key=key, value=value)
     _compare(net, model, image, expected)
     write_whole(path, model.SerializeToString(deterministic=True))
 

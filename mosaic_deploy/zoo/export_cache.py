@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.files import moved_in
 from mosaic_deploy.graph.reader.read import FILE_BYTES
+from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Spec
 from mosaic_deploy.specs.model_card import ModelCard
 from mosaic_deploy.specs.registry import locate_spec, read_spec
@@ -31,6 +32,7 @@ from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.zoo import ZOO
 from mosaic_deploy.zoo.card_export import EXPORTER, export_card
 from mosaic_deploy.zoo.sources import sources
+from mosaic_deploy.zoo.untrained import SEED, scenes
 
 _RECORD_BYTES = 1 << 16
 _SHA256 = r"^[0-9a-f]{64}$"
@@ -62,29 +64,42 @@ class Export:
 def ingredients(card: ModelCard, root: Path) -> dict[str, object] | None:
     """All that the export of a card depends on; None for one whose export is not kept.
 
-    That is a card of an ONNX file, one whose weights are not there, and one without any: they are drawn anew
-    for each export.
+    That is a card of an ONNX file, and one whose weights are not there. One without any gets untrained ones,
+    which depend on the scenes that they settle on.
 
     Args:
         card: any card.
         root: folder that its relative paths start from.
     """
     source, contract = card.source, card.contract
-    if source.factory is None or source.factory not in ZOO or source.weights is None:
+    if source.factory is None or source.factory not in ZOO:
         return None
     try:
-        weights = hashlib.sha256((root / source.weights).read_bytes()).hexdigest()
+        weights = _untrained(contract) if source.weights is None else _digest(root / source.weights)
     except OSError:
         return None
+    code = sources(ZOO[source.factory], _EXPORTING)
+    if not card.untrained:
+        code.pop("zoo/untrained.py", None)
     return {
         "factory": source.factory,
         "switches": source.model_dump(mode="json")["switches"],
         "weights": weights,
         "input": [contract.layout, contract.dtype, contract.height, contract.width],
         "output": contract.output,
-        "sources": sources(ZOO[source.factory], _EXPORTING),
+        "sources": code,
         "exporter": dict(EXPORTER),
     }
+
+
+def _untrained(contract: Contract) -> dict[str, object]:
+    """What weights depend on that nobody trained, beside the network's code."""
+    feeding = [contract.mean, contract.scale, contract.colour]
+    return {"untrained": SEED, "feeding": feeding, "scenes": [_digest(path) for path in scenes()]}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def key_of(made_from: Mapping[str, object]) -> str:
@@ -128,7 +143,7 @@ def refresh_export(name: str) -> Path:
     path = locate_spec(ModelCard, name)
     card = read_spec(ModelCard, path)
     made_from = ingredients(card, path.parent)
-    if made_from is None:
+    if made_from is None or card.untrained:
         raise ModelError(f"{path}: only a network of the zoo with its weights has an export that is kept")
     with tempfile.TemporaryDirectory(prefix="mosaic-export-") as folder:
         made = Path(folder) / "model.onnx"

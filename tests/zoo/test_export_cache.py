@@ -18,7 +18,7 @@ from mosaic_deploy.specs.registry import load_spec
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.zoo import export_cache, sources
 from mosaic_deploy.zoo.card_export import EXPORTER, export_card
-from mosaic_deploy.zoo.export_cache import find_export, ingredients, keep_export, refresh_export
+from mosaic_deploy.zoo.export_cache import find_export, ingredients, keep_export, key_of, refresh_export
 
 ROOT = spec_root() / "models"
 REFRESH = "run: uv run python -m mosaic_deploy.zoo.export_cache mosaic"
@@ -193,11 +193,21 @@ def test_what_was_changed_in_the_cache_is_not_taken(
 
 def test_a_card_without_a_network_or_its_weights_has_no_export(card: ModelCard, tmp_path: Path) -> None:
     assert find_export(card, tmp_path) is None
-    for changes in ({"weights": None}, {"factory": None, "onnx": Path("mosaic.onnx")}):
-        source = card.source.model_copy(update=changes)
-        assert ingredients(card.model_copy(update={"source": source}), ROOT) is None
+    source = card.source.model_copy(update={"factory": None, "onnx": Path("mosaic.onnx")})
+    assert ingredients(card.model_copy(update={"source": source}), ROOT) is None
     unknown = card.source.model_copy(update={"factory": "mosiac"})
     assert find_export(card.model_copy(update={"source": unknown}), ROOT) is None
+
+
+def test_an_untrained_export_depends_on_how_its_scenes_are_fed(card: ModelCard) -> None:
+    source = card.source.model_copy(update={"weights": None})
+    plain = card.model_copy(update={"source": source})
+    fed = plain.model_copy(update={"contract": card.contract.model_copy(update={"mean": (0.0, 0.0, 0.0)})})
+    made_from = [ingredients(one, ROOT) for one in (card, plain, fed)]
+    keys = {key_of(made) for made in made_from if made is not None}
+    assert len(keys) == 3
+    assert plain.untrained
+    assert not card.untrained
 
 
 def test_only_trained_networks_of_the_zoo_get_an_export(

@@ -31,7 +31,7 @@ def render(report: GateReport, repository: Repository) -> str:  # noqa: ARG001  
     for judged in report.models:
         if judged.error:
             continue
-        lines.append(judged.model)
+        lines.append(f"{judged.model}{' (untrained weights)' if judged.untrained else ''}")
         lines += [f"  {line}" for fixed in judged.fixed for line in fixes(fixed)]
         for verdict in judged.verdicts:
             lines.append(f"  {verdict.target} ({compiled(verdict)}): {summary(verdict)}")
