@@ -142,6 +142,7 @@ class BuildReport:
         lines += [f"data: {note}" for note in self.notes]
         lines += [_fixed(step) for step in self.fixes]
         lines += _fell_back(self.facts.get("fallback"))
+        lines += _kept_grids(self.facts.get("weight_grids"))
         if self.facts.get("compiled") is False:
             lines.append(f"the target's own compiler was not run: {self.facts.get('not_compiled', '')}")
         if self.undecided:
@@ -280,6 +281,12 @@ def _fixed(step: FixStep) -> str:
     error = "" if step.output_error is None else f", {step.output_error:.2g} of the range at the output"
     kind = "exact" if step.exact else "lossy"
     return f"fixed by {step.name} ({kind}{error}): {step.changes} node{'s' * (step.changes != 1)}"
+
+
+def _kept_grids(grids: object) -> list[str]:
+    if not isinstance(grids, Mapping) or not grids.get("kept"):
+        return []
+    return [f"weights: {grids['kept']} of {grids['kernels']} kernels came on an 8-bit grid and stay on it"]
 
 
 def _fell_back(fallback: object) -> list[str]:

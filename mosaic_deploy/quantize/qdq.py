@@ -13,9 +13,10 @@ differs between compilers: ``Style``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from mosaic_deploy.quantize.lead_in import free_names, grid_of, quantize_image
 from mosaic_deploy.quantize.onnx_activations import activation_ranges
 from mosaic_deploy.quantize.ort_tools import tool
 from mosaic_deploy.quantize.sentinels import bound_sentinels, without_infinities
+from mosaic_deploy.quantize.weight_grids import Kept, own_grids
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -51,6 +53,9 @@ _BYTES = [0.0, 1.0]
 """Mean and scale of pixels that are the input as they are."""
 
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Insertion:
     """What there is to decide where the Q/DQ pairs go."""
@@ -61,8 +66,10 @@ class Insertion:
     weight_type: Any
     activation_type: Any
     """``QuantType`` of ONNX Runtime."""
-    overrides: dict[str, Any] | None
+    overrides: Mapping[str, list[dict[str, Any]]] = _NOTHING
     """Parameters of single tensors, as ONNX Runtime wants them."""
+    kept: Mapping[str, int] = _NOTHING
+    """How many kernels (``kernels``) there are, and how many (``kept``) stay on the grid they came on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,8 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
     calibration files, to which both ends are turned; and ``description``, an object to store in the file.
 
     Returns:
-        ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes`` and ``version``. The
+        ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes``, ``version`` and
+        ``weight_grids``: of how many ``kernels`` how many are ``kept`` on the grid they came on. The
         input also has pixel_factor, where quantised value = factor * pixel (else None), and pixel_shift,
         by how many steps the zero point misses the contract's mean: 0.5 for a mean of 127.5, else 0.
 
@@ -107,7 +115,8 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
         pixels = found or pixels
     grid = input_grid(pixels, recipe["activations"])
     on_progress(0.9, "quantising")
-    quantized = style.insert(_insertion(model, ranges, recipe, grid))
+    insertion = _insertion(model, ranges, recipe, grid)
+    quantized = style.insert(insertion)
     image, activations = model.graph.input[0].name, recipe["activations"]
     lowest, highest = ranges[image]
     own = grid or grid_of(float(lowest), float(highest), activations)
@@ -118,7 +127,8 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
     outer_ends(quantized, request, source, result)
     Path(request["out"]).write_bytes(quantized.SerializeToString(deterministic=True))
     count = len(quantized.graph.node)
-    return {"input": source, "output": result, "nodes": count, "version": ort.__version__}
+    facts = {"nodes": count, "version": ort.__version__, "weight_grids": dict(insertion.kept)}
+    return {"input": source, "output": result, **facts}
 
 
 def _calibrate(model: onnx.ModelProto, request: JsonObject, on_progress: OnProgress) -> Ranges:
@@ -174,12 +184,14 @@ def _insertion(
 
     keys = [(g["bits"], g["signed"]) for g in (recipe["weights"], recipe["activations"])]
     weight_type, activation_type = (QuantType[_TYPES[key]] for key in keys)
-    overrides = None
+    kept = own_grids(model) if recipe["weights"]["bits"] == 8 else Kept({}, 0)
+    overrides = dict(kept.overrides)
     if grid is not None:
         scale, zero_point = np.array(grid[0], np.float32), np.array(grid[1], _DTYPES[keys[1]])
         own = {"quant_type": activation_type, "scale": scale, "zero_point": zero_point}
-        overrides = {model.graph.input[0].name: [own]}
-    return Insertion(model, ranges, recipe, weight_type, activation_type, overrides)
+        overrides[model.graph.input[0].name] = [own]
+    counts = {"kernels": kept.kernels, "kept": len(kept.overrides)}
+    return Insertion(model, ranges, recipe, weight_type, activation_type, overrides, counts)
 
 
 def _name(model: onnx.ModelProto) -> None:

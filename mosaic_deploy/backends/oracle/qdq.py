@@ -150,7 +150,7 @@ def _insertion(graph: onnx.ModelProto, ranges: Ranges, recipe: JsonObject) -> In
         QuantType[f"Q{'' if recipe[role]['signed'] else 'U'}Int{recipe[role]['bits']}"]
         for role in ("weights", "activations")
     ]
-    return Insertion(graph, ranges, recipe, kinds[0], kinds[1], None)
+    return Insertion(graph, ranges, recipe, kinds[0], kinds[1])
 
 
 def _ranges(graph: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]]) -> Ranges:

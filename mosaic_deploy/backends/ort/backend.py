@@ -217,6 +217,7 @@ def _quantized(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledMod
         "nodes": second.result["nodes"],
         "outside": second.result["outside"],
         "npu": second.result["npu"],
+        "weight_grids": first.result["weight_grids"],
     }
     steps = (_step("quantise", first), _step("convert", second))
     return CompiledModel(out, (File(qdq.name, "qdq-onnx"), *_files()), steps, facts)

@@ -45,7 +45,7 @@ def _insert(what: Insertion) -> onnx.ModelProto:
         "MinimumRealRange": SMALLEST_RANGE,
         # Otherwise a Split or Resize that the input reaches first would stay in float.
         "ForceQuantizeNoInputCheck": True,
-        "TensorQuantOverrides": what.overrides or {},
+        "TensorQuantOverrides": dict(what.overrides),
     }
     quantizer = QDQQuantizer(
         what.model,

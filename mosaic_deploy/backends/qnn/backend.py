@@ -152,6 +152,7 @@ class QnnBackend:
             "archs": list(archs),
             "qnn": sdk,
             "precision": precision,
+            "weight_grids": quantized.result["weight_grids"],
         }
         return CompiledModel(out, tuple(files), tuple(steps), facts)
 

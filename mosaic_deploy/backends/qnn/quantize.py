@@ -69,7 +69,7 @@ def _insert(what: Insertion) -> onnx.ModelProto:
         activation_type=what.activation_type,
         weight_type=what.weight_type,
         per_channel=weights["per_channel"],
-        init_overrides={**parameter_types(what.model), **(what.overrides or {})},
+        init_overrides={**parameter_types(what.model), **what.overrides},
         activation_symmetric=activations["symmetric"],
         weight_symmetric=weights["symmetric"],
     )

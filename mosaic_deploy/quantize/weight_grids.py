@@ -1,0 +1,125 @@
+"""Weights that already lie on an 8-bit grid: find it, so that they can stay there.
+
+A float file that was made of a quantised one holds ``scale * (integer - zero point)``. On its own grid such a
+kernel loses nothing; on any other it is rounded a second time, which can cost more than the activations do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import onnx
+
+_LEVELS = 256
+_FEWEST = 4
+"""Different values below which anything is a grid."""
+_GAPS = 64
+"""The nearest two values may be so many steps apart."""
+_ROUGH, _CLOSE = 0.1, 1e-2
+"""Steps by which a value may miss the grid: while the step is searched for, and in the end."""
+_OUTPUT_AXIS = {"Conv": 0, "ConvTranspose": 1}
+_SECOND = ("MatMul", "Gemm")
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """value = scale * integer, the integers from ``lowest`` to ``highest``, 0 among them."""
+
+    scale: float
+    lowest: int
+    highest: int
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether int8 without a zero point holds it."""
+        return max(-self.lowest, self.highest) < _LEVELS // 2
+
+    @property
+    def zero_point(self) -> int:
+        """The zero point of uint8."""
+        return max(0, -self.lowest)
+
+
+def find_grid(values: NDArray[np.float32]) -> Grid | None:
+    """Recover the grid of 8 bits that finite values of any shape lie on, and 0; None where there is none.
+
+    Every value lies within 0.01 of a step of its place.
+    """
+    levels = np.unique(np.append(values, np.float32(0)).astype(np.float64))
+    if not _FEWEST <= len(levels) <= _LEVELS:
+        return None
+    nearest = float(np.diff(levels).min())
+    span = float(levels[-1] - levels[0])
+    for steps in range(1, _GAPS + 1):
+        scale = nearest / steps
+        if span / scale >= _LEVELS - 0.5:
+            return None
+        places = np.rint(levels / scale)
+        if np.abs(levels / scale - places).max() > _ROUGH:
+            continue
+        scale = float(places @ levels / (places @ places))  # the step with the least squared error
+        if np.abs(levels / scale - places).max() <= _CLOSE:
+            return Grid(scale, int(places[0]), int(places[-1]))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Kernels whose own grids are used."""
+
+    overrides: Mapping[str, list[dict[str, Any]]]
+    """Name of a weight -> its parameters, as ONNX Runtime's quantiser wants them."""
+    kernels: int
+    """Weights of convolutions and products in all."""
+
+
+def own_grids(model: onnx.ModelProto) -> Kept:
+    """Find the weights that lie on a grid of 8 bits, per tensor or else per output channel.
+
+    A grid per tensor may have a zero point (uint8); those per channel are symmetric (int8), as compilers
+    want them.
+    """
+    from onnx import numpy_helper
+
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    axes: dict[str, int | None] = {}
+    for node in model.graph.node:
+        if node.op_type in _OUTPUT_AXIS or node.op_type in _SECOND:
+            name = node.input[1]
+            if name in constants:
+                axes[name] = _OUTPUT_AXIS.get(node.op_type)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, axis in axes.items():
+        values = numpy_helper.to_array(constants[name])
+        if values.dtype == np.float32 and values.size and np.isfinite(values).all():
+            stated = _parameters(values, axis)
+            if stated:
+                found[name] = stated
+    return Kept(found, len(axes))
+
+
+def _parameters(values: NDArray[np.float32], axis: int | None) -> list[dict[str, Any]] | None:
+    whole = find_grid(values)
+    if whole is not None:
+        return [_stated(whole)]
+    if axis is None:
+        return None
+    channels = [find_grid(channel) for channel in np.moveaxis(values, axis, 0)]
+    if any(grid is None or not grid.symmetric for grid in channels):
+        return None
+    return [{"axis": axis, **_stated(grid)} for grid in channels if grid is not None]
+
+
+def _stated(grid: Grid) -> dict[str, Any]:
+    from onnxruntime.quantization import QuantType
+
+    kind, zero_point = QuantType.QInt8, np.array(0, np.int8)
+    if not grid.symmetric:
+        kind, zero_point = QuantType.QUInt8, np.array(grid.zero_point, np.uint8)
+    return {"quant_type": kind, "scale": np.array(grid.scale, np.float32), "zero_point": zero_point}
