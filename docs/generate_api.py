@@ -39,6 +39,7 @@ PARTS = (
     "gate.verdict.Inquiry",
     "gate.verdict.Item",
     "graph.reader.read.Reading",
+    "specs.model_card.Published",
     "specs.model_card.Source",
     "specs.model_card.Training",
     "specs.recipe.Calibration",

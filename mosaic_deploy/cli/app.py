@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mosaic_deploy._version import __version__
-from mosaic_deploy.cli import bench, build, check, doctor, models, probe, render_streets, run, targets
+from mosaic_deploy.cli import bench, build, check, doctor, models, probe, render_streets, run, targets, zoo
 from mosaic_deploy.cli.command import Command, Program, examples
 from mosaic_deploy.cli.output import DEBUG, QUIET, cause
 
@@ -37,7 +37,7 @@ app = typer.Typer(
         "run build/mosaic-dsp-w8a8 street.jpg -o seen.png",
     ),
 )
-_DEPLOY, _MODELS = "Deploy", "Models"
+_DEPLOY, _MODELS, _SURVEYS = "Deploy", "Models", "Surveys"
 _COMMANDS = (
     (build.build, _DEPLOY, build.EXAMPLES),
     (check.check, _DEPLOY, check.EXAMPLES),
@@ -49,6 +49,8 @@ _COMMANDS = (
     (models.import_mlperf, _MODELS, models.IMPORT_EXAMPLES),
     (models.train, _MODELS, models.TRAIN_EXAMPLES),
     (render_streets.render_streets, _MODELS, render_streets.EXAMPLES),
+    (zoo.zoo, _SURVEYS, zoo.ZOO_EXAMPLES),
+    (zoo.field, _SURVEYS, zoo.FIELD_EXAMPLES),
 )
 for _function, _panel, _lines in _COMMANDS:
     _name = _function.__name__.replace("_", "-")

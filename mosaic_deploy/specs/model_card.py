@@ -46,6 +46,26 @@ class Training(Spec):
     """Measured mIoU in [0, 1] per data set and split, of the exported float network."""
 
 
+class Published(Spec):
+    """Figures of the network that others published, to stand beside ours."""
+
+    source: Annotated[str, Field(min_length=1)]
+    """Paper with its table, or repository."""
+    data: str = ""
+    """Data set and split, and the size of the image where it is another than the contract's."""
+    miou: Share | None = None
+    parameters: Annotated[int, Field(gt=0)] | None = None
+    macs: Annotated[int, Field(gt=0)] | None = None
+    """Multiply-accumulates for one image."""
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.miou is None and self.parameters is None and self.macs is None:
+            raise ValueError("state miou, parameters or macs")
+        return self
+
+
 class ModelCard(Spec):
     """A model: its source, its contract, its licence."""
 
@@ -56,6 +76,7 @@ class ModelCard(Spec):
     source: Source
     contract: Contract
     training: Training | None = None
+    published: tuple[Published, ...] = ()
     data: str | None = None
     """The data set that parity is measured on unless told otherwise; None where there is no labelled one."""
 

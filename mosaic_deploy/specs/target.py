@@ -31,5 +31,8 @@ class TargetSpec(Spec):
     max_fallback_macs: Share | None = None
     """Largest share of a network's multiply-accumulates, in [0, 1], that may run in other kernels than the
     target's own, on the same processor; None where the op table says what may."""
+    times: bool = False
+    """Whether what runs its files here is the runtime of the hardware it is for, so that times rank networks;
+    a simulator's do not."""
     options: Options = Field(default_factory=dict)
     """What the backend alone understands."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.field.recipes import MAKER, TOOLCHAIN, Network, settling_images
 from mosaic_deploy.errors import ModelError, ToolError
 from mosaic_deploy.files import disk_trouble, moved_in
 from mosaic_deploy.specs.toolchain import load_toolchain
+from mosaic_deploy.survey.field.recipes import MAKER, TOOLCHAIN, Network, settling_images
 from mosaic_deploy.workers.call import GIB, run_program
 from mosaic_deploy.workers.environments import cache_folder, make
 

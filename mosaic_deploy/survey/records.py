@@ -1,4 +1,4 @@
-"""Records of trials, one JSON file each: a bench that was stopped goes on where it stood."""
+"""Records of trials, one JSON file each: a survey that was stopped goes on where it stood."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmarks.field.recipes import Network
-from benchmarks.field.trial import Terms, Trial, from_json
 from mosaic_deploy.files import write_whole
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_names
+from mosaic_deploy.survey.subject import Subject
+from mosaic_deploy.survey.trial import Terms, Trial, from_json
 
 _SOURCES = ("mosaic_deploy", "targets", "quant")
+_LEFT_OUT = {"cli", "probing", "street_scenes", "survey", "zoo"}
+"""Rooms that decide no outcome, or whose share in it is in the network's own digest."""
 
 
 def sources_digest(root: Path | None = None) -> str:
@@ -22,17 +24,19 @@ def sources_digest(root: Path | None = None) -> str:
     held = hashlib.sha256()
     for folder in _SOURCES:
         for path in sorted((home / folder).rglob("*")):
-            if path.suffix in (".py", ".toml"):
-                held.update(str(path.relative_to(home)).encode() + b"\0" + path.read_bytes() + b"\0")
+            inside = path.relative_to(home)
+            if path.suffix in (".py", ".toml") and not _LEFT_OUT & set(inside.parts[1:2]):
+                held.update(str(inside).encode() + b"\0" + path.read_bytes() + b"\0")
     for name in toolchain_names():
         held.update(load_toolchain(name).digest().encode())
     return held.hexdigest()[:16]
 
 
-def key_of(network: Network, target: str, terms: Terms, sources: str) -> str:
-    """Digest of all that a record depends on; where to stop a slow command is not among it."""
-    held = {**asdict(replace(terms, timeout_s=0.0)), "network": network.digest(), "target": target}
-    return hashlib.sha256(json.dumps({**held, "sources": sources}, sort_keys=True).encode()).hexdigest()[:16]
+def key_of(subject: Subject, target: str, terms: Terms, sources: str) -> str:
+    """Digest of all that a record depends on; where to stop a slow trial is not among it."""
+    held = {**asdict(replace(terms, limit_s=0.0)), "network": subject.digest, "target": target}
+    held |= {"sources": sources, "data": subject.data, "options": subject.options}
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def folder_of(out: Path, network: str, target: str) -> Path:

@@ -1,1 +1,0 @@
-"""The field bench: networks that nobody here wrote, on every target, from verdict to figures."""

@@ -1,0 +1,1 @@
+"""Networks that nobody here wrote: torchvision's, segmentation-models-pytorch's and timm's."""

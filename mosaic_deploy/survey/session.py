@@ -1,0 +1,159 @@
+"""A survey as a whole: which trials are held, several side by side, and which are remembered.
+
+First everything is checked and built; then, with nothing else running, what runs here as on the hardware it
+is for is timed, one after the other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Lock
+
+from mosaic_deploy.errors import MosaicError
+from mosaic_deploy.specs.registry import load_spec
+from mosaic_deploy.specs.target import TargetSpec
+from mosaic_deploy.survey.cell import ARTIFACT, clock, discard, hold, limit_of
+from mosaic_deploy.survey.figures import figures
+from mosaic_deploy.survey.records import folder_of, keep, key_of, recall
+from mosaic_deploy.survey.subject import Subject
+from mosaic_deploy.survey.trial import Terms, Trial
+from mosaic_deploy.workers.call import stoppable
+
+Say = Callable[[str], None]
+PEER = "ort-mobile"
+"""Tried first: it runs the QDQ graph on ONNX Runtime, with which int8 agreement elsewhere is compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to try, and where the records go."""
+
+    subjects: tuple[Subject, ...]
+    targets: tuple[str, ...]
+    terms: Terms
+    out: Path
+    jobs: int
+    sources: str
+    """Digest of the code that is tried."""
+    timed: bool = True
+    """Whether what was built is timed."""
+
+    def pairs(self) -> list[tuple[Subject, str]]:
+        """Every cell, a network's beside each other."""
+        targets = sorted(self.targets, key=lambda name: name != PEER)
+        return [(subject, target) for subject in self.subjects for target in targets]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """How far a survey is."""
+
+    of: int
+    say: Say
+    begun: float = field(default_factory=time.monotonic)
+    done: int = 0
+    held: int = 0
+    """Of those, the ones that were not on record."""
+    lock: Lock = field(default_factory=Lock)
+
+    def tell(self, trial: Trial, *, remembered: bool) -> None:
+        with self.lock:
+            self.done += 1
+            self.held += not remembered
+            self.say(f"[{self.done}/{self.of}, {self._left()}] {_news(trial, remembered=remembered)}")
+
+    def _left(self) -> str:
+        """The time left, if the rest is as quick as what was held so far."""
+        if not self.held:
+            return "time left unknown"
+        passed = time.monotonic() - self.begun
+        return f"{passed / self.held * (self.of - self.done) / 60:.0f} min left"
+
+
+def hold_all(order: Order, say: Say) -> list[Trial]:
+    """Hold every trial that is not on record, ``jobs`` at a time; in the order of networks and targets.
+
+    One that fails, crashes or takes too long is a record like the others.
+    """
+    stop, pairs = Event(), order.pairs()
+    tally = _Tally(len(pairs), say)
+    found: dict[tuple[str, str], Trial] = {}
+
+    def one(subject: Subject, target: str) -> None:
+        if stop.is_set():
+            return
+        with stoppable(stop):
+            trial, remembered = _trial(subject, target, order)
+        found[subject.name, target] = trial
+        tally.tell(trial, remembered=remembered)
+
+    with ThreadPoolExecutor(max_workers=order.jobs) as pool:
+        try:
+            for future in [pool.submit(one, *pair) for pair in pairs]:
+                future.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    if order.timed and not order.terms.check_only:
+        _time_all(order, found, say)
+    return [found[subject.name, target] for subject in order.subjects for target in order.targets]
+
+
+def on_record(order: Order) -> list[Trial]:
+    """Whatever trials are on record, of this code or an older one."""
+    names = [(subject.name, target) for subject in order.subjects for target in order.targets]
+    trials = (recall(order.out, *pair, key=None) for pair in names)
+    return [trial for trial in trials if trial is not None]
+
+
+def _trial(subject: Subject, target: str, order: Order) -> tuple[Trial, bool]:
+    """A trial, and whether it was on record: one that came late counts unless it may now take longer."""
+    key = key_of(subject, target, order.terms, order.sources)
+    kept = recall(order.out, subject.name, target, key)
+    try:
+        if kept is not None and not kept.late:
+            return kept, True
+        cost = figures(subject, order.out)
+        if kept is not None and kept.limit_s >= limit_of(order.terms, cost):
+            return kept, True
+        place = folder_of(order.out, subject.name, target)
+        trial = hold(subject, target, order.terms, cost, key=key, folder=place)
+        if not load_spec(TargetSpec, target).times:
+            discard(place)
+    except MosaicError as err:
+        return Trial(network=subject.name, target=target, key="", verdict="error", error=str(err)), False
+    keep(order.out, trial)
+    return trial, False
+
+
+def _time_all(order: Order, found: dict[tuple[str, str], Trial], say: Say) -> None:
+    """Time what still lies there, one at a time."""
+    waiting = [
+        (pair, trial)
+        for pair, trial in found.items()
+        if (folder_of(order.out, *pair) / ARTIFACT).is_dir() and trial.key
+    ]
+    for index, (pair, trial) in enumerate(waiting, start=1):
+        place = folder_of(order.out, *pair)
+        timed = clock(trial, place)
+        found[pair] = timed
+        keep(order.out, timed)
+        discard(place)
+        say(f"[timed {index}/{len(waiting)}] {pair[0]} on {pair[1]}: {_milliseconds(timed)}")
+
+
+def _news(trial: Trial, *, remembered: bool) -> str:
+    built = {None: "", True: ", built", False: ", not built"}[trial.built]
+    share = "" if trial.agreement is None else f", agreement {trial.agreement:.1%}"
+    error = f": {trial.error[:100]}" if trial.error else ""
+    known = " (on record)" if remembered else ""
+    return f"{trial.network} on {trial.target}: {trial.verdict}{built}{share}{error}{known}"
+
+
+def _milliseconds(trial: Trial) -> str:
+    return trial.error or "no time" if trial.time_ms is None else f"{trial.time_ms:.1f} ms"
