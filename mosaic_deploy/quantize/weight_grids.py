@@ -123,3 +123,38 @@ def _stated(grid: Grid) -> dict[str, Any]:
     if not grid.symmetric:
         kind, zero_point = QuantType.QUInt8, np.array(grid.zero_point, np.uint8)
     return {"quant_type": kind, "scale": np.array(grid.scale, np.float32), "zero_point": zero_point}
+
+
+def own_steps(
+    values: NDArray[np.float32], axis: int, steps: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], bool]:
+    """Choose the steps of symmetric int8 channels so that they keep what lies on a grid.
+
+    Args:
+        values: a kernel.
+        axis: its output channels.
+        steps: (channels,) as they would be, the largest value at 127.
+
+    Returns:
+        The steps, and whether every channel keeps all its values. A channel whose integers do not fit into
+        +-127 gets its grid's step and is clipped where that costs less than rounding.
+    """
+    whole, chosen, exact = find_grid(values), steps.copy(), True
+    for index, channel in enumerate(np.moveaxis(values, axis, 0)):
+        grid = whole or find_grid(channel)
+        if grid is None:
+            exact &= not channel.any()
+            continue
+        integers = np.abs(np.rint(channel / grid.scale))
+        if integers.max() < _LEVELS // 2 or _clips_for_less(channel, integers, grid.scale, steps[index]):
+            chosen[index] = grid.scale
+        exact &= bool(integers.max() < _LEVELS // 2)
+    return chosen, exact
+
+
+def _clips_for_less(
+    channel: NDArray[np.float32], integers: NDArray[np.float32], scale: float, step: float
+) -> bool:
+    clipped = np.maximum(integers - (_LEVELS // 2 - 1), 0) * scale
+    rounded = channel - np.rint(channel / step) * step
+    return float((clipped**2).sum()) < float((rounded**2).sum())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType
 
-from mosaic_deploy.quantize.weight_grids import Grid, find_grid, own_grids
+from mosaic_deploy.quantize.weight_grids import Grid, find_grid, own_grids, own_steps
 
 
 @settings(max_examples=100, deadline=None)
@@ -101,3 +101,25 @@ def test_parameters_per_tensor_and_per_channel() -> None:
     assert [c["axis"] for c in channels] == [0] * 4
     assert np.allclose([float(c["scale"]) for c in channels], scales.ravel(), rtol=1e-5)
     assert {c["quant_type"] for c in channels} == {QuantType.QInt8}
+
+
+def test_steps_of_int8_channels_keep_what_fits_and_clip_only_where_it_pays() -> None:
+    rng = np.random.default_rng(0)
+    integers = rng.integers(-100, 101, (3, 200)).astype(np.float32)
+    integers[1, 0] = 150  # one value outside: clipping costs less than rounding all others
+    integers[2, :100] = rng.integers(-254, 0, 100)  # half of them: rounding costs less
+    values = integers * np.float32(0.01)
+    steps = np.abs(values).max(axis=1).astype(np.float64) / 127
+    chosen, exact = own_steps(values, 0, steps)
+    assert not exact
+    assert chosen[0] == pytest.approx(0.01, rel=1e-5)
+    assert chosen[1] == pytest.approx(0.01, rel=1e-5)
+    assert chosen[2] == steps[2]
+    chosen, exact = own_steps(values[:1], 0, steps[:1])
+    assert exact
+    assert np.array_equal(np.rint(values[:1] / chosen[0]), integers[:1])
+    noise = rng.normal(size=(2, 50)).astype(np.float32)
+    steps = np.abs(noise).max(axis=1).astype(np.float64) / 127
+    chosen, exact = own_steps(noise, 0, steps)
+    assert not exact
+    assert np.array_equal(chosen, steps)

@@ -152,6 +152,8 @@ class TfliteBackend:
             if isinstance(job.recipe.activations, IntegerFormat)
             else job.recipe.activations,
         }
+        if "weight_grids" in made.result:
+            facts["weight_grids"] = made.result["weight_grids"]
         steps = (written,) if converted else (*source.steps, written)
         built = CompiledModel(out.resolve(), (File(MODEL, "tflite", ships=True),), steps, facts)
         if facts["accelerator"] == "xnnpack":

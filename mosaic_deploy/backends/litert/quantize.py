@@ -16,7 +16,7 @@ import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer, floats, rewrites
 from mosaic_deploy.backends.litert.activations import Activations
-from mosaic_deploy.backends.litert.fitting_biases import fit_biases
+from mosaic_deploy.backends.litert.fitting_weights import fit_weights
 from mosaic_deploy.backends.litert.fixed_grids import keep_fixed_grids
 from mosaic_deploy.backends.litert.gpu.rewrites import for_accelerator
 from mosaic_deploy.backends.litert.masks import bound_masks, fold_masks
@@ -90,6 +90,7 @@ def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         ``input`` and ``output`` (name, shape, dtype, scale, zero point) and ``nodes``. The input also has
         ``pixel_factor`` and ``pixel_offset``, where quantised value = factor * pixel + offset (else None),
         and ``pixel_shift``, by how many steps the zero point misses the mean: 0.5 for 127.5, else 0.
+        ``weight_grids`` says of how many ``kernels`` how many are ``kept`` on the grid they came on.
 
     Raises:
         ModelError: a tensor holds NaN or infinity.
@@ -108,28 +109,30 @@ def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     flatbuffer.save(model, plain)
     facts = _pixel_grid(request, found, flatbuffer.describe(model, model.subgraphs[0].inputs[0])["name"])
     on_progress(0.9, "quantising")
-    made = (
-        mixed(plain, found, request["recipe"])
-        if request["floats_stay"]
-        else _integers(plain, found, request["recipe"])
-    )
-    return _finish(made, request, facts)
+    quantised = mixed if request["floats_stay"] else _integers
+    made, kept = quantised(plain, found, request["recipe"])
+    return _finish(made, request, facts) | {"weight_grids": kept}
 
 
-def _integers(plain: Path, ranges: Ranges, recipe: JsonObject) -> Any:
-    made = flatbuffer.load(_quantized(plain, ranges, recipe))
+def _integers(plain: Path, ranges: Ranges, recipe: JsonObject) -> tuple[Any, dict[str, int]]:
+    path, kept = _quantized(plain, ranges, recipe)
+    made = flatbuffer.load(path)
     rewrites.integer_ids(made)
     _refuse_floats(made)
-    return made
+    return made, kept
 
 
-def mixed(plain: Path, ranges: Ranges, recipe: JsonObject) -> Any:
-    """Quantise all of a file, see what XNNPACK leaves then, and quantise again with some of that in float."""
-    path = _quantized(plain, ranges, recipe, floats=floats.hopeless(plain))
-    stay = floats.staying(plain, path)
-    made = flatbuffer.load(_quantized(plain, ranges, recipe, floats=stay))
+def mixed(plain: Path, ranges: Ranges, recipe: JsonObject) -> tuple[Any, dict[str, int]]:
+    """Quantise all of a file, see what XNNPACK leaves then, and quantise again with some of that in float.
+
+    Returns:
+        The file, and what ``fit_weights`` says of its kernels.
+    """
+    path, _ = _quantized(plain, ranges, recipe, floats=floats.hopeless(plain))
+    path, kept = _quantized(plain, ranges, recipe, floats=floats.staying(plain, path))
+    made = flatbuffer.load(path)
     rewrites.integer_ids(made)
-    return made
+    return made, kept
 
 
 def _ranges(path: Path, request: JsonObject, on_progress: OnProgress) -> Ranges:
@@ -153,7 +156,9 @@ def _pixel_grid(request: JsonObject, ranges: Ranges, image: str) -> JsonObject:
     return {"pixel_factor": 1, "pixel_offset": -128, "pixel_shift": zero - mean}
 
 
-def _quantized(path: Path, ranges: Ranges, recipe: JsonObject, *, floats: Collection[str] = ()) -> Path:
+def _quantized(
+    path: Path, ranges: Ranges, recipe: JsonObject, *, floats: Collection[str] = ()
+) -> tuple[Path, dict[str, int]]:
     """Let ai-edge-quantizer do it, but for what makes the tensors ``floats``, and mend its file."""
     from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
@@ -184,9 +189,9 @@ def _quantized(path: Path, ranges: Ranges, recipe: JsonObject, *, floats: Collec
     written.write_bytes(bytes(work.quantize(found).quantized_model))
     made = flatbuffer.load(written)
     keep_fixed_grids(made)
-    fit_biases(made, model)
+    kept = fit_weights(made, model)
     flatbuffer.save(made, written)
-    return written
+    return written, kept
 
 
 def _refuse_floats(model: Any) -> None:

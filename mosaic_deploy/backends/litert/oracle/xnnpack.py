@@ -140,7 +140,7 @@ def _as_integers(
         return "runs", "", found.difference
     try:
         with convert.working_in(path.parent):
-            made = quantize.mixed(path, ranges, _RECIPE)
+            made, _ = quantize.mixed(path, ranges, _RECIPE)
     except (RuntimeError, ValueError) as err:
         raise convert.NotMadeError(f"ai-edge-quantizer: {said(err)}") from err
     quantized = path.with_name("int8.tflite")

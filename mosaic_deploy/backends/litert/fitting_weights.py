@@ -1,4 +1,6 @@
-"""Biases that fit into 32 bits, beside weights that are tiny: pruned channels, tiny gammas of a norm.
+"""The steps of integer weights: those of a grid that they came on, and wide enough for their biases.
+
+Weights that were dequantised once keep their integers where these fit (``quantize/weight_grids.py``).
 
 A bias is held in steps of its input's times its weights'. Where all weights of a channel are tiny, its steps
 are, and int32 ends before the bias does: ai-edge-quantizer 0.5.1 then stores the last number, of either sign,
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.backends.litert import flatbuffer
+from mosaic_deploy.quantize.weight_grids import own_steps
 
 _PLACES = {
     "CONV_2D": (0, 1, 2),
@@ -45,10 +48,14 @@ class _Use:
     """As it was before: (channels,)."""
 
 
-def fit_biases(made: Any, plain: Any) -> int:
-    """Widen the weights' steps of a quantised file where a bias is beyond int32; the number of channels.
+def fit_weights(made: Any, plain: Any) -> dict[str, int]:
+    """Give the weights of a quantised file the steps of their own grids, and those that their biases need.
 
     ``plain`` is the float file that ``made`` was quantised from; the operators' outputs share their names.
+
+    Returns:
+        Of how many ``kernels`` how many are ``kept`` on a grid they came on, and the channels ``widened`` for
+        a bias that is beyond int32.
     """
     before = {flatbuffer.title(_tensor(plain, op.outputs[0])): op for op in plain.subgraphs[0].operators}
     uses: dict[int, list[_Use]] = {}
@@ -57,7 +64,9 @@ def fit_biases(made: Any, plain: Any) -> int:
         use = None if known is None else _use(made, op, plain, known)
         if use is not None:
             uses.setdefault(int(op.inputs[_PLACES[flatbuffer.kind(made, op)][1]]), []).append(use)
-    return sum(_widen(made, index, alike) for index, alike in uses.items())
+    changes = [_choose(made, index, alike) for index, alike in uses.items()]
+    kept, widened = (sum(change[place] for change in changes) for place in (0, 1))
+    return {"kernels": len(changes), "kept": kept, "widened": widened}
 
 
 def _use(made: Any, op: Any, plain: Any, known: Any) -> _Use | None:
@@ -79,26 +88,28 @@ def _use(made: Any, op: Any, plain: Any, known: Any) -> _Use | None:
     return _Use(op, float(steps[0] or 0), float(steps[1] or 0), floats, added)
 
 
-def _widen(made: Any, index: int, uses: list[_Use]) -> int:
-    """Give weights the steps that all their operators need; the number of channels that are changed."""
+def _choose(made: Any, index: int, uses: list[_Use]) -> tuple[bool, int]:
+    """Give weights their steps; whether they keep a grid, and the number of channels that a bias widens."""
     tensor = _tensor(made, index)
     steps = np.asarray(tensor.quantization.scale, np.float64)
-    needed = steps.copy()
+    own, kept = steps, False
+    if len(steps) > 1:
+        own, kept = own_steps(uses[0].weights, int(tensor.quantization.quantizedDimension), steps)
+    needed = own.copy()
     for use in uses:
         least = np.full(steps.shape, use.result * _LEAST_FACTOR / use.image)
         if use.bias is not None:
             biases = np.abs(use.bias.astype(np.float64)) / (use.image * _BIAS_STEPS)
             least = np.maximum(least, biases if len(steps) > 1 else biases.max(initial=0.0))
         needed = np.maximum(needed, least)
-    changed = needed > steps
-    if not changed.any():
-        return 0
-    _store_weights(made, index, uses[0].weights, needed)
-    for use in uses:
-        if use.bias is not None:
-            place = _PLACES[flatbuffer.kind(made, use.op)][2]
-            _store_bias(made, use, place, np.asarray(tensor.quantization.scale, np.float64))
-    return int(changed.sum())
+    widened = int((needed > own).sum())
+    if (needed != steps).any():
+        _store_weights(made, index, uses[0].weights, needed)
+        for use in uses:
+            if use.bias is not None:
+                place = _PLACES[flatbuffer.kind(made, use.op)][2]
+                _store_bias(made, use, place, np.asarray(tensor.quantization.scale, np.float64))
+    return kept and not widened, widened
 
 
 def _store_weights(made: Any, index: int, floats: NDArray[np.float32], steps: NDArray[np.float64]) -> None:
