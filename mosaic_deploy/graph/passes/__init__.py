@@ -98,6 +98,7 @@ PASSES: tuple[Pass, ...] = ordered(
         pools.AVERAGE_POOL_PADDED,
         pools.AVERAGE_POOL_DEPTHWISE,
         pools.MAX_POOL_DILATED,
+        pools.MAX_POOL_PADDED,
         convolutions.CONV_TRANSPOSE_DILATED,
         convolutions.CONV_TRANSPOSE,
         pads.PAD_MERGED,

@@ -186,6 +186,44 @@ def _max_pool_dilated(site: Site) -> bool:
     return site.replace_with(site.op("Max", *columns) if len(columns) > 1 else columns[0])
 
 
+def _max_pool_padded(site: Site) -> bool:
+    """A padded MaxPool of numbers that are never negative, with zeros before it.
+
+    x >= 0 -> MaxPool(pads) -> y    becomes    x -> Pad(0) -> MaxPool -> y
+
+    Every window meets the image, so a zero beside it is never above its maximum.
+    """
+    pool = read_windows(site)
+    if pool is None or not any((*pool.begins, *pool.ends)) or any(pool.overshoot):
+        return False
+    if (
+        pool.dilations != (1, 1)
+        or len(site.node.output) != 1
+        or not (site.floating and _never_negative(site))
+    ):
+        return False
+    padded = site.op("Pad", site.x, site.sizes([0, 0, *pool.begins, 0, 0, *pool.ends]))
+    return site.replace_with(site.op("MaxPool", padded, kernel_shape=pool.kernel, strides=pool.strides))
+
+
+def _never_negative(site: Site) -> bool:
+    """Tell whether the first input comes from an operator that gives no number below zero."""
+    node = site.graph.producer(site.x, "Relu", "Clip", "Sigmoid", "HardSigmoid")
+    if node is None or node.op_type != "Clip":
+        return node is not None
+    lowest = site.graph.constant(node.input[1]) if len(node.input) > 1 else None
+    return lowest is not None and float(lowest) >= 0
+
+
+MAX_POOL_PADDED = Pass(
+    name="max_pool_padded",
+    summary="Relu, MaxPool (pads) -> Relu, Pad, MaxPool",
+    anchors=("MaxPool",),
+    bit_exact=True,
+    rewrite=_max_pool_padded,
+)
+
+
 def _shifted(site: Site, pool: Windows, x: str, *, axis: int, tap: int) -> str:
     start = tap * pool.dilations[axis]
     end = start + (pool.after[axis] - 1) * pool.strides[axis] + 1
