@@ -22,6 +22,8 @@ class FixStep:
     """Largest difference in a tensor that it replaced, as a share of its range; None if not measured."""
     output_error: float | None
     """The same at the model's outputs; of class ids, the share that differ."""
+    covered: tuple[str, ...] = ()
+    """Names of all nodes that the new ones stand for, ``nodes`` among them."""
 
     @property
     def changes(self) -> int:

@@ -9,8 +9,9 @@ import pytest
 
 from mosaic_deploy.errors import SpecError, UsageError
 from mosaic_deploy.gate.baseline import mark_known
+from mosaic_deploy.gate.fix.dry_run import by_passes
 from mosaic_deploy.gate.judging import Fixer, Rewritten, find_subject, judge_model
-from mosaic_deploy.gate.op_support.judge import CheckReport, Violation
+from mosaic_deploy.gate.op_support.judge import CheckReport, Violation, check
 from mosaic_deploy.gate.verdict import Cure, GatePolicy, GateTarget, Item, TargetVerdict
 from mosaic_deploy.graph.reader.read import read_model
 from tests.gate.gate_models import ERF, GOOD, TODAY, rule, subject, verdict, violation, waiver, write
@@ -135,6 +136,20 @@ def test_a_cure_counts_only_if_the_whole_graph_passes_after_it(
     made = subject(rule("Relu"), rule("Erf", "fails-to-compile"))
     answer = judge(path, made, fixer=lambda model, *_: Fixes(model, Cure(("gelu",), exact=True), (left,)))
     assert (answer.kind, answer.passed) == (kind, False)
+
+
+def test_every_node_that_a_pass_replaces_is_told(tmp_path: Path) -> None:
+    body = (
+        "s = Constant <value_ints = [1, 2, 4, 16, 16]> () u = Constant <value_ints = [1, 8, 16, 16]> () "
+        "r = Reshape (image, s) t = Transpose <perm = [0, 2, 1, 3, 4]> (r) y = Reshape (t, u)"
+    )
+    made = find_subject("gpu")
+    assert made.table is not None
+    model = read_model(write(tmp_path / "m.onnx", body))
+    fixes = by_passes(model, made, "float")
+    cures = [fixes.cure(found) for found in check(model, table=made.table, precision="float").violations]
+    assert all(cures)
+    assert {"r", "t", "y"} <= set(fixes.rewrite().passes)
 
 
 def test_fallback_is_counted_and_limited(tmp_path: Path) -> None:

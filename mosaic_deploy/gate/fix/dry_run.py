@@ -71,7 +71,7 @@ class DryRuns:
         )  # fmt: skip
         passes: dict[str, tuple[str, ...]] = {}
         for step in report.steps:
-            for node in step.nodes:
+            for node in step.covered:
                 passes[node] = (*passes.get(node, ()), step.name)
         return Rewritten(model, report.after, passes)
 

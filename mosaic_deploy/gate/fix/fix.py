@@ -154,7 +154,8 @@ def _complaint(step: Pass, tensors: Sequence[str], errors: dict[str, float]) -> 
 
 def _step(one: Taken, node_error: float | None, output_error: float | None) -> FixStep:
     nodes = tuple(change.node for change in one.changes)
-    return FixStep(one.step.name, one.step.summary, one.step.exact, nodes, node_error, output_error)
+    covered = tuple(dict.fromkeys(name for change in one.changes for name in change.covered))
+    return FixStep(one.step.name, one.step.summary, one.step.exact, nodes, node_error, output_error, covered)
 
 
 def _errors(
