@@ -64,11 +64,11 @@ def fit(
     subject = GateTarget(
         item.target.name, item.recipe, item.table, item.devices, item.target.max_fallback_macs
     )
-    model, fixed = _rewritten(item, subject, file.model, images)
+    model, fixed = _rewritten(item, subject, file.judged, images)
     checked = _judged(model, subject, on_progress)
     if fixed is None or not fixed.steps:
         return Fitted(file.path, checked, fixed)
-    return Fitted(_write(model, file, item), checked, replace(fixed, after=checked))
+    return Fitted(_write(file.finished(model), file, item), checked, replace(fixed, after=checked))
 
 
 def _rewritten(

@@ -47,6 +47,18 @@ class GraphFile:
     """As read back from the file, its shapes inferred."""
     original: Path
     """What the float reference is: the network as it came, before it was normalised; else the same file."""
+    ahead: tuple[onnx.ModelProto, Contract] | None = None
+    """The network without its end and the contract of that, where the end has sizes that no op table knows:
+    valid interpolation. That it runs and is right is shown by running it."""
+
+    @property
+    def judged(self) -> onnx.ModelProto:
+        """What op tables can say something of."""
+        return self.model if self.ahead is None else self.ahead[0]
+
+    def finished(self, judged: onnx.ModelProto) -> onnx.ModelProto:
+        """Put the end behind what was judged, and rewritten perhaps."""
+        return judged if self.ahead is None else with_output(judged, self.ahead[1], want="vim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +111,13 @@ class FloatGraph:
             if kind not in found:
                 path = self.path.with_name(f"{self.path.stem}-{kind}.onnx")
                 onnx.save_model(with_output(self.model, self.contract, want=kind), path)
-                found[kind] = GraphFile(path, read_model(path), path)
+                found[kind] = GraphFile(path, read_model(path), path, self._ahead(kind))
         return found
+
+    def _ahead(self, kind: OutputKind) -> tuple[onnx.ModelProto, Contract] | None:
+        if kind != "vim":
+            return None
+        return with_output(self.model, self.contract, want="lowres"), self.contract_of("lowres")
 
 
 def write_float_graph(model: Model, folder: Path, logs: Path, *, on_progress: OnProgress) -> FloatGraph:

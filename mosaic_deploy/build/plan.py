@@ -127,6 +127,7 @@ def resolve(request: Request) -> tuple[ResolvedTarget, ...]:
     _require_sound(request)
     targets = [load_spec(TargetSpec, name) for name in target_names(request.targets)]
     _require_takers(request.options, targets)
+    _require_shapes(request.output, targets)
     return tuple(_resolve_target(request, target) for target in targets)
 
 
@@ -194,6 +195,16 @@ def _require_takers(options: Mapping[str, str], targets: Sequence[TargetSpec]) -
             raise SpecError(
                 f"no option '{name}'{nearest(name, sorted(flags))} for {', '.join(t.name for t in targets)}"
             )
+
+
+def _require_shapes(output: OutputKind | None, targets: Sequence[TargetSpec]) -> None:
+    """Raise ``UsageError`` where an output has sizes that change with the image, and a target takes none."""
+    fixed = [target.name for target in targets if not target.dynamic_shapes]
+    if output == "vim" and fixed:
+        raise UsageError(
+            f"--output vim resizes as many scores as an image has classes, and shapes are fixed on "
+            f"{', '.join(fixed)}: use lowres and interpolate in the app, or lowmap or classmap"
+        )
 
 
 def _resolve_target(request: Request, target: TargetSpec) -> ResolvedTarget:

@@ -53,7 +53,7 @@ def build(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(help="Network output: logits, lowres or classmap; default: the target's."),
+        typer.Option(help="Network output: logits, lowres, classmap, lowmap or vim; default: the target's."),
     ] = None,
     out: Annotated[
         Path,

@@ -2,6 +2,8 @@
 
     ... -> low scores -> Resize -> logits -> ArgMax -> Cast -> class map
            "lowres"                "logits"                    "classmap"
+               +-> ArgMax -> Cast -> class map of the scores' size, "lowmap"
+               +-> valid interpolation (``ends/valid.py``) -> class map, "vim"
 
 Where a pixel has one score, Greater stands for ArgMax.
 
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.ends.ids import add_above, add_best
+from mosaic_deploy.graph.ends.valid import add_valid
 from mosaic_deploy.graph.index import free_name, producer_of, prune
 from mosaic_deploy.graph.sampling import sampling_of
 from mosaic_deploy.specs.contract import Contract
@@ -24,7 +27,9 @@ from mosaic_deploy.specs.resample import Sampling
 if TYPE_CHECKING:
     import onnx
 
-_ORDER: tuple[OutputKind, ...] = ("lowres", "logits", "classmap")
+_IDS: tuple[OutputKind, ...] = ("classmap", "lowmap", "vim")
+_LOW: tuple[OutputKind, ...] = ("lowres", "lowmap", "vim")
+"""Kinds that are made of the scores at their own size."""
 _INT32, _FLOAT = 6, 1
 _RESIZE_OPSET = 11
 
@@ -39,7 +44,8 @@ def with_output(model: onnx.ModelProto, contract: Contract, *, want: OutputKind)
 
     Raises:
         ModelError: the graph does not end in the operator that would have to be left off, that is a Resize
-            whose sampling no contract can state (nearest, cubic), or it is too old to be resized in.
+            whose sampling no contract can state (nearest, cubic), or it is too old to be resized in; or
+            valid interpolation is wanted of one score per pixel.
     """
     import onnx
 
@@ -48,21 +54,26 @@ def with_output(model: onnx.ModelProto, contract: Contract, *, want: OutputKind)
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     have, sampling = contract.output, contract.sampling
-    if have == "classmap":
+    if have in _IDS:
         axis = _without_decision(changed.graph)
         small = _plane(changed.graph, axis) != (contract.height, contract.width)
         have = "lowres" if small else "logits"
         sampling = "nearest" if small else sampling
     else:
         axis = _class_axis(changed.graph, contract)
-    if have == "logits" and want == "lowres":
-        last = _last_resize(changed)
-        sampling_of(changed, last, axis)
+    if have == "logits" and want in _LOW:
+        last = _last_resize(changed, want)
+        sampling = sampling_of(changed, last, axis)
         _end_at(changed.graph, last.input[0])
-    if have == "lowres" and want != "lowres":
+    if have == "lowres" and want not in _LOW:
         _add_resize(changed, contract, axis, sampling)
-    if want == "classmap":
-        _add_decision(changed, contract, axis)
+    if want == "vim":
+        _add_valid(changed, contract, axis, sampling)
+    elif want == "lowmap":
+        height, width = _plane(changed.graph, axis)
+        _add_decision(changed, contract, axis, (height, width))
+    elif want == "classmap":
+        _add_decision(changed, contract, axis, (contract.height, contract.width))
     prune(changed.graph)
     return changed
 
@@ -75,13 +86,13 @@ def contract_with(model: onnx.ModelProto, contract: Contract, *, want: OutputKin
 
     scores = onnx.ModelProto()
     scores.CopyFrom(model)
-    if contract.output == "classmap":
+    if contract.output in _IDS:
         axis = _without_decision(scores.graph)
         if _plane(scores.graph, axis) != (contract.height, contract.width):
             return contract.model_copy(update={"output": want, "sampling": "nearest"})
     else:
         axis = _class_axis(scores.graph, contract)
-    sampling = sampling_of(scores, _last_resize(scores), axis)
+    sampling = sampling_of(scores, _last_resize(scores, want), axis)
     return contract.model_copy(update={"output": want, "sampling": sampling})
 
 
@@ -119,15 +130,15 @@ def _without_decision(graph: onnx.GraphProto) -> int:
     return axis % (len(shape) or 4)
 
 
-def _last_resize(model: onnx.ModelProto) -> onnx.NodeProto:
+def _last_resize(model: onnx.ModelProto, want: OutputKind) -> onnx.NodeProto:
     graph = model.graph
     node = producer_of(graph, graph.output[0].name)
     while node is not None and node.op_type in ("Identity", "Transpose"):
         if node.op_type == "Transpose":
-            raise ModelError(_cannot("lowres", "a Resize but in a Transpose", graph))
+            raise ModelError(_cannot(want, "a Resize but in a Transpose", graph))
         node = producer_of(graph, node.input[0])
     if node is None or node.op_type not in ("Resize", "Upsample"):
-        raise ModelError(_cannot("lowres", "a Resize", graph))
+        raise ModelError(_cannot(want, "a Resize", graph))
     return node
 
 
@@ -144,21 +155,34 @@ def _add_resize(model: onnx.ModelProto, contract: Contract, axis: int, sampling:
     scores, result = graph.output[0].name, free_name(graph, "logits")
     size = free_name(graph, "logits_size")
     graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), size))
-    how = {"mode": "linear", "coordinate_transformation_mode": sampling}
-    if sampling == "nearest":
-        how = {"mode": sampling, "coordinate_transformation_mode": "half_pixel"}
-        how["nearest_mode"] = "round_prefer_ceil"
+    resizing = _resizing(sampling)
     graph.node.append(
         helper.make_node(
-            "Resize", [scores, "", "", size], [result], free_name(graph, "resize_to_image"), **how
+            "Resize", [scores, "", "", size], [result], free_name(graph, "resize_to_image"), **resizing
         )
     )
     _set_output(graph, result, _FLOAT, shape)
 
 
-def _add_decision(model: onnx.ModelProto, contract: Contract, axis: int) -> None:
+def _resizing(sampling: Sampling) -> dict[str, str]:
+    """Attributes of a Resize that samples as a contract says."""
+    if sampling != "nearest":
+        return {"mode": "linear", "coordinate_transformation_mode": sampling}
+    coordinates = {"coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_ceil"}
+    return {"mode": sampling, **coordinates}
+
+
+def _add_valid(model: onnx.ModelProto, contract: Contract, axis: int, sampling: Sampling) -> None:
+    graph, plane = model.graph, (contract.height, contract.width)
+    if contract.threshold is not None:
+        raise ModelError("--output vim is not possible: the network has one score per pixel; use classmap")
+    scores, result = graph.output[0].name, free_name(graph, "classmap")
+    add_valid(model, scores, result, axis, plane, _resizing(sampling))
+    _set_output(graph, result, _INT32, [1, *plane])
+
+
+def _add_decision(model: onnx.ModelProto, contract: Contract, axis: int, plane: tuple[int, int]) -> None:
     graph = model.graph
-    plane = (contract.height, contract.width)
     scores, result = graph.output[0].name, free_name(graph, "classmap")
     if contract.threshold is None:
         add_best(model, scores, result, axis, plane)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from mosaic_deploy.errors import DataError, ModelError
+from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.specs.label_spaces import LABEL_SPACES
 from mosaic_deploy.specs.labels import IGNORE, LabelSpace, Pixels
 from mosaic_deploy.specs.resample import (
@@ -58,9 +59,11 @@ class Contract(BaseModel):
     (antialiased) when it shrinks. ``letterbox``: the longer side fits, bilinear with aligned corners and
     without smoothing, and the rest at the bottom and right is padded with 127 and never scored (MLPerf's
     ADE20K files)."""
-    output: Literal["logits", "lowres", "classmap"] = "logits"
+    output: OutputKind = "logits"
     """(1, C, H, W) scores at input size; scores at a fraction of it; or class ids, (1, H, W) or smaller,
-    which are enlarged to the nearest. C is the number of classes, or 1 where there is a ``threshold``."""
+    which are enlarged to the nearest. C is the number of classes, or 1 where there is a ``threshold``. Ids
+    are read alike however they were made: a ``lowmap`` of scores that were not resized, ``vim`` of those that
+    win somewhere before resizing."""
     sampling: Sampling = "half_pixel"
     """How ``lowres`` scores are resized, bilinearly: ``half_pixel`` to any size at once; the others to the
     input's size first, as the network itself would, and from there with half-pixel centres. ``nearest``: not
@@ -178,7 +181,7 @@ class Contract(BaseModel):
             ModelError: an output of another shape than the contract states, scores that are not finite, or
                 ids that are not classes.
         """
-        if self.output == "classmap":
+        if self.output in ("classmap", "lowmap", "vim"):
             return self._restore_ids(self._ids(np.asarray(output)), size)
         scores = self._scores(np.asarray(output))
         if self.output == "lowres" and self.sampling == "nearest":

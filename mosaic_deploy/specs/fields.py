@@ -32,4 +32,4 @@ class Spec(BaseModel):
 
 
 Float = Literal["float16", "float32"]
-OutputKind = Literal["logits", "lowres", "classmap"]
+OutputKind = Literal["logits", "lowres", "classmap", "lowmap", "vim"]

@@ -22,6 +22,8 @@ class TargetSpec(Spec):
     """Order of the input's axes in the files that the target takes; None keeps the model's own."""
     output: OutputKind = "logits"
     """What the deployed network gives unless told otherwise: the fastest kind that keeps parity."""
+    dynamic_shapes: bool = False
+    """Whether a tensor's size may depend on the image, as ``vim`` needs."""
     recipes: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Quantisation recipes that the backend takes; the first is the default."""
     tolerance: Share = 0.01

@@ -76,6 +76,27 @@ def test_a_build_rewrites_what_the_target_lacks(tiny: Tiny, tmp_path: Path) -> N
     assert "Softsign" not in ops(tmp_path)
 
 
+def test_valid_interpolation_comes_behind_what_was_rewritten(tiny: Tiny, tmp_path: Path) -> None:
+    """No op table knows its sizes: the scores are judged and fitted, and the end put behind them."""
+    model = tiny_graph()
+    model.graph.node[0].attribute.append(helper.make_attribute("strides", [2, 2]))
+    model.graph.node[1].op_type = "Softsign"
+    model.graph.node[1].output[0] = "low"
+    model.graph.node.append(helper.make_node("Resize", ["low", "", "", "size"], ["logits"], mode="linear"))
+    size = np.array([1, 3, 32, 48], np.int64)
+    model.graph.initializer.append(numpy_helper.from_array(size, "size"))
+    onnx.save(model, tiny.onnx)
+    tiny.target.write_text(tiny.target.read_text().replace("recipes =", "dynamic_shapes = true\nrecipes ="))
+    report = build(tiny, tmp_path, output="vim")
+    assert report.passed
+    assert [step.name for step in report.fixes] == ["softsign"]
+    assert report.output_change is not None
+    kept = onnx.load(tmp_path / "tiny-echo-w8a8-vim" / "model.onnx")
+    found = [node.op_type for node in kept.graph.node]
+    assert "Softsign" not in found
+    assert found[-7:] == ["ArgMax", "Unique", "Gather", "Resize", "ArgMax", "Gather", "Cast"]
+
+
 def test_without_passes_the_build_stops(tiny: Tiny, tmp_path: Path) -> None:
     with_softsign(tiny)
     report = build(tiny, tmp_path, fix="none")

@@ -40,6 +40,12 @@ def test_names_are_resolved_before_model_and_data_are_looked_for(tiny: Tiny, tmp
         pytest.param({"recipe": "w8a9"}, SpecError, "did you mean 'w8a8'", id="recipe"),
         pytest.param({"recipe": "fp16"}, UsageError, "is not for target echo", id="recipe-of-another"),
         pytest.param({"output": "logit"}, UsageError, "did you mean 'logits'", id="output"),
+        pytest.param(
+            {"output": "vim", "targets": ("gpu", "ort-mobile", "dsp")},
+            UsageError,
+            "shapes are fixed on gpu, dsp: use lowres",
+            id="vim",
+        ),
         pytest.param({"tolerance": 1.5}, UsageError, "between 0 and 1", id="tolerance"),
         pytest.param({"options": {"arhc": "75"}}, SpecError, "no option 'arhc'", id="option"),
     ],
