@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from mosaic_deploy import ModelCard, load_spec, spec_names
+from mosaic_deploy.survey.field.recipes import read_left_out
 from mosaic_deploy.survey.pages import field_page, models_page, plot_miou
 from mosaic_deploy.survey.survey import RECORD
 from mosaic_deploy.survey.trial import Trial, from_json
@@ -32,7 +33,7 @@ def main() -> None:
         page = models_page(cards, trials, plot=PLOT if drawn else "")
         (DOCS / "models.md").write_text(page, encoding="utf-8")
     if asked.field:
-        (DOCS / "field.md").write_text(field_page(read(asked.field)), encoding="utf-8")
+        (DOCS / "field.md").write_text(field_page(read(asked.field), read_left_out()), encoding="utf-8")
 
 
 def read(folder: Path) -> list[Trial]:

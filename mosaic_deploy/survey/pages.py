@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mosaic_deploy.specs.model_card import ModelCard, Published
+from mosaic_deploy.survey.field.recipes import LeftOut
 from mosaic_deploy.survey.table import LEGEND, kept, matrix_rows, miou, peers, row, state, summary, why
 from mosaic_deploy.survey.trial import Trial
 
@@ -31,11 +32,12 @@ def models_page(cards: Sequence[ModelCard], trials: Sequence[Trial], *, plot: st
     return "\n".join(parts)
 
 
-def field_page(trials: Sequence[Trial]) -> str:
+def field_page(trials: Sequence[Trial], left_out: Sequence[LeftOut] = ()) -> str:
     """Networks that nobody here wrote, on the targets."""
     rows = [row(_DETAIL), row(["---"] * len(_DETAIL))]
     qdq = peers(trials)
     rows += [row([t.network, *_detail(t, qdq.get(t.network))]) for t in trials]
+    missing = ["", "## Left out", "", *(f"- {entry.name}: {entry.why}." for entry in left_out)]
     return "\n".join(
         [
             _MADE,
@@ -54,6 +56,7 @@ def field_page(trials: Sequence[Trial]) -> str:
             "## Every trial",
             "",
             *rows,
+            *(missing if left_out else []),
             "",
         ]
     )

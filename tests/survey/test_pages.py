@@ -11,6 +11,7 @@ from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs.model_card import ModelCard, Published
 from mosaic_deploy.specs.registry import load_spec, read_spec
 from mosaic_deploy.specs.root import spec_root
+from mosaic_deploy.survey.field.recipes import read_left_out
 from mosaic_deploy.survey.pages import field_page, models_page, plot_miou
 from mosaic_deploy.survey.trial import Trial
 
@@ -34,6 +35,8 @@ def test_the_page_has_ours_and_the_published_figures() -> None:
 def test_the_fields_page_has_every_trial() -> None:
     page = field_page([TRIAL, replace(TRIAL, network="other", target="gpu", verdict="unsupported")])
     assert "| other | gpu | unsupported |" in page
+    assert "Left out" not in page
+    assert "Convolution2DTransposeBias" in field_page([TRIAL], read_left_out())
 
 
 def test_only_trained_networks_with_a_time_are_drawn(tmp_path: Path) -> None:

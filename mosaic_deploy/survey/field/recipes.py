@@ -49,16 +49,29 @@ class Network(Spec):
         return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:16]
 
 
+class LeftOut(Spec):
+    """A network that was looked at and cannot be tried."""
+
+    name: str
+    why: str
+
+
 class NetworkList(Spec):
     """``networks.toml``."""
 
     schema_version: Literal[1] = Field(alias="schema")
     networks: Annotated[tuple[Network, ...], Field(min_length=1)]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def settling_images() -> list[Path]:
     """The six street scenes on which batch norms get their statistics."""
     return sorted((spec_root() / "calib_data" / "streets" / "val" / "images").iterdir())[:6]
+
+
+def read_left_out(path: Path = LIST) -> tuple[LeftOut, ...]:
+    """What a list says cannot be tried; raises ``SpecError`` for one that breaks its schema."""
+    return read_toml(NetworkList, path).left_out
 
 
 def read_networks(path: Path = LIST, names: Sequence[str] = ()) -> tuple[Network, ...]:
