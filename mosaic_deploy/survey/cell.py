@@ -93,7 +93,7 @@ def hold(subject: Subject, target: str, terms: Terms, cost: Figures, *, key: str
             found["late"] = str(late)
             found["error"] = f"time limit of {limit:g} s, in {late}"
         except MosaicError as err:
-            found["error"] = _line(str(err))
+            found["error"] = line(str(err))
     return Trial(**found)
 
 
@@ -102,7 +102,7 @@ def _check(cell: Cell, found: dict[str, Any]) -> None:
     plain, verdict = _checked(cell, "check", ["--unknown", "warn"] if cell.terms.asks else [])
     found["check_cpu_s"] = plain.cpu_s
     if verdict is None:
-        found["error"] = _line(plain.said) or f"check ended with status {plain.code}"
+        found["error"] = line(plain.said) or f"check ended with status {plain.code}"
         return
     found |= {"unknown": verdict["unknown"], **_read_verdict(verdict)}
     if not cell.terms.asks:
@@ -111,7 +111,7 @@ def _check(cell: Cell, found: dict[str, Any]) -> None:
     asked, verdict = _checked(cell, "asked", [*options, "--save", str(cell.folder / "reproducers")])
     found["ask_s"] = asked.seconds
     if verdict is None:
-        found["error"] = _line(asked.said) or f"check ended with status {asked.code}"
+        found["error"] = line(asked.said) or f"check ended with status {asked.code}"
     else:
         found |= {"unknown_asked": verdict["unknown"], **_read_verdict(verdict)}
 
@@ -142,7 +142,7 @@ def _read_verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "verdict": headline,
         "nodes": verdict.get("nodes"),
-        "refused": tuple(_line(text) for text in refused[:5]),
+        "refused": tuple(line(text) for text in refused[:5]),
         "reproducers": tuple(sorted(Path(path).name for path in saved)),
         "fixes": tuple(sorted(fixes)),
     }
@@ -164,7 +164,7 @@ def _build(cell: Cell, found: dict[str, Any]) -> None:
     if not builds:
         failures = record.get("failures") or []
         error = failures[0]["error"] if failures else done.said
-        found["error"] = _line(error) or f"build ended with status {done.code}"
+        found["error"] = line(error) or f"build ended with status {done.code}"
         return
     found |= _read_build(builds[0], done, labelled=cell.subject.labelled)
     kept = cell.folder / ARTIFACT
@@ -205,7 +205,7 @@ def _read_build(build: Mapping[str, Any], done: Ran, *, labelled: bool) -> dict[
         "fallback_macs": fallback.get("macs_share"),
         "fallback_time": fallback.get("time_share"),
         "size_bytes": sum(entry["bytes"] for entry in build["artifacts"] if entry["ships"]) or None,
-        "error": "" if parity is not None else _line(f"{build['verdict']}: {done.said}"),
+        "error": "" if parity is not None else line(f"{build['verdict']}: {done.said}"),
     }
     judged = parity or conversion
     if judged is not None:
@@ -241,7 +241,7 @@ def _narrow(cell: Cell, found: dict[str, Any]) -> None:
     culprits = [part for said in models[0].get("verified") or [] for part in said["culprits"]]
     if culprits:
         found["reproducers"] = tuple(sorted({Path(part["file"]).name for part in culprits}))
-        found["error"] = _line(f"{', '.join(culprits[0]['ops'])}: {culprits[0]['error']}")
+        found["error"] = line(f"{', '.join(culprits[0]['ops'])}: {culprits[0]['error']}")
 
 
 def clock(trial: Trial, folder: Path) -> Trial:
@@ -260,7 +260,7 @@ def clock(trial: Trial, folder: Path) -> Trial:
                 timeout_s=trial.limit_s or 300,
             )
     except ToolError as err:
-        words = "too slow to be timed" if _TOO_LONG in str(err) else f"not timed: {_line(str(err))}"
+        words = "too slow to be timed" if _TOO_LONG in str(err) else f"not timed: {line(str(err))}"
         return replace(trial, error=trial.error or words)
     record = _read(report)
     rows = [row for row in record.get("artifacts") or [] if not row["simulator"]]
@@ -285,7 +285,7 @@ def _read(path: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def _line(text: str) -> str:
-    """One line, and no folder of this machine in it."""
+def line(text: str) -> str:
+    """A tool's words in one line, without the user's home folder."""
     home = os.path.expanduser("~")  # noqa: PTH111  # a text, not a path
     return " ".join(text.replace(home, "~").split())[:_LINE]

@@ -16,8 +16,8 @@ from threading import Event, Lock
 from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.specs.registry import load_spec
 from mosaic_deploy.specs.target import TargetSpec
-from mosaic_deploy.survey.cell import ARTIFACT, clock, discard, hold, limit_of
-from mosaic_deploy.survey.figures import figures
+from mosaic_deploy.survey.cell import ARTIFACT, clock, discard, hold, limit_of, line
+from mosaic_deploy.survey.figures import Figures, figures
 from mosaic_deploy.survey.records import folder_of, keep, key_of, recall
 from mosaic_deploy.survey.subject import Subject
 from mosaic_deploy.survey.trial import Terms, Trial
@@ -41,6 +41,8 @@ class Order:
     """Digest of the code that is tried."""
     timed: bool = True
     """Whether what was built is timed."""
+    broken: dict[str, MosaicError] = field(default_factory=dict)
+    """Networks that could not be made or run, by digest: they are not tried again for the next target."""
 
     def pairs(self) -> list[tuple[Subject, str]]:
         """Every cell, a network's beside each other."""
@@ -87,7 +89,7 @@ def hold_all(order: Order, say: Say) -> list[Trial]:
         if stop.is_set():
             return
         with stoppable(stop):
-            trial, remembered = _trial(subject, target, order)
+            trial, remembered = _outcome(subject, target, order)
         found[subject.name, target] = trial
         tally.tell(trial, remembered=remembered)
 
@@ -111,24 +113,44 @@ def on_record(order: Order) -> list[Trial]:
     return [trial for trial in trials if trial is not None]
 
 
+def _outcome(subject: Subject, target: str, order: Order) -> tuple[Trial, bool]:
+    """A trial, and whether it was on record; one that could not be held is told and not remembered."""
+    try:
+        return _trial(subject, target, order)
+    except MosaicError as err:
+        error = line(str(err))
+    except Exception as err:  # noqa: BLE001  # a bug costs one cell and not the night
+        error = line(f"a bug in the survey: {type(err).__name__}: {err}")
+    return Trial(
+        subject.name, target, key="", verdict="error", untrained=subject.untrained, error=error
+    ), False
+
+
 def _trial(subject: Subject, target: str, order: Order) -> tuple[Trial, bool]:
     """A trial, and whether it was on record: one that came late counts unless it may now take longer."""
     key = key_of(subject, target, order.terms, order.sources)
     kept = recall(order.out, subject.name, target, key)
-    try:
-        if kept is not None and not kept.late:
-            return kept, True
-        cost = figures(subject, order.out)
-        if kept is not None and kept.limit_s >= limit_of(order.terms, cost):
-            return kept, True
-        place = folder_of(order.out, subject.name, target)
-        trial = hold(subject, target, order.terms, cost, key=key, folder=place)
-        if not load_spec(TargetSpec, target).times:
-            discard(place)
-    except MosaicError as err:
-        return Trial(network=subject.name, target=target, key="", verdict="error", error=str(err)), False
+    if kept is not None and not kept.late:
+        return kept, True
+    cost = _figures(subject, order)
+    if kept is not None and kept.limit_s >= limit_of(order.terms, cost):
+        return kept, True
+    place = folder_of(order.out, subject.name, target)
+    trial = hold(subject, target, order.terms, cost, key=key, folder=place)
+    if not load_spec(TargetSpec, target).times:
+        discard(place)
     keep(order.out, trial)
     return trial, False
+
+
+def _figures(subject: Subject, order: Order) -> Figures:
+    if subject.digest in order.broken:
+        raise order.broken[subject.digest]
+    try:
+        return figures(subject, order.out)
+    except MosaicError as err:
+        order.broken[subject.digest] = err
+        raise
 
 
 def _time_all(order: Order, found: dict[tuple[str, str], Trial], say: Say) -> None:

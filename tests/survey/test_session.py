@@ -96,6 +96,34 @@ def test_a_late_trial_is_tried_again_only_with_more_time(pretence: Pretence, tmp
     assert len(pretence.held) == 6
 
 
+def test_a_bug_costs_one_cell(pretence: Pretence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(subject: Subject, _out: Path) -> Figures:
+        if subject.name == "odd":
+            raise KeyError("facts")
+        return SMALL
+
+    monkeypatch.setattr(session, "figures", stumble)
+    trials = hold_all(order_of(tmp_path, "odd", "net"), print)
+    assert {t.error for t in trials[:3]} == {"a bug in the survey: KeyError: 'facts'"}
+    assert {t.verdict for t in trials[3:]} == {"supported"}
+    assert len(on_record(order_of(tmp_path, "odd", "net"))) == 3, "it is tried again next time"
+
+
+def test_what_cannot_be_made_is_tried_once(
+    pretence: Pretence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    def fail(subject: Subject, _out: Path) -> Figures:
+        tries.append(subject.name)
+        raise ModelError("cannot be exported")
+
+    monkeypatch.setattr(session, "figures", fail)
+    trials = hold_all(replace(order_of(tmp_path, "broken"), jobs=1), print)
+    assert [t.error for t in trials] == ["cannot be exported"] * 3
+    assert tries == ["broken"]
+
+
 def test_an_interrupt_ends_it(pretence: Pretence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_args: object, **_kwargs: object) -> Trial:
         raise KeyboardInterrupt
