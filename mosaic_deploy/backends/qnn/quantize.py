@@ -44,6 +44,7 @@ def _fuse(plain: Path) -> Path:
     model = onnx.shape_inference.infer_shapes(onnx.load(plain))
     for step in _REWRITES:
         model = apply(step, model).model
+    del model.metadata_props[:]  # ONNX Runtime 1.26's rewriter takes them for a dictionary, and stops
     rewritten, fused = Path("rewritten.onnx"), Path("fused.onnx")
     onnx.save_model(model, rewritten)
     normalises = _opset(model) >= _NORMALISES_SINCE and fusible(model)

@@ -217,3 +217,13 @@ def test_a_constant_that_others_read_too_keeps_its_type_for_them() -> None:
 def test_a_mean_over_another_axis_is_no_layer_norm() -> None:
     models = [onnx.shape_inference.infer_shapes(decomposed(axis)) for axis in (2, -1, 1, 0)]
     assert [fusible(model) for model in models] == [True, True, False, False]
+
+
+def test_a_file_that_says_where_it_comes_from_is_quantised_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = graph("(float[1, 4] x) => (float[1, 4] y) { y = Relu(x) }")
+    model.metadata_props.add(key="weights", value="untrained")
+    onnx.save_model(model, tmp_path / "plain.onnx")
+    assert [node.op_type for node in onnx.load(_fuse(Path("plain.onnx"))).graph.node] == ["Relu"]
