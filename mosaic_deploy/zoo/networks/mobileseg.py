@@ -133,9 +133,11 @@ def pool_to_grid(x: Tensor, bins: int) -> Tensor:
     """Average (N, C, H, W) to (N, C, bins, bins) over the windows of adaptive pooling.
 
     Window i of a side of length n reaches from i * n / bins, rounded down, to (i + 1) * n / bins, rounded
-    up. Where bins divides both sides that is one pool with a fixed kernel. Elsewhere the windows differ in
-    size, and are sliced one by one, so that an exported graph needs no adaptive pooling either.
+    up. Where bins is 1 that is a mean, where it divides both sides one pool with a fixed kernel. Elsewhere
+    the windows differ in size, and are sliced one by one: an exported graph has no adaptive pooling either.
     """
+    if bins == 1:
+        return nn.functional.adaptive_avg_pool2d(x, 1)
     height, width = int(x.shape[2]), int(x.shape[3])
     if height % bins == 0 and width % bins == 0:
         return nn.functional.avg_pool2d(x, (height // bins, width // bins))

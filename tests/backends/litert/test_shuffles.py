@@ -23,12 +23,12 @@ SHUFFLE = (
 def unit(groups: int, each: int) -> onnx.ModelProto:
     """A unit of ShuffleNet V2: two convolutions, joined and shuffled; then half of it convolved."""
     count, rng = groups * each, np.random.default_rng(0)
-    weights = {n: rng.normal(size=(count // 2, 3, 1, 1)).astype(np.float32) for n in ("left", "right")}
     return image(
         "a = Conv (image, left) b = Conv (image, right) x = Concat <axis = 1> (a, b) " + SHUFFLE,
         shape="1,3,6,10",
         out=f"float[1,{count},6,10] y",
-        **weights,
+        left=rng.normal(size=(count // 2, 3, 1, 1)).astype(np.float32),
+        right=rng.normal(size=(count // 2, 3, 1, 1)).astype(np.float32),
         mix=rng.normal(size=(count // 2, count // 2, 1, 1)).astype(np.float32),
         parts=[groups, each, 60],
         whole=[1, count, 6, 10],
