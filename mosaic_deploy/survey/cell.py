@@ -21,6 +21,8 @@ from mosaic_deploy.survey.trial import Terms, Trial
 GIANT = 100e9
 """Multiply-accumulates from which on a network gets one image, two to calibrate on, and twice the time."""
 ARTIFACT = "artifact"
+SPARE = 1.0
+"""Load above the number of cores from which on others disturb a timing; the survey's own takes the cores."""
 _TOO_LONG = "ran longer than"
 _LINE = 400
 
@@ -268,6 +270,7 @@ def clock(trial: Trial, folder: Path) -> Trial:
     return replace(
         trial,
         time_ms=rows[0]["median_ms"] if rows else None,
+        busy=bool(rows) and record["load"] > record["cores"] + SPARE,
         float_ms=floats[0]["median_ms"] if rows and floats else None,
     )
 

@@ -7,7 +7,18 @@ from pathlib import Path
 
 from mosaic_deploy.specs.model_card import ModelCard, Published
 from mosaic_deploy.survey.field.recipes import LeftOut
-from mosaic_deploy.survey.table import LEGEND, kept, matrix_rows, miou, peers, row, state, summary, why
+from mosaic_deploy.survey.table import (
+    LEGEND,
+    kept,
+    matrix_rows,
+    milliseconds,
+    miou,
+    peers,
+    row,
+    state,
+    summary,
+    why,
+)
 from mosaic_deploy.survey.trial import Trial
 
 _MADE = "<!-- Written by docs/generate_models.py from a survey's records: do not edit. -->"
@@ -186,7 +197,7 @@ def _detail(trial: Trial, peer: float | None) -> list[str]:
         kept(trial, trial.agreement),
         miou(trial),
         _scaled(trial.size_bytes, 2**20),
-        "-" if trial.time_ms is None else f"{trial.time_ms:.1f}",
+        milliseconds(trial),
         why(trial, peer),
     ]
 

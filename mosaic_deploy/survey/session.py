@@ -6,6 +6,7 @@ is for is timed, one after the other.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from threading import Event, Lock
 from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.specs.registry import load_spec
 from mosaic_deploy.specs.target import TargetSpec
-from mosaic_deploy.survey.cell import ARTIFACT, clock, discard, hold, limit_of, line
+from mosaic_deploy.survey.cell import ARTIFACT, SPARE, clock, discard, hold, limit_of, line
 from mosaic_deploy.survey.figures import Figures, figures
 from mosaic_deploy.survey.records import folder_of, keep, key_of, recall
 from mosaic_deploy.survey.subject import Subject
@@ -26,6 +27,8 @@ from mosaic_deploy.workers.call import stoppable
 Say = Callable[[str], None]
 PEER = "ort-mobile"
 """Tried first: it runs the QDQ graph on ONNX Runtime, with which int8 agreement elsewhere is compared."""
+
+_QUIET_S, _LOOK_S = 90.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,8 @@ def _time_all(order: Order, found: dict[tuple[str, str], Trial], say: Say) -> No
         for pair, trial in found.items()
         if (folder_of(order.out, *pair) / ARTIFACT).is_dir() and trial.key
     ]
+    if waiting:
+        _wait_for_quiet()
     for index, (pair, trial) in enumerate(waiting, start=1):
         place = folder_of(order.out, *pair)
         timed = clock(trial, place)
@@ -167,6 +172,13 @@ def _time_all(order: Order, found: dict[tuple[str, str], Trial], say: Say) -> No
         keep(order.out, timed)
         discard(place)
         say(f"[timed {index}/{len(waiting)}] {pair[0]} on {pair[1]}: {_milliseconds(timed)}")
+
+
+def _wait_for_quiet() -> None:
+    """Let what the survey itself did fade from the load; others' load is not waited for long."""
+    until = time.monotonic() + _QUIET_S
+    while os.getloadavg()[0] > len(os.sched_getaffinity(0)) + SPARE and time.monotonic() < until:
+        time.sleep(_LOOK_S)
 
 
 def _news(trial: Trial, *, remembered: bool) -> str:
@@ -178,4 +190,6 @@ def _news(trial: Trial, *, remembered: bool) -> str:
 
 
 def _milliseconds(trial: Trial) -> str:
-    return trial.error or "no time" if trial.time_ms is None else f"{trial.time_ms:.1f} ms"
+    if trial.time_ms is None:
+        return trial.error or "no time"
+    return f"{trial.time_ms:.1f} ms{', on a busy machine' if trial.busy else ''}"

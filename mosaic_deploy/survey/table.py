@@ -16,7 +16,8 @@ LEGEND = (
     "`int8 agreement` is the share of pixels that keep the float network's class. A `*` behind it: the "
     "weights are untrained, so it says how integers treat random numbers. `constant` or `ties`: the float "
     "network gives one class, or scores alike, so keeping its classes would mean nothing. `ms` is measured "
-    "where the runtime here is the hardware's own; `float ms` is ONNX Runtime beside it."
+    "where the runtime here is the hardware's own, `(busy)` where others wanted the cores; `float ms` "
+    "is ONNX Runtime beside it."
 )
 
 
@@ -71,7 +72,7 @@ def _cells(trial: Trial, peer: float | None) -> list[str]:
         _scaled(trial.parameters, 1e6, 2),
         _scaled(trial.macs, 1e9, 2),
         _scaled(trial.size_bytes, 2**20, 2),
-        _scaled(trial.time_ms, 1, 1),
+        milliseconds(trial),
         _scaled(trial.float_ms, 1, 1),
         _scaled(trial.check_cpu_s, 1, 1),
         _scaled(trial.build_s, 1, 1),
@@ -102,6 +103,11 @@ def kept(trial: Trial, value: float | None, digits: int = 1) -> str:
     if trial.degenerate:
         return f"- ({trial.degenerate})"
     return f"{value:.{digits}%}{' *' if trial.untrained and digits == 1 else ''}"
+
+
+def milliseconds(trial: Trial) -> str:
+    """The median, and whether others disturbed it."""
+    return "-" if trial.time_ms is None else f"{trial.time_ms:.1f}{' (busy)' if trial.busy else ''}"
 
 
 def miou(trial: Trial) -> str:
@@ -217,4 +223,4 @@ def _short(trial: Trial, peer: float | None) -> str:
     if not trial.built:
         return trial.verdict if trial.built is None else "not built"
     good = "wrong" if trial.wrong(peer) else kept(trial, trial.agreement)
-    return good if trial.time_ms is None else f"{good}, {trial.time_ms:.1f} ms"
+    return good if trial.time_ms is None else f"{good}, {milliseconds(trial)} ms"

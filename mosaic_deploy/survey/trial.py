@@ -82,6 +82,8 @@ class Trial:
     """Of the files that a device loads."""
     time_ms: float | None = None
     """Median, where the runtime here is that of the hardware."""
+    busy: bool = False
+    """Whether other programs wanted the cores meanwhile, so that the time is not to be trusted."""
     float_ms: float | None = None
     """The float network's on ONNX Runtime, beside it."""
     build_s: float | None = None

@@ -35,6 +35,7 @@ class Commands:
         self.parity: dict[str, Any] | None = dict(PARITY)
         self.culprits: list[dict[str, Any]] = []
         self.slow = ""
+        self.load = 2.5
         self.words: list[list[str]] = []
 
     def run(self, arguments: Sequence[str], *, out: Path, log: Path, cwd: Path, timeout_s: float) -> Ran:
@@ -51,7 +52,8 @@ class Commands:
             folder.mkdir(parents=True)
             out.write_text(json.dumps({"builds": [self.build(folder)]}))
         else:
-            timed = {"artifacts": [{"simulator": False, "median_ms": 7.5}], "floats": [{"median_ms": 20.0}]}
+            timed: dict[str, object] = {"load": self.load, "cores": 2, "floats": [{"median_ms": 20.0}]}
+            timed["artifacts"] = [{"simulator": False, "median_ms": 7.5}]
             out.write_text(json.dumps(timed))
         return Ran(0, "said", 1.0, 2.0)
 
@@ -90,7 +92,9 @@ def test_a_trial_reads_what_check_and_build_report(
     assert (trial.parameters, trial.macs, trial.reference_miou) == (1000, 10**6, None)
     assert (tmp_path / "cell" / ARTIFACT).is_dir()
     timed = clock(trial, tmp_path / "cell")
-    assert (timed.time_ms, timed.float_ms) == (7.5, 20.0)
+    assert (timed.time_ms, timed.float_ms, timed.busy) == (7.5, 20.0, False)
+    commands.load = 9.0
+    assert clock(trial, tmp_path / "cell").busy
 
 
 @pytest.mark.parametrize("command", ["check", "build"])

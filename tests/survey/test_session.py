@@ -50,6 +50,7 @@ class Pretence:
 @pytest.fixture
 def pretence(monkeypatch: pytest.MonkeyPatch) -> Pretence:
     made = Pretence()
+    monkeypatch.setattr(session, "_QUIET_S", 0.0)
     for name in ("figures", "hold", "clock"):
         monkeypatch.setattr(session, name, getattr(made, name))
     return made

@@ -69,6 +69,11 @@ def test_untrained_agreement_is_marked_and_trained_mious_stand_beside_each_other
     assert "| 90.0% | 0.7000 to 0.6900 |" in trained
 
 
+def test_a_time_that_others_disturbed_says_so() -> None:
+    assert "| 7.2 (busy) |" in markdown([replace(GOOD, busy=True)])
+    assert matrix([replace(GOOD, busy=True)]).endswith("90.0%, 7.2 (busy) ms")
+
+
 def test_a_refusal_names_its_operator_and_the_file_that_shows_it() -> None:
     trial = Trial("net", "gpu", "k", "unsupported", refused=("Erf: no rule (x3)",), reproducers=("erf.onnx",))
     assert "| Erf: no rule (x3) [erf.onnx] |" in markdown([trial])
