@@ -21,7 +21,14 @@ from mosaic_deploy.zoo import build_network  # noqa: E402
 from mosaic_deploy.zoo.card_export import export_card  # noqa: E402
 from mosaic_deploy.zoo.layers.layers import Conv, ConvBN  # noqa: E402
 from mosaic_deploy.zoo.network import Network  # noqa: E402
-from mosaic_deploy.zoo.untrained import _fed, _score_makers, scenes, seeded, settle  # noqa: E402
+from mosaic_deploy.zoo.untrained import (  # noqa: E402
+    _draw_norms,
+    _fed,
+    _score_makers,
+    scenes,
+    seeded,
+    settle,
+)
 
 CLASSES = 7
 
@@ -98,6 +105,15 @@ def test_a_network_that_takes_no_crop_settles_on_whole_images() -> None:
         settle(Headed("sum", least=700), contract(704, 720))
         with pytest.raises(ModelError, match="too small"):
             settle(Headed("sum", least=800), contract(704, 720))
+
+
+def test_a_branch_that_starts_closed_is_opened_a_little() -> None:
+    net = Headed("logits")
+    nn.init.zeros_(net.coarse.bn.weight)
+    with seeded(), torch.no_grad():
+        _draw_norms(net)
+    assert 0 < float(net.coarse.bn.weight.min()) <= float(net.coarse.bn.weight.max()) < 0.2
+    assert float(net.stem.bn.weight.min()) > 0.5
 
 
 def test_what_was_before_comes_back() -> None:
