@@ -100,7 +100,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for some takes longer than a table
     gc.set_threshold(50_000)  # start-up makes many values and next to no cycles
-    atexit.register(gc.freeze)  # so that the interpreter does not search them all once more at its end
+    atexit.register(_leave)
     sys.argv[1:] = _program_options_first(sys.argv[1:])
     try:
         code = app(standalone_mode=False)
@@ -144,6 +144,12 @@ def _extra_of(module: str | None) -> str | None:
             brings.setdefault(found[2], []).append(found[1])
     extras = [extra for extra, names in brings.items() if wanted in names]
     return min(extras, key=lambda extra: len(brings[extra]), default=None)
+
+
+def _leave() -> None:
+    """Spare the interpreter a last search of all values; Triton, if loaded, would call them leaks."""
+    if "triton" not in sys.modules:
+        gc.freeze()
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class Headed(nn.Module):
         super().__init__()
         import timm
 
-        self.tokens = head == "tokens"
+        self.tokens, self.body = head == "tokens", cast("Any", None)
         if self.tokens:
             self.body = timm.create_model(name, pretrained=False, num_classes=0, **arguments)
             self.channels = [int(self.body.num_features)]

@@ -82,7 +82,7 @@ def test_skip_is_the_last_expanded_tensor_of_stride_8(size: str, channels: int) 
 def test_every_parameter_learns() -> None:
     torch.manual_seed(0)
     net = build(classes=5, size="small").train()
-    net.scores(torch.rand(2, 3, 64, 96)).square().mean().backward()
+    net.scores(torch.rand(2, 3, 64, 96)).square().mean().backward()  # type: ignore[no-untyped-call]
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
