@@ -44,6 +44,8 @@ LEFT_OUT = {
     "--target gpu": "needs a Vulkan driver: tests/backends/litert/gpu",
     "probe dsp": "compiles for an hour, or asks the tables: tests/probing and .ci/run",
     "probe ort-mobile --verify": "runs a test grid: tests/probing",
+    "mosaic-deploy zoo": "tries every card on every target, for an hour or more: tests/survey",
+    "mosaic-deploy field": "makes networks of others, for an hour or more: tests/survey",
     "doctor --install": "installs: tests/build/test_doctor.py",
     "doctor --clean": "removes the person's own toolchains: tests/build/test_doctor.py",
 }

@@ -68,7 +68,7 @@ def hold_survey(request: Request, say: Say) -> Survey:
         subjects=request.subjects,
         targets=_targets(request.targets),
         terms=request.terms,
-        out=request.out,
+        out=request.out.resolve(),  # the commands run elsewhere
         jobs=request.jobs,
         sources=sources_digest(),
         timed=request.timed,

@@ -52,7 +52,7 @@ def test_a_published_table_states_some_figure(tmp_path: Path) -> None:
     text = (spec_root() / "models" / "mosaic.toml").read_text(encoding="utf-8")
     place = tmp_path / "mosaic.toml"
     place.write_text(f'{text}\n[[published]]\nsource = "a paper"\nmacs = 5\n')
-    assert read_spec(ModelCard, place).published[0].macs == 5
+    assert read_spec(ModelCard, place).published[-1].macs == 5
     place.write_text(f'{text}\n[[published]]\nsource = "a paper"\n')
     with pytest.raises(SpecError, match="miou, parameters or macs"):
         read_spec(ModelCard, place)

@@ -92,6 +92,7 @@ def test_windows_are_those_of_adaptive_pooling(size: tuple[int, int], bins: int)
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
 def test_every_weight_learns(backbone: str) -> None:
+    torch.manual_seed(0)  # with others all of a gate's few rectified channels may be closed
     net = build(backbone=backbone, classes=3).train()
     outputs = net.training_scores(torch.randn(2, 3, 64, 96))
     loss = torch.stack([scores.square().mean() for scores in outputs]).sum()
