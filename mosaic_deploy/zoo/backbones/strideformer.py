@@ -12,9 +12,11 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
-from mosaic_deploy.zoo.layers.activations import Activation
-from mosaic_deploy.zoo.layers.layers import Conv, ConvBN, Resize
-from mosaic_deploy.zoo.layers.squeeze import SqueezeExcite
+from mosaic_deploy.zoo.backbones.mobilenet_v3 import PADDLE, Block, Row
+from mosaic_deploy.zoo.layers.drop_path import DropPath
+from mosaic_deploy.zoo.layers.feed_forward import FeedForward
+from mosaic_deploy.zoo.layers.layers import Resize
+from mosaic_deploy.zoo.layers.separable import conv_bn
 
 Size = Literal["base", "tiny"]
 
@@ -22,18 +24,6 @@ _POSITIONS = 16
 """Learned positions along an axis; other lengths are interpolated."""
 _DROP_PATH = 0.1
 """Chance that the last block of a transformer is skipped for an image; the first has 0, rising evenly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One inverted bottleneck: a kernel, the expanded and the output channels, and what else it has."""
-
-    kernel: int
-    expanded: int
-    out: int
-    stride: int = 1
-    squeeze: bool = True
-    activation: Activation = "hard_swish"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +50,15 @@ class Stage:
 
 
 def _pair(kernel: int, expanded: int, out: int, *, first: int | None = None) -> tuple[Row, Row]:
-    return Row(kernel, first or expanded, out, stride=2), Row(kernel, expanded, out)
+    wide = first or expanded
+    return Row(kernel, wide, out, "se", "hard_swish", 2), Row(kernel, expanded, out, "se", "hard_swish")
 
 
 def _start(expanded: int, out: int) -> tuple[Row, ...]:
     return (
-        Row(3, 16, 16, activation="relu"),
-        Row(3, 64, 32, stride=2, squeeze=False, activation="relu"),
-        Row(3, expanded, out, squeeze=False, activation="relu"),
+        Row(3, 16, 16, "se", "relu"),
+        Row(3, 64, 32, "-", "relu", 2),
+        Row(3, expanded, out, "-", "relu"),
     )
 
 
@@ -88,40 +79,6 @@ STAGES: dict[Size, tuple[Stage, ...]] = {
 """The stages of strides 4, 8, 16 and 32."""
 
 _STEM = 16
-
-
-def conv_bn(
-    channels: int,
-    out: int,
-    kernel: int = 1,
-    *,
-    stride: int = 1,
-    groups: int = 1,
-    bias: bool = False,
-    activation: Activation = "none",
-) -> ConvBN:
-    """Make PaddlePaddle's convolution with batch norm: padded on every side, and with its constants."""
-    conv = Conv(channels, out, kernel, stride=stride, groups=groups, padding="symmetric", bias=bias)
-    return ConvBN(conv, activation=activation, eps=1e-5, momentum=0.1)
-
-
-@final
-class Bottleneck(nn.Module):
-    """Expand (1x1), filter each channel (k x k), squeeze, project; add if shapes allow."""
-
-    def __init__(self, channels: int, row: Row) -> None:
-        super().__init__()
-        e = row.expanded
-        self.expand = conv_bn(channels, e, activation=row.activation)
-        self.depthwise = conv_bn(e, e, row.kernel, stride=row.stride, groups=e, activation=row.activation)
-        self.squeeze = SqueezeExcite(e, e // 4, "hard_sigmoid_fifth") if row.squeeze else nn.Identity()
-        self.project = conv_bn(e, row.out)
-        self.residual = row.stride == 1 and channels == row.out
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
-        y: Tensor = self.project(self.squeeze(self.depthwise(self.expand(x))))
-        return x + y if self.residual else y
 
 
 @final
@@ -210,47 +167,13 @@ class StridedAttention(nn.Module):
 
 
 @final
-class FeedForward(nn.Module):
-    """Expand, filter each channel, project."""
-
-    def __init__(self, channels: int, ratio: int) -> None:
-        super().__init__()
-        wide = channels * ratio
-        self.expand = conv_bn(channels, wide)
-        self.depthwise = Conv(wide, wide, 3, groups=wide, padding="symmetric", bias=True)
-        self.relu = nn.ReLU6()
-        self.project = conv_bn(wide, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        y: Tensor = self.project(self.relu(self.depthwise(self.expand(x))))
-        return y
-
-
-@final
-class DropPath(nn.Module):
-    """Stochastic depth: in training, leave a branch out for a share of the images, scaled for the rest."""
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, ...) to the same shape."""
-        if not self.training or self.share == 0:
-            return x
-        kept = torch.rand(x.shape[0], *[1] * (x.ndim - 1), device=x.device) >= self.share
-        return x * kept.to(x.dtype) / (1 - self.share)
-
-
-@final
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Strided attention and a feed-forward layer, each added to what came in."""
 
     def __init__(self, channels: int, transformer: Transformer, *, strided: bool, drop: float) -> None:
         super().__init__()
         self.attention = StridedAttention(channels, transformer, strided=strided)
-        self.feed_forward = FeedForward(channels, transformer.ratio)
+        self.feed_forward = FeedForward(channels, transformer.ratio * channels)
         self.drop_path = DropPath(drop)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -258,6 +181,18 @@ class Block(nn.Module):
         x = x + self.drop_path(self.attention(x))
         y: Tensor = x + self.drop_path(self.feed_forward(x))
         return y
+
+
+@final
+class StagedBlocks(nn.Sequential):
+    """The blocks of a stage, one after the other; of a bottleneck the output alone goes on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the last block's output."""
+        for block in self:
+            y = block(x)
+            x = y[0] if isinstance(block, Block) else y
+        return x
 
 
 @final
@@ -284,14 +219,14 @@ class StrideFormer(nn.Module):
         return maps[1:]
 
 
-def _stage(channels: int, stage: Stage, *, strided: bool) -> nn.Sequential:
+def _stage(channels: int, stage: Stage, *, strided: bool) -> StagedBlocks:
     parts: list[nn.Module] = []
     for row in stage.rows:
-        parts.append(Bottleneck(channels, row))
+        parts.append(Block(channels, row, PADDLE))
         channels = row.out
     if (transformer := stage.transformer) is not None:
         last = max(transformer.blocks - 1, 1)
         for index in range(transformer.blocks):
             drop = _DROP_PATH * index / last
-            parts.append(Block(channels, transformer, strided=strided, drop=drop))
-    return nn.Sequential(*parts)
+            parts.append(TransformerBlock(channels, transformer, strided=strided, drop=drop))
+    return StagedBlocks(*parts)

@@ -16,24 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from mosaic_deploy.zoo.backbones.token_pyramid_variants import Row, Stage, Variant
-from mosaic_deploy.zoo.layers.activations import Activation
 from mosaic_deploy.zoo.layers.attention import Heads, TokenAttention
 from mosaic_deploy.zoo.layers.drop_path import DropPath
-from mosaic_deploy.zoo.layers.layers import Conv, ConvBN
-
-
-def conv_bn(
-    channels: int,
-    out: int,
-    kernel: int = 1,
-    *,
-    stride: int = 1,
-    groups: int = 1,
-    activation: Activation = "none",
-) -> ConvBN:
-    """Make a convolution padded and normalised as PyTorch's networks are."""
-    conv = Conv(channels, out, kernel, stride=stride, groups=groups, padding="symmetric")
-    return ConvBN(conv, activation=activation, eps=1e-5, momentum=0.1)
+from mosaic_deploy.zoo.layers.feed_forward import FeedForward
+from mosaic_deploy.zoo.layers.separable import conv_bn
 
 
 @final
@@ -105,23 +91,6 @@ def _windows(before: int, after: int) -> Tensor:
 
 
 @final
-class Mlp(nn.Module):
-    """Widen (1x1), filter each channel (3x3, with a bias), ReLU6, narrow (1x1)."""
-
-    def __init__(self, channels: int, hidden: int) -> None:
-        super().__init__()
-        self.widen = conv_bn(channels, hidden)
-        self.depthwise = Conv(hidden, hidden, 3, groups=hidden, padding="symmetric", bias=True)
-        self.activation = nn.ReLU6(inplace=True)
-        self.narrow = conv_bn(hidden, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, h, w) to (N, C, h, w)."""
-        y: Tensor = self.narrow(self.activation(self.depthwise(self.widen(x))))
-        return y
-
-
-@final
 class TransformerBlock(nn.Module):
     """Attention and an MLP, each added to its input; no layer norm anywhere."""
 
@@ -129,7 +98,7 @@ class TransformerBlock(nn.Module):
         super().__init__()
         heads = Heads(stage.heads, stage.key, int(stage.attention_ratio * stage.key))
         self.attention = TokenAttention(channels, heads)
-        self.mlp = Mlp(channels, int(stage.mlp_ratio * channels))
+        self.mlp = FeedForward(channels, int(stage.mlp_ratio * channels))
         self.drop = DropPath(drop)
 
     def forward(self, x: Tensor) -> Tensor:

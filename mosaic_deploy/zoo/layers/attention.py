@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from mosaic_deploy.zoo.layers.layers import Conv, ConvBN
+from mosaic_deploy.zoo.layers.separable import conv_bn
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class TokenAttention(nn.Module):
     def __init__(self, channels: int, heads: Heads) -> None:
         super().__init__()
         self.heads = heads
-        self.query = _pointwise(channels, heads.count * heads.key)
-        self.key = _pointwise(channels, heads.count * heads.key)
-        self.value = _pointwise(channels, heads.count * heads.value)
+        self.query = conv_bn(channels, heads.count * heads.key)
+        self.key = conv_bn(channels, heads.count * heads.key)
+        self.value = conv_bn(channels, heads.count * heads.value)
         self.activation = nn.ReLU6(inplace=True)
-        self.project = _pointwise(heads.count * heads.value, channels)
+        self.project = conv_bn(heads.count * heads.value, channels)
         nn.init.zeros_(self.project.bn.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,7 +51,3 @@ class TokenAttention(nn.Module):
         merged = seen.transpose(2, 3).reshape(n, heads.count * heads.value, height, width)
         y: Tensor = self.project(self.activation(merged))
         return y
-
-
-def _pointwise(channels: int, out: int) -> ConvBN:
-    return ConvBN(Conv(channels, out, 1), activation="none", eps=1e-5, momentum=0.1)

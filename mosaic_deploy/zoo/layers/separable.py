@@ -9,22 +9,31 @@ from mosaic_deploy.zoo.layers.activations import Activation
 from mosaic_deploy.zoo.layers.layers import Conv, ConvBN
 
 
-def normed(conv: Conv, activation: Activation = "relu") -> ConvBN:
-    """Follow ``conv`` by a batch norm and an activation."""
+def conv_bn(
+    channels: int,
+    out: int,
+    kernel: int = 1,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+    activation: Activation = "none",
+) -> ConvBN:
+    """Make any convolution of these networks: (N, C, H, W) to (N, out, H/stride, W/stride), rounded up."""
+    conv = Conv(channels, out, kernel, stride=stride, groups=groups, padding="symmetric", bias=bias)
     return ConvBN(conv, activation=activation, eps=1e-5, momentum=0.1)
 
 
 def stem(out: int) -> ConvBN:
     """A 3x3 convolution of the image, its ReLU included: (N, 3, H, W) to (N, out, H/2, W/2)."""
-    return normed(Conv(3, out, 3, stride=2, padding="symmetric"))
+    return conv_bn(3, out, 3, stride=2, activation="relu")
 
 
 def depthwise(channels: int, kernel: int = 3, *, stride: int = 1, activation: Activation = "none") -> ConvBN:
     """Filter each channel alone: (N, C, H, W) to (N, C, H/stride, W/stride), rounded up."""
-    conv = Conv(channels, channels, kernel, stride=stride, groups=channels, padding="symmetric")
-    return normed(conv, activation)
+    return conv_bn(channels, channels, kernel, stride=stride, groups=channels, activation=activation)
 
 
 def pointwise(channels: int, out: int, activation: Activation = "relu", *, bias: bool = False) -> ConvBN:
     """Mix the channels of each pixel: (N, C, H, W) to (N, out, H, W)."""
-    return normed(Conv(channels, out, 1, bias=bias), activation)
+    return conv_bn(channels, out, bias=bias, activation=activation)

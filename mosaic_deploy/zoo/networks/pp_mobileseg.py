@@ -18,8 +18,9 @@ from typing import Literal, final
 
 from torch import Tensor, nn
 
-from mosaic_deploy.zoo.backbones.strideformer import Size, StrideFormer, conv_bn
+from mosaic_deploy.zoo.backbones.strideformer import Size, StrideFormer
 from mosaic_deploy.zoo.layers.layers import Resize
+from mosaic_deploy.zoo.layers.separable import conv_bn
 from mosaic_deploy.zoo.network import Head, Network
 from mosaic_deploy.zoo.switches import configure
 

@@ -15,10 +15,11 @@ from typing import final
 
 from torch import Tensor, nn
 
-from mosaic_deploy.zoo.backbones.token_pyramid import TokenTransformer, conv_bn
+from mosaic_deploy.zoo.backbones.token_pyramid import TokenTransformer
 from mosaic_deploy.zoo.backbones.token_pyramid_variants import VARIANTS, Family, Size
 from mosaic_deploy.zoo.layers.activations import gate
 from mosaic_deploy.zoo.layers.layers import Resize
+from mosaic_deploy.zoo.layers.separable import conv_bn
 from mosaic_deploy.zoo.network import Head, Network
 from mosaic_deploy.zoo.switches import configure
 

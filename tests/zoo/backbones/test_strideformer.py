@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from mosaic_deploy.zoo.backbones.strideformer import AxialAttention, Bottleneck, DropPath, StrideFormer
+from mosaic_deploy.zoo.backbones.mobilenet_v3 import Block
+from mosaic_deploy.zoo.backbones.strideformer import AxialAttention, StrideFormer
+from mosaic_deploy.zoo.layers.drop_path import DropPath
 
 
 @torch.no_grad()
@@ -41,21 +43,9 @@ def test_axial_attention_is_a_softmax_over_the_other_tokens(axis: int, length: i
 def test_residuals_are_where_channels_and_size_stay() -> None:
     with torch.device("meta"):
         nets = {size: StrideFormer(size, strided=True) for size in ("base", "tiny")}  # type: ignore[arg-type]
-    found = {
-        name: [b.residual for b in net.modules() if isinstance(b, Bottleneck)] for name, net in nets.items()
-    }
+    found = {name: [b.residual for b in net.modules() if isinstance(b, Block)] for name, net in nets.items()}
     assert found["base"] == [True, False, True, *[False, True] * 3]
     assert found["tiny"] == [True, False, False, *[False, True] * 3]
-
-
-def test_paths_are_dropped_whole_and_the_rest_is_scaled() -> None:
-    torch.manual_seed(0)
-    drop, x = DropPath(0.25), torch.ones(400, 2, 3, 3)
-    y = drop(x)
-    kept = y[:, 0, 0, 0] > 0
-    assert torch.equal(y, x / 0.75 * kept[:, None, None, None])
-    assert 0.7 < kept.float().mean() < 0.8
-    assert drop.eval()(x) is x
 
 
 def test_the_last_block_of_a_transformer_is_dropped_most() -> None:
