@@ -110,10 +110,13 @@ def _parameters(values: NDArray[np.float32], axis: int | None) -> list[dict[str,
         return [_stated(whole)]
     if axis is None:
         return None
-    channels = [find_grid(channel) for channel in np.moveaxis(values, axis, 0)]
-    if any(grid is None or not grid.symmetric for grid in channels):
-        return None
-    return [{"axis": axis, **_stated(grid)} for grid in channels if grid is not None]
+    channels = []
+    for channel in np.moveaxis(values, axis, 0):
+        grid = find_grid(channel)
+        if grid is None or not grid.symmetric:
+            return None
+        channels.append({"axis": axis, **_stated(grid)})
+    return channels
 
 
 def _stated(grid: Grid) -> dict[str, Any]:
