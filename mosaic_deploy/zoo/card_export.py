@@ -22,6 +22,8 @@ def export_card(card: ModelCard, root: Path, out: Path, on_progress: OnProgress)
     """Export the card's network with its weights, its output as the contract says.
 
     A card without weights gets untrained ones, the same each time, and the file says so in its metadata.
+    Graph and network are compared on a street scene: untrained ones blow up what is unlike any image, and
+    the rounding of float32 with it, until no two runtimes agree.
 
     Args:
         card: names a factory.
@@ -49,7 +51,7 @@ def export_card(card: ModelCard, root: Path, out: Path, on_progress: OnProgress)
         ) from err
     from mosaic_deploy.zoo import build_network
     from mosaic_deploy.zoo.export import export
-    from mosaic_deploy.zoo.untrained import seeded, settle
+    from mosaic_deploy.zoo.untrained import another_scene, fed, seeded, settle
     from mosaic_deploy.zoo.weights import load_weights
 
     contract, source = card.contract, card.source
@@ -66,5 +68,6 @@ def export_card(card: ModelCard, root: Path, out: Path, on_progress: OnProgress)
         load_weights(net, root / source.weights)
     on_progress(0.3, "exporting and comparing with PyTorch")
     notes = dict([UNTRAINED]) if card.untrained else {}
-    export(net, out, height=contract.height, width=contract.width, notes=notes)
+    scene = fed(another_scene(), contract)
+    export(net, out, height=contract.height, width=contract.width, notes=notes, image=scene)
     return {name: importlib.metadata.version(name) for name in EXPORTER} | {"torch": str(torch.__version__)}

@@ -45,6 +45,7 @@ def export(
     width: int,
     opset: int = 18,
     notes: Mapping[str, str] = MappingProxyType({}),
+    image: Tensor | None = None,
 ) -> None:
     """Write ``net`` as an ONNX file for one (1, 3, height, width) float image.
 
@@ -58,6 +59,7 @@ def export(
         width: of the image, in pixels.
         opset: version of ONNX's operators, 18 or more.
         notes: goes into the file's metadata.
+        image: (1, 3, height, width), what to compare on; None for random colours that change slowly.
 
     Raises:
         ModelError: the image is too small, the exporter refuses the network, or the two runs differ.
@@ -65,7 +67,7 @@ def export(
     import torch
 
     net.eval()
-    image = _smooth_image(height, width)
+    image = _smooth_image(height, width) if image is None else image
     with torch.no_grad():
         expected = net(image)
     with _quiet():

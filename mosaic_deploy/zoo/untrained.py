@@ -33,13 +33,25 @@ image at least."""
 _OPENED = 0.1
 """Gain of a batch norm that starts at 0, which closes a branch, beside that of others. Training opens such
 attention as little; wide open, its bare products magnify float32's rounding until no two runtimes agree."""
+_AWAKE = 1.0
+"""Mean offset of a batch norm, in spreads of what it normalises: most of a channel is then above 0. Around 0
+each rectifier throws half away, and a deep network magnifies a rounding 10 to 20 times more."""
 _LEAST = 1e-3
 """Of a variance: a channel that is dead on the scenes must not be blown up where it wakes."""
 
 
 def scenes() -> list[Path]:
     """The street scenes that networks settle on: the first of those for calibration."""
-    return sorted((spec_root() / "calib_data" / "streets" / "calib" / "images").iterdir())[:_SCENES]
+    return sorted(_folder().iterdir())[:_SCENES]
+
+
+def _folder() -> Path:
+    return spec_root() / "calib_data" / "streets" / "calib" / "images"
+
+
+def another_scene() -> Path:
+    """A street scene that no network settled on."""
+    return sorted(_folder().iterdir())[_SCENES]
 
 
 @contextmanager
@@ -72,7 +84,7 @@ def settle(net: Network, contract: Contract) -> None:
     """
     import torch
 
-    images = [_fed(path, contract) for path in scenes()]
+    images = [fed(path, contract) for path in scenes()]
     with torch.no_grad():
         _draw_norms(net)
         crop = _settle_norms(net, images)
@@ -80,7 +92,7 @@ def settle(net: Network, contract: Contract) -> None:
         _level(net, crop, images[:whole])
 
 
-def _fed(path: Path, contract: Contract) -> Tensor:
+def fed(path: Path, contract: Contract) -> Tensor:
     """(1, 3, H, W), the scene as the network takes it."""
     import torch
 
@@ -103,7 +115,7 @@ def _draw_norms(net: Network) -> None:
             if module.affine:
                 gain = 1.0 if module.weight.any() else _OPENED
                 nn.init.uniform_(module.weight, 0.6 * gain, 1.4 * gain)
-                nn.init.normal_(module.bias, 0, 0.3)
+                nn.init.normal_(module.bias, _AWAKE, 0.5 * _AWAKE)
         elif isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
 

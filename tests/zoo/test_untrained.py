@@ -23,8 +23,8 @@ from mosaic_deploy.zoo.layers.layers import Conv, ConvBN  # noqa: E402
 from mosaic_deploy.zoo.network import Network  # noqa: E402
 from mosaic_deploy.zoo.untrained import (  # noqa: E402
     _draw_norms,
-    _fed,
     _score_makers,
+    fed,
     scenes,
     seeded,
     settle,
@@ -92,7 +92,7 @@ def test_scores_are_level_on_the_scenes() -> None:
     with seeded(), torch.no_grad():
         net = Headed("sum")
         settle(net, stated)
-        scores = torch.cat([net.scores(_fed(path, stated)) for path in scenes()])
+        scores = torch.cat([net.scores(fed(path, stated)) for path in scenes()])
     assert scores.mean((0, 2, 3)).abs().max() < 1e-3
     assert (scores.std((0, 2, 3)) - 1).abs().max() < 1e-3
     shares = torch.bincount(scores.argmax(1).flatten(), minlength=CLASSES) / scores[:, 0].numel()
