@@ -16,7 +16,9 @@ from mosaic_deploy.errors import ModelError
 
 ALIGNMENT = 16
 """Bytes: where the constants of a file must start, as the schema says and as kernels rely on."""
-_OPTIONS = {"PADV2": "PadV2", "BATCH_MATMUL": "BatchMatMul"}
+_OPTIONS = {"PADV2": "PadV2", "BATCH_MATMUL": "BatchMatMul"} | dict.fromkeys(
+    ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), "Reducer"
+)
 """What the schema calls the options of an operator, where that is not the operator's name."""
 _FLOATS = ("FLOAT16", "BFLOAT16", "FLOAT32", "FLOAT64")
 

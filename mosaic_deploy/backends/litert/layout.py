@@ -33,7 +33,8 @@ _ACTIVATIONS = (
 _SUMS = ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "ABS", "NEG", "SQUARE", "SQRT", "RSQRT", "EXP")
 _PLAIN = frozenset({*_ACTIVATIONS, *_SUMS})
 """Operators that work number by number."""
-_AXES = frozenset({"CONCATENATION", "SPLIT", "SLICE", "PAD"})
+_REDUCTIONS = frozenset({"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"})
+_AXES = frozenset({"CONCATENATION", "SPLIT", "SLICE", "PAD"}) | _REDUCTIONS
 """Operators that work along any axis and are told which."""
 
 
@@ -43,8 +44,8 @@ def keep_nhwc(model: Any) -> int:
     work = _Work(model)
     for op in list(graph.operators):
         kind = flatbuffer.kind(model, op)
-        if kind == "TRANSPOSE":
-            work.meet_transpose(op)
+        if kind in ("TRANSPOSE", "RESHAPE"):
+            work.meet_transpose(op, work.order(op, kind))
         elif kind in _PLAIN or kind in _AXES:
             work.move_above(op, kind)
     _drop_dead(graph)
@@ -60,15 +61,29 @@ class _Work:
         self.last: dict[int, int] = {}  # tensor in NCHW -> the same in NHWC
         self.moved = 0
 
-    def meet_transpose(self, op: Any) -> None:
+    def order(self, op: Any, kind: str) -> list[int]:
+        """In which order it puts the axes; [] where that is unknown.
+
+        A pooled image, one pixel with all its channels, is often reshaped where it could be transposed.
+        """
+        if kind == "TRANSPOSE":
+            order = flatbuffer.constant(self.model, int(op.inputs[1]))
+            return [] if order is None else [int(axis) for axis in order]
+        before, after = (
+            [int(n) for n in self.graph.tensors[int(i[0])].shape] for i in (op.inputs, op.outputs)
+        )
+        depth = max(before, default=0)
+        orders = {3: TO_NCHW, 1: TO_NHWC}
+        pixel = {1: [1, depth, 1, 1], 3: [1, 1, 1, depth]}
+        found = [orders[axis] for axis in orders if (before, after) == (pixel[axis], pixel[4 - axis])]
+        return found[0] if found else []
+
+    def meet_transpose(self, op: Any, order: list[int]) -> None:
         """Remember what it turns to NCHW; skip it where it turns such a thing back."""
-        order = flatbuffer.constant(self.model, int(op.inputs[1]))
         source, result = int(op.inputs[0]), int(op.outputs[0])
-        if order is None or order.tolist() not in (TO_NCHW, TO_NHWC):
-            return
-        if order.tolist() == TO_NCHW:
+        if order == TO_NCHW:
             self.last[result] = source
-        elif source in self.last and result not in list(self.graph.outputs):
+        elif order == TO_NHWC and source in self.last and result not in list(self.graph.outputs):
             for user in self.graph.operators:
                 user.inputs = [self.last[source] if i == result else int(i) for i in user.inputs]
 
@@ -95,13 +110,15 @@ class _Work:
         inputs = [int(i) for i in op.inputs]
         if kind == "SPLIT":
             return inputs[1:]
-        return inputs[:1] if kind in ("SLICE", "PAD") else inputs
+        return inputs[:1] if kind in {"SLICE", "PAD"} | _REDUCTIONS else inputs
 
     def _told(self, op: Any, kind: str) -> bool:
         """Tell it the axes of NHWC; whether that was possible."""
         if kind == "CONCATENATION":
             op.builtinOptions.axis = _AXIS[int(op.builtinOptions.axis) % 4]
             return True
+        if kind in _REDUCTIONS and not op.builtinOptions.keepDims:
+            return False
         numbers = [0] if kind == "SPLIT" else list(range(1, len(op.inputs)))
         values = [flatbuffer.constant(self.model, int(op.inputs[n])) for n in numbers]
         if any(value is None for value in values) or (kind == "PAD" and len(numbers) > 1):
@@ -110,9 +127,8 @@ class _Work:
         for number, value in zip(numbers, values, strict=True):
             if value is None:
                 return False
-            turned = (
-                np.array(_AXIS[int(value.ravel()[0]) % 4], value.dtype) if kind == "SPLIT" else value[TO_NHWC]
-            )
+            named = kind == "SPLIT" or kind in _REDUCTIONS
+            turned = np.array(_AXIS, value.dtype)[value] if named else value[TO_NHWC]
             name = f"{flatbuffer.title(self.graph.tensors[inputs[number]])}_nhwc"
             inputs[number] = flatbuffer.add_constant(self.model, name, turned)
         op.inputs = inputs
