@@ -22,7 +22,8 @@ def write(request: dict[str, object], on_progress: OnProgress) -> dict[str, obje
     ends differ (``Ends``) to ``ENDS``.
 
     Args:
-        request: ``card`` (as JSON), ``root`` (folder of the card's relative paths), ``out`` (ONNX to write).
+        request: ``card`` (as JSON), ``root`` (folder of the card's relative paths), ``out`` (ONNX to write),
+            ``keep_quantization`` (whether ranges that a quantised file states go with the graph).
         on_progress: told what is being done.
 
     Returns:
@@ -36,20 +37,26 @@ def write(request: dict[str, object], on_progress: OnProgress) -> dict[str, obje
     root, out = Path(str(request["root"])), Path(str(request["out"]))
     source = card.source
     if source.onnx is not None:
-        return _normalise(root / source.onnx, Reading(source.input_shape, source.output), out)
+        reading = Reading(source.input_shape, source.output)
+        return _normalise(root / source.onnx, reading, out, ranges=bool(request["keep_quantization"]))
     versions = export_card(card, root, out, on_progress)
     return {"tool": "torch", "version": versions["torch"], "versions": versions}
 
 
-def _normalise(path: Path, reading: Reading, out: Path) -> dict[str, object]:
+def _normalise(path: Path, reading: Reading, out: Path, *, ranges: bool) -> dict[str, object]:
     import onnx
 
     from mosaic_deploy.graph.ends.ends import settle
+    from mosaic_deploy.graph.normal.dequantize import forget_ranges
     from mosaic_deploy.graph.normal.normalise import normalise
+    from mosaic_deploy.graph.quantised import require_float
     from mosaic_deploy.graph.reader.read import read_model
 
     model = read_model(path, reading)
     plain = normalise(model)
+    require_float(plain, path)
+    if not ranges:
+        forget_ranges(plain)
     network = settle(plain)
     with moved_in(out) as (part,):
         onnx.save_model(network.model, part)

@@ -176,6 +176,7 @@ def _make(model: Model, out: Path, logs: Path, on_progress: OnProgress) -> Step:
         "card": model.card.model_dump(mode="json", by_alias=True),
         "root": str(model.root.resolve()),
         "out": str(out.resolve()),
+        "keep_quantization": model.keep_quantization,
     }
     outcome = call(
         Call(

@@ -82,6 +82,8 @@ class Model:
 
     card: ModelCard
     root: Path
+    keep_quantization: bool = True
+    """Whether ranges that an already quantised ONNX file states go with the graph."""
 
 
 def find_model(name: str, *, options: InputOptions, labels: LabelSpace | None) -> Model:

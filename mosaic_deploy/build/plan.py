@@ -21,7 +21,7 @@ from mosaic_deploy.errors import DataError, SpecError, ToolError, UsageError
 from mosaic_deploy.gate.fix.fix import Fixes
 from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.tables import OpTable
-from mosaic_deploy.graph.quantised import require_float
+from mosaic_deploy.graph.quantised import require_readable
 from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.specs.recipe import QuantRecipe
 from mosaic_deploy.specs.registry import load_spec, nearest, spec_names
@@ -51,6 +51,8 @@ class Request:
     force: bool = False
     fix: Fixes = "exact"
     """Which passes may rewrite what the target does not support."""
+    keep_quantization: bool = True
+    """Whether the ranges that an already quantised file states are kept where the target takes them."""
     options: dict[str, str] = field(default_factory=dict)
     """The backends' own options, ``arch`` say."""
     input: InputOptions = field(default_factory=InputOptions)
@@ -146,8 +148,9 @@ def open_inputs(request: Request, targets: Sequence[ResolvedTarget]) -> tuple[Pl
     if asked is not None and asked.labelled and not asked.labels.classes and not has_card(request.model):
         raise DataError(f"{request.data}: its label maps need classes.txt to say what their ids mean")
     model = find_model(request.model, options=request.input, labels=asked.labels if asked else None)
+    model = replace(model, keep_quantization=request.keep_quantization)
     if model.card.source.onnx is not None:
-        require_float(model.root / model.card.source.onnx)
+        require_readable(model.root / model.card.source.onnx)
     name = request.data or model.card.data
     if name is None:
         raise UsageError(

@@ -284,9 +284,15 @@ def _fixed(step: FixStep) -> str:
 
 
 def _kept_grids(grids: object) -> list[str]:
-    if not isinstance(grids, Mapping) or not grids.get("kept"):
+    if not isinstance(grids, Mapping):
         return []
-    return [f"weights: {grids['kept']} of {grids['kernels']} kernels came on an 8-bit grid and stay on it"]
+    lines = []
+    if grids.get("kept"):
+        kernels = f"{grids['kept']} of {grids['kernels']} kernels"
+        lines.append(f"weights: {kernels} came on an 8-bit grid and stay on it")
+    if grids.get("ranges"):
+        lines.append(f"activations: {grids['ranges_kept']} of {grids['ranges']} stated ranges are kept")
+    return lines
 
 
 def _fell_back(fallback: object) -> list[str]:

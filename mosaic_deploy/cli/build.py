@@ -65,6 +65,12 @@ def build(
             help="Passes that may rewrite unsupported operators: exact, lossy (any), or none.",
         ),
     ] = "exact",
+    keep_quantization: Annotated[
+        bool,
+        typer.Option(
+            help="Keep the activation ranges of an already quantised ONNX file where the target takes them.",
+        ),
+    ] = True,
     force: Annotated[
         bool,
         typer.Option(
@@ -120,6 +126,7 @@ def build(
         recipe=recipe,
         tolerance=tolerance,
         output=output,  # type: ignore[arg-type]  # plan() refuses what is no output kind
+        keep_quantization=keep_quantization,
         force=force,
         fix=fix,  # type: ignore[arg-type]  # plan() refuses what is no choice
         options={} if arch is None else {"arch": arch},

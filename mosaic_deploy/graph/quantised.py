@@ -1,4 +1,7 @@
-"""Models that are quantised already, which a build can make nothing good of."""
+"""How models are quantised already, and those of which a build can make nothing good.
+
+Statically quantised ones (QDQ, QOperator, weights alone) are read as float networks (``normal/dequantize``).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.normal.integer_operators import INTEGER_OPERATORS
 from mosaic_deploy.graph.reader.living import prune
 from mosaic_deploy.graph.reader.names import graphs
 
@@ -20,13 +24,17 @@ _INTEGER = frozenset(
     | {"QAttention", "QGemm", "QMoE", "QEmbedLayerNormalization", "NhwcMaxPool"}
 )
 _WEIGHTS = frozenset({"MatMulNBits", "MatMulBnb4", "MatMulFpQ4", "GatherBlockQuantized"})
+_STATIC = INTEGER_OPERATORS | {_QUANTIZE, _DEQUANTIZE}
 _TRAINED_FOR_IT = ("qonnx.", "onnx.brevitas")
 """Beginnings of the domains in which frameworks of quantised training write their own operators."""
 
 
-def how_quantised(model: onnx.ModelProto) -> str | None:
-    """Say in a few words how a model is quantised, with an operator that shows it; None where it is not."""
-    nodes = [node for graph, _ in graphs(model.graph) for node in graph.node]
+def how_quantised(model: onnx.ModelProto, *, but: frozenset[str] = frozenset()) -> str | None:
+    """Say in a few words how a model is quantised, with an operator that shows it; None where it is not.
+
+    Operators whose names are in ``but`` are not looked at.
+    """
+    nodes = [node for graph, _ in graphs(model.graph) for node in graph.node if node.op_type not in but]
     kinds = {node.op_type for node in nodes}
     whole = sorted(kind for kind in kinds if kind.startswith(("QLinear", "QOrdered")))
     dynamic = sorted(kinds & _DYNAMIC)
@@ -43,17 +51,22 @@ def how_quantised(model: onnx.ModelProto) -> str | None:
     return f"in training ({trained[0]})" if trained else None
 
 
-def require_float(path: Path) -> None:
-    """Refuse a file that is quantised already; only its names are read.
+def require_readable(path: Path) -> None:
+    """Refuse a file whose quantisation cannot be undone; only its names are read.
 
     Raises:
-        ModelError: it is quantised, or cannot be read.
+        ModelError: it is quantised in such a way, or cannot be read.
     """
     from mosaic_deploy.graph.reader.read import read_names
 
     model = read_names(path)
     prune(model.graph)
-    how = how_quantised(model)
+    require_float(model, path, but=_STATIC)
+
+
+def require_float(model: onnx.ModelProto, path: Path, *, but: frozenset[str] = frozenset()) -> None:
+    """Raise ``ModelError`` for a model that is quantised, by operators other than ``but``."""
+    how = how_quantised(model, but=but)
     if how is not None:
         raise ModelError(
             f"{path}: is quantised already, {how}: build from the float model that it was made of, "

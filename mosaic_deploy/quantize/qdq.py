@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.normal.dequantize import stated_ranges
 from mosaic_deploy.quantize.boundary import (
     cut_input,
     cut_output,
@@ -94,12 +95,14 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
 
     Returns:
         ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes``, ``version`` and
-        ``weight_grids``: of how many ``kernels`` how many are ``kept`` on the grid they came on. The
+        ``weight_grids``: of how many ``kernels`` how many are ``kept`` on the grid they came on, and of how
+        many activation ``ranges`` that the file states how many (``ranges_kept``). The
         input also has pixel_factor, where quantised value = factor * pixel (else None), and pixel_shift,
         by how many steps the zero point misses the contract's mean: 0.5 for a mean of 127.5, else 0.
 
     Raises ``ModelError`` if the graph cannot be read, run or quantised.
     """
+    import onnx
     import onnxruntime as ort
 
     recipe = request["recipe"]
@@ -109,7 +112,11 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
         drop_cast(model)
         pixels = _BYTES
     without_infinities(model)
-    ranges = bound_sentinels(model, _calibrate(model, request, on_progress))
+    ranges = _calibrate(model, request, on_progress)
+    stated = stated_ranges(onnx.load(request["onnx"], load_external_data=False))
+    taken = {name: span for name, span in stated.items() if name in ranges}
+    ranges |= {name: (np.float32(low), np.float32(high)) for name, (low, high) in taken.items()}
+    ranges = bound_sentinels(model, ranges)
     if style.folds and pixels == _BYTES:
         model, found = without_normalisation(model, recipe["activations"])
         pixels = found or pixels
@@ -127,7 +134,8 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
     outer_ends(quantized, request, source, result)
     Path(request["out"]).write_bytes(quantized.SerializeToString(deterministic=True))
     count = len(quantized.graph.node)
-    facts = {"nodes": count, "version": ort.__version__, "weight_grids": dict(insertion.kept)}
+    grids = dict(insertion.kept) | {"ranges": len(stated), "ranges_kept": len(taken)}
+    facts = {"nodes": count, "version": ort.__version__, "weight_grids": grids}
     return {"input": source, "output": result, **facts}
 
 

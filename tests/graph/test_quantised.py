@@ -9,7 +9,7 @@ import onnx.parser
 import pytest
 
 from mosaic_deploy.errors import ModelError
-from mosaic_deploy.graph.quantised import how_quantised, require_float
+from mosaic_deploy.graph.quantised import how_quantised, require_float, require_readable
 
 SCALE = "s = Constant <value_float = 0.1> () z = Constant <value = uint8 {0}> ()"
 QDQ = f"{SCALE} q = QuantizeLinear (x, s, z) y = DequantizeLinear (q, s, z)"
@@ -54,7 +54,7 @@ def test_quantised_models_are_refused_in_one_line(tmp_path: Path, body: str, how
     path = tmp_path / "small.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match="build from the float model") as caught:
-        require_float(path)
+        require_float(model, path)
     assert str(caught.value).startswith(f"{path}: is quantised already, {how}: ")
     assert "\n" not in str(caught.value)
 
@@ -70,4 +70,15 @@ def test_quantised_models_are_refused_in_one_line(tmp_path: Path, body: str, how
 def test_float_models_are_taken(tmp_path: Path, body: str) -> None:
     path = tmp_path / "small.onnx"
     path.write_bytes(model_of(body).SerializeToString())
-    require_float(path)
+    require_readable(path)
+
+
+@pytest.mark.parametrize(("body", "taken"), [(QDQ, True), (WHOLE, True), (DYNAMIC, False)])
+def test_static_quantisation_is_readable_and_dynamic_is_not(tmp_path: Path, body: str, taken: bool) -> None:
+    path = tmp_path / "small.onnx"
+    path.write_bytes(model_of(body).SerializeToString())
+    if taken:
+        require_readable(path)
+    else:
+        with pytest.raises(ModelError, match="DynamicQuantizeLinear"):
+            require_readable(path)

@@ -17,6 +17,7 @@ from mosaic_deploy.graph.normal import (
     paddings,
     resizes,
 )
+from mosaic_deploy.graph.normal.dequantize import dequantize
 from mosaic_deploy.graph.normal.draft import Draft
 from mosaic_deploy.graph.normal.opset import raised
 from mosaic_deploy.graph.passes import apply
@@ -52,8 +53,9 @@ def read_network(path: Path, reading: Reading = AS_IT_IS) -> onnx.ModelProto:
 def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
     """Compute what is constant, drop what is idle, fold what stands beside convolutions, raise opsets to 18.
 
-    Nodes that stay keep their names, and so do inputs, outputs and whatever tensors are left. Outputs are the
-    same but for rounding of the folded weights.
+    A quantised network becomes the float one that it states (``dequantize``), which is the network from then
+    on. Nodes that stay keep their names, and so do inputs, outputs and whatever tensors are left. Outputs are
+    the same but for rounding of the folded weights, and for that of the integers.
 
     Args:
         model: as ``read_model`` returned it; it is not changed.
@@ -62,6 +64,9 @@ def normalise(model: onnx.ModelProto) -> onnx.ModelProto:
         A model with its shapes inferred; the very one that was given where nothing is to be done. Where a
         rule makes no sound ONNX of it, the last sound one.
     """
+    plain = dequantize(model)
+    if plain is not model and _infers(plain):
+        model = plain
     later = raised(model)
     sound = _swept_soundly(model, later)
     if sound is model and later is not None:  # not sound in the later opset
