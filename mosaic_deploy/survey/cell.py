@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ ARTIFACT = "artifact"
 SPARE = 1.0
 """Load above the number of cores from which on others disturb a timing; the survey's own takes the cores."""
 _TOO_LONG = "ran longer than"
+_LOG = re.compile(r"; log: \S+")
 _LINE = 400
 
 
@@ -289,6 +291,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def line(text: str) -> str:
-    """A tool's words in one line, without the user's home folder."""
+    """A tool's words in one line, without the user's home folder and the place of a log on this machine."""
     home = os.path.expanduser("~")  # noqa: PTH111  # a text, not a path
-    return " ".join(text.replace(home, "~").split())[:_LINE]
+    said = " ".join(text.replace(home, "~").split()).removeprefix("mosaic-deploy: ")
+    return _LOG.sub("", said)[:_LINE]

@@ -12,7 +12,7 @@ import pytest
 
 from mosaic_deploy.errors import ToolError
 from mosaic_deploy.survey import cell, subject
-from mosaic_deploy.survey.cell import ARTIFACT, clock, hold
+from mosaic_deploy.survey.cell import ARTIFACT, clock, hold, line
 from mosaic_deploy.survey.child import Ran
 from mosaic_deploy.survey.figures import Figures
 from mosaic_deploy.survey.subject import Subject
@@ -161,3 +161,8 @@ def test_one_class_everywhere_is_degenerate(commands: Commands, try_it: Callable
     assert try_it(cost=replace(SMALL, ties=0.5)).degenerate == "constant"
     commands.parity |= {"undecided": ""}
     assert try_it(cost=replace(SMALL, ties=0.5)).degenerate == "ties"
+
+
+def test_a_page_says_nothing_of_where_a_log_lies_here() -> None:
+    said = "mosaic-deploy: an Edge TPU has no ERF 'gelu':\n  replace it; log: /somewhere/else/compare-x1.log"
+    assert line(said) == "an Edge TPU has no ERF 'gelu': replace it"
