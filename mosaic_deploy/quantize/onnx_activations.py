@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from mosaic_deploy.graph.execute import Session, expose
-from mosaic_deploy.quantize.calibrate import Calibrator, Floats, Ranges, collect
+from mosaic_deploy.quantize.calibrate import Calibrator, collect
+from mosaic_deploy.quantize.histogram import Floats, Ranges
 from mosaic_deploy.workers.progress import OnProgress
 
 if TYPE_CHECKING:

@@ -34,7 +34,8 @@ from mosaic_deploy.quantize.boundary import (
     takes_bytes,
     without_normalisation,
 )
-from mosaic_deploy.quantize.calibrate import Calibrator, Ranges
+from mosaic_deploy.quantize.calibrate import Calibrator
+from mosaic_deploy.quantize.histogram import Ranges
 from mosaic_deploy.quantize.lead_in import free_names, grid_of, quantize_image
 from mosaic_deploy.quantize.onnx_activations import activation_ranges
 from mosaic_deploy.quantize.ort_tools import tool
@@ -140,9 +141,7 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
 
 
 def _calibrate(model: onnx.ModelProto, request: JsonObject, on_progress: OnProgress) -> Ranges:
-    calibration = request["recipe"]["calibration"]
-    axes = inner_axes(request)
-    how = Calibrator(calibration["method"], calibration["percentile"], request["threads"], axes)
+    how = Calibrator.of(request["recipe"], request["threads"], inner_axes(request))
     images = [Path(path) for path in request["calibration"]]
     try:
         return activation_ranges(model, images, how, lambda share, text: on_progress(0.9 * share, text))

@@ -18,7 +18,7 @@ from mosaic_deploy.graph.index import consumers_of, free_name, producer_of
 if TYPE_CHECKING:
     import onnx
 
-    from mosaic_deploy.quantize.calibrate import Ranges
+    from mosaic_deploy.quantize.histogram import Ranges
 
 LEAST = -1e4
 """From here on down a number in a mask means: never."""

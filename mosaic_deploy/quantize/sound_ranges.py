@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
-    from mosaic_deploy.quantize.calibrate import Ranges
+    from mosaic_deploy.quantize.histogram import Ranges
 
 SMALLEST_RANGE = 1e-12
 """Of a grid. ONNX Runtime's own 1e-4 leaves a handful of levels to a tensor of millionths, and of smaller

@@ -10,7 +10,7 @@ import pytest
 
 from mosaic_deploy.backends.oracle.fleet import try_all
 from mosaic_deploy.backends.oracle.registry import load_compiler
-from mosaic_deploy.quantize.calibrate import Ranges
+from mosaic_deploy.quantize.histogram import Ranges
 from mosaic_deploy.quantize.sentinels import bound_sentinels, margin, without_infinities
 from tests.backends.litert.odd_networks import FIRST, MASKS, SHAPE, case, odd
 

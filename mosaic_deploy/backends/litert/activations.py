@@ -10,7 +10,7 @@ import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.errors import ModelError
-from mosaic_deploy.quantize.calibrate import Floats
+from mosaic_deploy.quantize.histogram import Floats
 
 
 @final

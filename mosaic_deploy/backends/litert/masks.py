@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer
-from mosaic_deploy.quantize.calibrate import Ranges
+from mosaic_deploy.quantize.histogram import Ranges
 from mosaic_deploy.quantize.sentinels import LEAST, bounded, margin
 
 _MOVES = ("TRANSPOSE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS")

@@ -23,7 +23,8 @@ from mosaic_deploy.backends.litert.masks import bound_masks, fold_masks
 from mosaic_deploy.backends.litert.repairs import connect_fully, name_apart, raise_constants
 from mosaic_deploy.backends.litert.sound_ranges import sound_ranges
 from mosaic_deploy.errors import ModelError, RefusedError
-from mosaic_deploy.quantize.calibrate import Calibrator, Ranges, collect
+from mosaic_deploy.quantize.calibrate import Calibrator, collect
+from mosaic_deploy.quantize.histogram import Ranges
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -136,8 +137,7 @@ def mixed(plain: Path, ranges: Ranges, recipe: JsonObject) -> tuple[Any, dict[st
 
 
 def _ranges(path: Path, request: JsonObject, on_progress: OnProgress) -> Ranges:
-    calibration = request["recipe"]["calibration"]
-    how = Calibrator(calibration["method"], calibration["percentile"], request["threads"])
+    how = Calibrator.of(request["recipe"], request["threads"])
     images = [Path(image) for image in request["calibration"]]
     runner = Activations(path, threads=how.threads, pixels=request["pixels"] if request["bytes"] else None)
     try:

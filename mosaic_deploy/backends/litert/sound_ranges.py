@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer
-from mosaic_deploy.quantize.calibrate import Ranges
+from mosaic_deploy.quantize.histogram import Ranges
 
 _TINIEST = 1e-9
 """Below this, ai-edge-quantizer makes ranges of its own: steps of 4e-12, beside which nothing fits."""

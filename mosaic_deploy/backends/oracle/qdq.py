@@ -36,7 +36,7 @@ from mosaic_deploy.workers.worker import JsonObject
 if TYPE_CHECKING:
     import onnx
 
-    from mosaic_deploy.quantize.calibrate import Ranges
+    from mosaic_deploy.quantize.histogram import Ranges
 
 Prepare = Callable[[Path], Path]
 """Rewrites a graph for the compiler, as a ``Style`` of ``qdq`` does."""
