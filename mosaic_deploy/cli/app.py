@@ -14,7 +14,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from mosaic_deploy._version import __version__
-from mosaic_deploy.cli import bench, build, check, doctor, models, probe, render_streets, run, targets, zoo
+from mosaic_deploy.cli import (
+    bench,
+    build,
+    calibrate,
+    check,
+    doctor,
+    models,
+    probe,
+    render_streets,
+    run,
+    targets,
+    zoo,
+)
 from mosaic_deploy.cli.command import Command, Program, examples
 from mosaic_deploy.cli.output import DEBUG, QUIET, cause
 
@@ -41,6 +53,7 @@ _DEPLOY, _MODELS, _SURVEYS = "Deploy", "Models", "Surveys"
 _COMMANDS = (
     (build.build, _DEPLOY, build.EXAMPLES),
     (check.check, _DEPLOY, check.EXAMPLES),
+    (calibrate.calibrate, _DEPLOY, calibrate.EXAMPLES),
     (run.run, _DEPLOY, run.EXAMPLES),
     (bench.bench, _DEPLOY, bench.EXAMPLES),
     (doctor.doctor, _DEPLOY, doctor.EXAMPLES),

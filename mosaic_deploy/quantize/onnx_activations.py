@@ -39,7 +39,7 @@ def activation_ranges(
     Raises:
         ValueError: a tensor holds NaN or infinity.
     """
-    runner = _Runner(model, how.threads)
+    runner = Runner(model, how.threads)
     return collect(lambda path: runner.activations(_load(path, how.axes)), images, how, on_progress)
 
 
@@ -49,7 +49,7 @@ def _load(path: Path, axes: tuple[int, ...] | None) -> Floats:
 
 
 @final
-class _Runner:
+class Runner:
     """Runs a float graph and shows all its activations."""
 
     def __init__(self, model: onnx.ModelProto, threads: int) -> None:

@@ -107,7 +107,7 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
     import onnxruntime as ort
 
     recipe = request["recipe"]
-    model = _prepared(Path(request["onnx"]), style)
+    model = prepared(Path(request["onnx"]), style.fuse)
     pixels = request["pixels"]
     if takes_bytes(model):
         drop_cast(model)
@@ -151,7 +151,7 @@ def _calibrate(model: onnx.ModelProto, request: JsonObject, on_progress: OnProgr
         raise from_runtime(err, request["onnx"]) from err
 
 
-def _prepared(path: Path, style: Style) -> onnx.ModelProto:
+def prepared(path: Path, fuse: Callable[[Path], Path]) -> onnx.ModelProto:
     """Read the graph, fold its constants, fuse what the compiler has as one op, and name its nodes."""
     import onnx
 
@@ -161,7 +161,7 @@ def _prepared(path: Path, style: Style) -> onnx.ModelProto:
         tool("onnx_model_utils").optimize_model(path, plain)
     except Exception as err:
         raise from_runtime(err, path) from err
-    model = onnx.load(style.fuse(plain))
+    model = onnx.load(fuse(plain))
     require_one_each(model, path)
     free_names(model)
     return onnx.shape_inference.infer_shapes(model)
