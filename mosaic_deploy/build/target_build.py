@@ -11,8 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from mosaic_deploy.accuracy.parity import ParityReport, measure
+from mosaic_deploy.artifact import golden
 from mosaic_deploy.artifact.feeding import how_to_feed
+from mosaic_deploy.artifact.integrate.page import Integration, write_page
 from mosaic_deploy.artifact.preview import Row, draw
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, Run, WorkDir
 from mosaic_deploy.build.describe import describe, description
@@ -21,6 +25,7 @@ from mosaic_deploy.build.order import BuildState, Common, TargetBuild
 from mosaic_deploy.build.reference_maps import Maps, class_maps, pairs
 from mosaic_deploy.build.report import BuildReport, Conversion
 from mosaic_deploy.files import moved_in_folder
+from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.workers.kept_logs import kept_logs
 from mosaic_deploy.workers.progress import OnProgress, StageProgress, counting
 
@@ -74,11 +79,13 @@ class TargetBuilder:
         backend = self.order.plan.backend
         built = backend.build(job, converted, self.folder, on_progress=self._on_progress("build"))
         self.progress("build", 1.0, "")
-        run, maps = self._run(built, job, inputs, "run")
+        run = self._run(built, job, inputs, "run")
+        sample = self._sample(replace(built, facts={**built.facts, **run.facts}), job.contract, inputs, run)
+        maps = self._maps(run, job, "run")
         self._draw(maps[run.name])
         return replace(
             made,
-            files=(*made.files, *built.files, File("preview.webp", "preview")),
+            files=(*made.files, *built.files, File("preview.webp", "preview"), *sample),
             steps=(*made.steps, *built.steps, *run.steps),
             facts={
                 **built.facts,
@@ -118,15 +125,14 @@ class TargetBuilder:
         self.progress("convert", 1.0, "")
         if converted is None:
             return None, made
-        run, maps = self._run(converted, job, inputs, "float run")
+        run = self._run(converted, job, inputs, "float run")
+        maps = self._maps(run, job, "float run")
         parity = self._measure(self.common.references[self.order.kind].maps, maps[run.name])
         precision = str(run.facts["precision"])
         steps = (*made.steps, *converted.steps, *(replace(s, name=f"float {s.name}") for s in run.steps))
         return converted, replace(made, steps=steps, conversion=Conversion(parity, precision))
 
-    def _run(
-        self, built: CompiledModel, job: BuildJob, inputs: tuple[Path, ...], stage: str
-    ) -> tuple[Run, Mapping[str, Maps]]:
+    def _run(self, built: CompiledModel, job: BuildJob, inputs: tuple[Path, ...], stage: str) -> Run:
         item = self.order.plan
         run = item.backend.run(
             built,
@@ -136,13 +142,30 @@ class TargetBuilder:
             on_progress=counting(self._on_progress(stage), len(inputs)),
         )
         self.progress(stage, 1.0, "")
+        return run
+
+    def _maps(self, run: Run, job: BuildJob, stage: str) -> Mapping[str, Maps]:
+        """Class maps of every variant; the outputs themselves are removed."""
         ran = {**run.others, run.name: run.outputs}
         place = self.space.scratch / f"maps-{stage.replace(' ', '-')}"
-        maps = {
+        return {
             name: class_maps(job.contract, paths, self.common.inputs.images, place / name)
             for name, paths in ran.items()
         }
-        return run, maps
+
+    def _sample(
+        self, built: CompiledModel, contract: Contract, inputs: tuple[Path, ...], run: Run
+    ) -> tuple[File, ...]:
+        """The first image, what is made of it, and the page that says how an app does the same."""
+        pixels = self.common.inputs.images[0].read_pixels()
+        if pixels is None:
+            return ()
+        prepared, output = (np.load(place, allow_pickle=False) for place in (inputs[0], run.outputs[0]))
+        sample = golden.Sample(pixels, prepared, output)
+        files = golden.write_golden(sample, self.folder, contract=contract, facts=built.facts)
+        paths = tuple(file.path for file in files)
+        page = Integration(self.order.plan.place.name, built, contract, str(run.facts["ran_on"]), paths)
+        return (*files, *write_page(page, self.folder))
 
     def _compare(self, maps: Mapping[str, Maps]) -> dict[str, ParityReport]:
         first = self.common.references[self.common.graph.contract.output].maps

@@ -42,8 +42,8 @@ def test_one_build_from_card_to_verdict(tiny: Tiny, tmp_path: Path) -> None:
     folder = tmp_path / "out" / "tiny-echo-w8a8"
     assert left_in(tmp_path / "out") == ["tiny-echo-w8a8"]
     assert left_in(folder) == [
-        "check.json", "echo.onnx", "logs", "manifest.json", "model.onnx", "parity.json", "preview.webp",
-        "report.json",
+        "check.json", "echo.onnx", "golden", "integrate.md", "logs", "manifest.json", "model.onnx",
+        "parity.json", "preview.webp", "report.json",
     ]  # fmt: skip
     for entry in report.artifacts:
         assert sha256_of(folder / entry.path) == entry.sha256

@@ -1,0 +1,1 @@
+"""``integrate.md``: how an app feeds and reads one artifact, as code for that very file."""
