@@ -25,6 +25,7 @@ from mosaic_deploy.cli import (
     render_streets,
     run,
     targets,
+    validate,
     zoo,
 )
 from mosaic_deploy.cli.command import Command, Program, examples
@@ -55,6 +56,7 @@ _COMMANDS = (
     (check.check, _DEPLOY, check.EXAMPLES),
     (calibrate.calibrate, _DEPLOY, calibrate.EXAMPLES),
     (run.run, _DEPLOY, run.EXAMPLES),
+    (validate.validate, _DEPLOY, validate.EXAMPLES),
     (bench.bench, _DEPLOY, bench.EXAMPLES),
     (doctor.doctor, _DEPLOY, doctor.EXAMPLES),
     (targets.targets, _DEPLOY, targets.EXAMPLES),

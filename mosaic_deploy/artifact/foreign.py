@@ -1,0 +1,294 @@
+"""Files that other tools made, opened so that their own runtimes run them like what is built here.
+
+    .onnx  float, QDQ or QOperator on ONNX Runtime; a compiled context on the Hexagon simulator
+    .ort   on ONNX Runtime    .tflite  on LiteRT    .xml  on OpenVINO    a folder: an artifact of a build
+
+What such a file takes is said, in this order, by the description that a build left in it, by its own
+metadata, and by the contract that the caller has for the reference; its shapes and types always count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from mosaic_deploy.artifact.manifest import NetworkFacts
+from mosaic_deploy.artifact.open import open_artifact
+from mosaic_deploy.backends import plain_onnx
+from mosaic_deploy.backends.protocol import CompiledModel, Run, WorkDir
+from mosaic_deploy.backends.registry import load_backend
+from mosaic_deploy.errors import ModelError, ToolError
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.toolchain import toolchain_python
+from mosaic_deploy.workers.call import GIB, Call, call
+from mosaic_deploy.workers.progress import OnProgress
+from mosaic_deploy.workers.worker import JsonObject, Work
+
+_LOOK_S = 120.0
+_BYTES = ("uint8", "int8")
+_REFUSED = {
+    ".bin": "a bare binary does not say what its tensors are: name the .onnx that loads it (a graph of one "
+    "EPContext node), or the .xml of OpenVINO's weights",
+    ".so": "a model library is not tied to tensors that can be read here: name the .onnx that it was made of",
+    ".dlc": "a DLC is not compiled yet: name the .onnx that loads the compiled context",
+    ".pb": "a TensorFlow graph: name the .tflite or .onnx that was made of it",
+    ".pte": "an ExecuTorch program: nothing here runs it",
+    ".mlmodel": "a Core ML model: nothing here runs it",
+}
+
+
+class Runner(Protocol):
+    """What runs a file: a backend, or ONNX Runtime as it is."""
+
+    @property
+    def toolchain(self) -> str:
+        """Name of the toolchain of its child processes."""
+
+    def missing(self) -> str | None:
+        """Say what cannot be had on this machine, or None."""
+
+    def run(
+        self,
+        built: CompiledModel,
+        contract: Contract,
+        inputs: tuple[Path, ...],
+        *,
+        space: WorkDir,
+        on_progress: OnProgress,
+    ) -> Run:
+        """Run it on ``.npy`` inputs as the contract prepares them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a person says of a file's input; None where nothing is said."""
+
+    mean: tuple[float, float, float] | None = None
+    scale: tuple[float, float, float] | None = None
+    colour: str | None = None
+    resize: str | None = None
+    threshold: float | None = None
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What is said, by the contract's names."""
+        said = {name: getattr(self, name) for name in ("mean", "scale", "colour", "resize", "threshold")}
+        return {name: value for name, value in said.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A file or folder that can be run."""
+
+    path: Path
+    contract: Contract
+    contract_from: str
+    """Who said what it takes, in words."""
+    built: CompiledModel
+    runner: Runner
+
+
+_KINDS: Mapping[str, tuple[str, str, str]] = {
+    ".ort": ("ort", "mosaic_deploy.backends.ort.foreign", "ort"),
+    ".tflite": ("tflite", "mosaic_deploy.backends.litert.foreign", "litert"),
+    ".xml": ("openvino", "mosaic_deploy.backends.openvino.foreign", "openvino"),
+}
+"""Suffix -> backend, the module that reads such files, and the toolchain of that."""
+_CONTEXT = ("qnn", "mosaic_deploy.backends.qnn.foreign")
+
+
+def open_foreign(path: Path, *, base: Contract, stated: Stated, space: WorkDir) -> Foreign:
+    """Open a file or an artifact's folder.
+
+    Args:
+        path: what to open.
+        base: the reference's contract, for what the file does not say itself.
+        stated: what a person says, which counts more than all else.
+        space: for the child process that reads it, and for copies; made by the caller, of this file alone.
+
+    Raises:
+        ModelError: it is of no known kind, damaged, or does not fit the contract.
+        ToolError: what runs it is missing.
+    """
+    if path.is_dir():
+        opened = open_artifact(path)
+        contract = _changed(opened.contract, stated.fields, path)
+        return Foreign(path, contract, "its manifest", opened.built, opened.load_backend())
+    found, make, runner = _read(path, space)
+    missing = runner.missing()
+    if missing is not None:
+        raise ToolError(f"{path}: {missing}")
+    described = _description(path, found)
+    if described is not None:
+        contract, facts = described
+        said = "the description that a build left in it"
+    else:
+        contract, facts, said = _derived(path, base, found, stated)
+    contract = _changed(contract, stated.fields, path)
+    said = f"the options, else {said}" if stated.fields else said
+    folder = space.scratch / "file"
+    folder.mkdir()
+    return Foreign(path, contract, said, make(path, facts, folder), runner)
+
+
+_Make = Callable[[Path, JsonObject, Path], CompiledModel]
+
+
+def _read(path: Path, space: WorkDir) -> tuple[JsonObject, _Make, Runner]:
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file or folder")
+    if suffix in _REFUSED:
+        raise ModelError(f"{path}: {_REFUSED[suffix]}")
+    if suffix == ".onnx":
+        found = plain_onnx.look(path)
+        if not found["context"]:
+            return found, plain_onnx.as_built, plain_onnx.OnnxRuntime()
+        name, module = _CONTEXT
+        return found, _module(module).as_built, load_backend(name)
+    if suffix not in _KINDS:
+        raise ModelError(
+            f"{path}: not a kind of file that is known: {', '.join(('.onnx', *_KINDS))} or a folder"
+        )
+    name, module, toolchain = _KINDS[suffix]
+    backend, reading = load_backend(name), _module(module)
+    missing = backend.missing()
+    if missing is not None:
+        raise ToolError(f"{path}: {missing}")
+    work: Work = reading.look
+    try:
+        made = call(
+            Call(
+                work,
+                {"path": str(path.resolve())},
+                timeout_s=_LOOK_S,
+                memory_bytes=4 * GIB,
+                log=space.logs / "look.log",
+                cwd=space.scratch / "look",
+                interpreter=toolchain_python(toolchain),
+            )
+        )
+    except ToolError as err:  # native readers crash on damaged files
+        raise ModelError(f"{path}: its runtime cannot read it: {err}") from err
+    except ModelError as err:
+        raise ModelError(str(err).replace(path.name, str(path), 1)) from err
+    return made.result, reading.as_built, backend
+
+
+def _module(name: str) -> Any:
+    import importlib
+
+    return importlib.import_module(name)
+
+
+def _description(path: Path, found: JsonObject) -> tuple[Contract, JsonObject] | None:
+    """Contract and facts out of what a build wrote into the file; None where it wrote nothing."""
+    if not found.get("description"):
+        return None
+    try:
+        record = json.loads(found["description"])
+        stated = {key: value for key, value in record["contract"].items() if key != "digest"}
+        contract = Contract.model_validate(stated)
+        facts = {role: {**found[role], **record[role]} for role in ("input", "output")}
+        NetworkFacts.model_validate(facts)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+        raise ModelError(f"{path}: what mosaic-deploy wrote into it is damaged: build it again") from err
+    if found["input"]["shape"] and list(facts["input"]["shape"]) != list(found["input"]["shape"]):
+        raise ModelError(f"{path}: what mosaic-deploy wrote into it is of another network: build it again")
+    return contract, facts
+
+
+def _derived(
+    path: Path, base: Contract, found: JsonObject, stated: Stated
+) -> tuple[Contract, JsonObject, str]:
+    """Contract of the reference, changed to what the file's shapes, types and metadata say."""
+    source, result = dict(found["input"]), dict(found["output"])
+    change: dict[str, object] = {}
+    said = "the reference's"
+    mean, scale = (_triple(found.get(name)) for name in ("mean", "scale"))
+    if mean is not None and scale is not None:
+        change |= {"mean": mean, "scale": scale}
+        said = "its own metadata, else the reference's"
+    labels = found.get("classes")
+    if labels and len(labels) != len(base.classes):
+        raise ModelError(
+            f"{path}: its metadata lists {len(labels)} classes, the reference has {len(base.classes)}"
+        )
+    height, width, layout = _sides(path, source, base)
+    change |= {"height": height, "width": width, "layout": layout}
+    change["dtype"] = _dtype(
+        path, base, source, normalised=bool({"mean", "scale"} & {*change, *stated.fields})
+    )
+    if change["dtype"] == "uint8" and source["dtype"] == "int8":
+        source["pixel_offset"] = -128
+    if change["dtype"] == "uint8" and source["dtype"] == "uint8":
+        source["pixel_offset"] = 0
+    source["shape"] = list(_shape(layout, height, width))
+    change |= _output(path, base, result, (height, width))
+    return _changed(base, change, path), {"input": source, "output": result}, said
+
+
+def _sides(path: Path, source: JsonObject, base: Contract) -> tuple[int, int, str]:
+    shape = [int(side) for side in source["shape"]]
+    if len(shape) != 4 or shape[0] not in (0, 1) or 3 not in (shape[1], shape[3]):
+        raise ModelError(f"{path}: input '{source['name']}' {shape}: one image of three colours is expected")
+    layout = "NHWC" if shape[3] == 3 and shape[1] != 3 else "NCHW"
+    sides = shape[1:3] if layout == "NHWC" else shape[2:]
+    height, width = (side or own for side, own in zip(sides, (base.height, base.width), strict=True))
+    return height, width, layout
+
+
+def _shape(layout: str, height: int, width: int) -> tuple[int, ...]:
+    return (1, height, width, 3) if layout == "NHWC" else (1, 3, height, width)
+
+
+def _dtype(path: Path, base: Contract, source: JsonObject, *, normalised: bool) -> str:
+    """Whether pixels are fed as they are."""
+    if source["dtype"] in _BYTES and source["scale"] is None:
+        return "uint8"
+    if base.dtype == "uint8" and not normalised:
+        if source["dtype"] in _BYTES:
+            return "uint8"
+        raise ModelError(
+            f"{path}: its input is {source['dtype']} and the reference takes pixels as they are: say "
+            "--input-mean and --input-scale"
+        )
+    return "float32"
+
+
+def _output(path: Path, base: Contract, result: JsonObject, size: tuple[int, int]) -> dict[str, object]:
+    shape = [int(side) for side in result["shape"]]
+    if len(shape) == 4 and 0 not in shape[1:]:
+        for sides, count in ((shape[2:], shape[1]), (shape[1:3], shape[3])):
+            if count == len(base.classes) or (count == 1 and base.threshold is not None):
+                whole = tuple(sides) == size
+                lone = None if count > 1 else base.threshold
+                return {"output": "logits" if whole else "lowres", "threshold": lone}
+    elif len(shape) == 4:  # sides that are not fixed: as many numbers as the reference gives
+        return {}
+    if len([side for side in shape if side != 1]) <= 2:
+        return {"output": "classmap"}
+    raise ModelError(
+        f"{path}: output '{result['name']}' {shape} is neither scores of the reference's "
+        f"{len(base.classes)} classes nor a class map"
+    )
+
+
+def _changed(contract: Contract, change: Mapping[str, object], path: Path) -> Contract:
+    try:
+        return Contract.model_validate({**contract.model_dump(), **change})
+    except ValidationError as err:
+        problem = err.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise ModelError(f"{path}: {where}: {problem['msg']}") from err
+
+
+def _triple(values: Any) -> tuple[float, ...] | None:
+    if not values or len(values) not in (1, 3):
+        return None
+    return tuple(values) * (3 if len(values) == 1 else 1)
