@@ -52,7 +52,7 @@ LEFT_OUT = {
 """Part of a command -> why it is not run here."""
 SAYS_NO = {"--tolerance 0 ": 1}
 """Part of a command -> its exit code, where that is not 0."""
-SLOW = ("build ", "--verify", "--replay", "bench ", "--unknown ask", "render-streets ")
+SLOW = ("build ", "contract fuzz", "--verify", "--replay", "bench ", "--unknown ask", "render-streets ")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What each usual mistake in feeding or reading an artifact costs, measured on the artifact itself."""
