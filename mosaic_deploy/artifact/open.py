@@ -28,7 +28,7 @@ from mosaic_deploy.files import sha256_of
 from mosaic_deploy.specs.contract import Contract
 
 _MANIFEST_BYTES = 1 << 24
-_REPORTS = frozenset({"check", "golden", "integrate", "log", "parity", "preview", "report"})
+_REPORTS = frozenset({"check", "golden", "integrate", "log", "page", "parity", "preview", "report", "view"})
 """Kinds of files for people, which nothing loads: one may be left out when a folder is handed on."""
 _FLOAT = "float-onnx"
 

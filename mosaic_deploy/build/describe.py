@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from mosaic_deploy._version import __version__
+from mosaic_deploy.artifact.html_report.page import write_page
 from mosaic_deploy.artifact.manifest import MANIFEST, Manifest
 from mosaic_deploy.artifact.store import entries, write_json
 from mosaic_deploy.backends.protocol import File
@@ -52,6 +53,8 @@ def describe(order: TargetBuild, folder: Path, made: BuildState) -> BuildReport:
     (folder / REPORT).write_text(report_text(report), encoding="utf-8")
     report = replace(report, artifacts=(*report.artifacts, *entries(folder, [File(REPORT, "report")])))
     contract = made.contract or item.model.card.contract
+    page = write_page(folder, _manifest(order, report, contract))
+    report = replace(report, artifacts=(*report.artifacts, *entries(folder, [page])))
     write_json(folder / MANIFEST, _manifest(order, report, contract).to_json())
     manifest = entries(folder, [File(MANIFEST, "manifest")])
     return replace(report, artifacts=(*report.artifacts, *manifest))

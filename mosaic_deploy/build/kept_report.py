@@ -9,7 +9,7 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 
 from pydantic import TypeAdapter, ValidationError
@@ -27,8 +27,13 @@ _BYTES = 1 << 26
 
 
 def report_text(report: BuildReport) -> str:
-    """The report as ``find_report`` reads it; the list of the artifact's files is left to the manifest."""
+    """The report as ``find_report`` reads it; the list of the artifact's files is left to the manifest.
+
+    ``summary`` is for the page: what the report says of itself in words.
+    """
     plain = _adapter().dump_python(replace(report, artifacts=()))
+    losses = None if report.losses is None else asdict(report.losses)
+    plain["summary"] = {"verdict": report.verdict, "losses": losses, "lines": report.explain()}
     return json.dumps(_without_nan(plain), indent=1, allow_nan=False) + "\n"
 
 

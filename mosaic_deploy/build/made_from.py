@@ -97,7 +97,8 @@ def _code() -> str:
     """Of this package's own code: in a clone that changes without a new version."""
     package = Path(__file__).resolve().parents[1]
     compilers = spec_root() / "targets" / "compilers"
-    return _digest([__version__, _of_files([*package.rglob("*.py"), *compilers.glob("*.toml")])])
+    own = (path for pattern in ("*.py", "*.j2", "*.css", "*.js") for path in package.rglob(pattern))
+    return _digest([__version__, _of_files([*own, *compilers.glob("*.toml")])])
 
 
 def _of_files(paths: Iterable[Path]) -> str:

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from mosaic_deploy.accuracy.parity import ParityReport, measure
 from mosaic_deploy.artifact import golden
 from mosaic_deploy.artifact.feeding import how_to_feed
+from mosaic_deploy.artifact.html_report.views import write_views
 from mosaic_deploy.artifact.integrate.page import Integration, write_page
 from mosaic_deploy.artifact.preview import Row, draw
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, Run, WorkDir
@@ -24,8 +26,10 @@ from mosaic_deploy.build.inputs import reorder_axes
 from mosaic_deploy.build.order import BuildState, Common, TargetBuild
 from mosaic_deploy.build.reference_maps import Maps, class_maps, pairs
 from mosaic_deploy.build.report import BuildReport, Conversion
+from mosaic_deploy.errors import DataError
 from mosaic_deploy.files import moved_in_folder
 from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.labels import Pixels
 from mosaic_deploy.workers.kept_logs import kept_logs
 from mosaic_deploy.workers.progress import OnProgress, StageProgress, counting
 
@@ -83,16 +87,19 @@ class TargetBuilder:
         sample = self._sample(replace(built, facts={**built.facts, **run.facts}), job.contract, inputs, run)
         maps = self._maps(run, job, "run")
         self._draw(maps[run.name])
+        variants = self._compare(maps)
+        decisive = min(variants, key=lambda name: (variants[name].passed, -variants[name].drop))
+        views = self._write_views(maps[decisive])
         return replace(
             made,
-            files=(*made.files, *built.files, File("preview.webp", "preview"), *sample),
+            files=(*made.files, *built.files, File("preview.webp", "preview"), *views, *sample),
             steps=(*made.steps, *built.steps, *run.steps),
             facts={
                 **built.facts,
                 **run.facts,
                 "feeding": how_to_feed(job.contract, built.facts["input"]),
             },
-            variants=self._compare(maps),
+            variants=variants,
         )
 
     def _job(self) -> BuildJob:
@@ -199,6 +206,21 @@ class TargetBuilder:
         rows = [Row(pixels, first[i], candidate[i]) for i, pixels in shown if pixels is not None]
         labels = self.common.graph.contract.labels
         draw(rows, labels, self.folder / "preview.webp", candidate=self.order.plan.target.name)
+
+    def _write_views(self, candidate: Maps) -> tuple[File, ...]:
+        """Pictures of the images that lose most and least; only these are decoded once more."""
+        first = self.common.references[self.common.graph.contract.output].maps
+        shown, dataset = self.common.inputs.images, self.order.plan.validation
+
+        def image(index: int) -> tuple[str, Pixels] | None:
+            try:
+                sample = dataset[index]
+            except DataError:  # somebody took it away meanwhile: the figures stand without its picture
+                return None
+            return sample.name, sample.image
+
+        maps = partial(pairs, shown, first, candidate)
+        return write_views(self.folder, maps, image, self.common.graph.contract.labels)
 
     def _on_progress(self, stage: str) -> OnProgress:
         return lambda share, note: self.progress(stage, min(share, 0.999), note)

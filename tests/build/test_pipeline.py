@@ -43,8 +43,11 @@ def test_one_build_from_card_to_verdict(tiny: Tiny, tmp_path: Path) -> None:
     assert left_in(tmp_path / "out") == ["tiny-echo-w8a8"]
     assert left_in(folder) == [
         "check.json", "echo.onnx", "golden", "integrate.md", "logs", "manifest.json", "model.onnx",
-        "parity.json", "preview.webp", "report.json",
+        "parity.json", "preview.webp", "report.html", "report.json", "views",
     ]  # fmt: skip
+    page = (folder / "report.html").read_text()
+    assert "<title>tiny on echo: Passed</title>" in page
+    assert "Largest loss" in page
     for entry in report.artifacts:
         assert sha256_of(folder / entry.path) == entry.sha256
         assert (folder / entry.path).stat().st_size == entry.bytes
