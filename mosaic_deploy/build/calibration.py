@@ -23,7 +23,7 @@ from mosaic_deploy.datasets.likeness import NEAR, Look, distance, look_of, requi
 from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.errors import DataError, UsageError
 from mosaic_deploy.files import sha256_of
-from mosaic_deploy.graph.quantised import require_float
+from mosaic_deploy.graph.quantised import require_readable
 from mosaic_deploy.quantize.audit import audit, growing_parts
 from mosaic_deploy.quantize.calibrate import Calibrator
 from mosaic_deploy.quantize.histogram import Extents, Histograms, merged, spreads
@@ -115,7 +115,7 @@ def calibrate(request: CalibrationRequest, *, progress: StageProgress = silent) 
     asked = open_data(request.data, split="calib")
     model = find_model(request.model, options=request.input, labels=asked.labels)
     if model.card.source.onnx is not None:
-        require_float(model.root / model.card.source.onnx)
+        require_readable(model.root / model.card.source.onnx)
     data = asked.read_as(model.card.contract.labels)
     everything = {item: index for index, item in enumerate(data.items)}
     taken = data.take(request.samples)
