@@ -24,7 +24,7 @@ from mosaic_deploy.build.reference_maps import Maps, class_maps, pairs, referenc
 from mosaic_deploy.build.report import UNDECIDED
 from mosaic_deploy.datasets import open_data
 from mosaic_deploy.datasets.samples import FileDataset
-from mosaic_deploy.errors import MosaicError, UsageError
+from mosaic_deploy.errors import ModelError, MosaicError, UsageError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.labels import LabelSpace
 from mosaic_deploy.specs.model_card import ModelCard
@@ -115,13 +115,17 @@ def validate(request: ValidationRequest, *, progress: StageProgress = silent) ->
 
     Where several are named, one that cannot be opened or run is among the results, and the others go on.
 
-    Raises ``MosaicError`` for a wrong request or reference, and for what is wrong with the only artifact.
+    Raises ``MosaicError`` for a wrong request or reference, for an artifact that is not there, and for what
+    is wrong with the only one.
     """
     tolerance = request.tolerance
     if tolerance is not None and not 0 <= tolerance <= 1:
         raise UsageError(f"tolerance {tolerance} is not between 0 and 1")
     if not request.artifacts:
         raise UsageError("name at least one artifact: a file, or a folder that 'mosaic-deploy build' wrote")
+    for path in request.artifacts:
+        if not path.exists():
+            raise ModelError(f"{path}: no such file or folder")
     require_toolchain(TOOLCHAIN, progress)
     with workspace() as space:
         reference, dataset = _reference(request, space, progress)
