@@ -29,11 +29,14 @@ _BYTES = 1 << 26
 def report_text(report: BuildReport) -> str:
     """The report as ``find_report`` reads it; the list of the artifact's files is left to the manifest.
 
-    ``summary`` is for the page: what the report says of itself in words.
+    ``summary`` is for the page: what the report says of itself in words. Single nodes, which ``check`` holds,
+    are left out.
     """
     plain = _adapter().dump_python(replace(report, artifacts=()))
     losses = None if report.losses is None else asdict(report.losses)
-    plain["summary"] = {"verdict": report.verdict, "losses": losses, "lines": report.explain()}
+    nodes = report.check.explain() if report.check else []
+    lines = [line for line in report.explain() if line not in nodes]
+    plain["summary"] = {"verdict": report.verdict, "losses": losses, "lines": lines}
     return json.dumps(_without_nan(plain), indent=1, allow_nan=False) + "\n"
 
 

@@ -55,6 +55,7 @@ def write_artifact(
     facts: Mapping[str, object] | None = None,
     passed: bool = True,
     graph: onnx.ModelProto | None = None,
+    report: Mapping[str, object] | None = None,
 ) -> Path:
     """An artifact as a build leaves it: the float network, the same as the compiled one, and a log."""
     place.mkdir(parents=True)
@@ -63,10 +64,12 @@ def write_artifact(
         onnx.save(model, place / name)
     (place / "logs").mkdir()
     (place / "logs" / "echo.log").write_text("said nothing\n")
+    write_json(place / "report.json", report or {"output": contract.output})
     files = (
         File("model.onnx", "float-onnx"),
         File("echo.onnx", "echo", ships=True),
         File("logs/echo.log", "log"),
+        File("report.json", "report"),
     )
     tensor = {
         "name": "x",

@@ -28,7 +28,13 @@ class Joined:
             "schema": SCHEMA,
             "out": str(self.out),
             "artifacts": [
-                {"folder": str(each.folder), "model": each.manifest.model, "passed": each.manifest.passed}
+                {
+                    "folder": str(each.folder),
+                    "model": each.manifest.model,
+                    "target": each.manifest.target.name,
+                    "recipe": each.manifest.recipe.name,
+                    "passed": each.manifest.passed,
+                }
                 for each in self.records
             ],
         }

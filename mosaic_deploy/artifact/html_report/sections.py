@@ -19,6 +19,8 @@ from mosaic_deploy.artifact.store import shipped_bytes
 PAGE = "report.html"
 _VARYING = frozenset({"log", "report", "page"})
 """Kinds of files that differ from build to build, as they tell the time, and the page itself."""
+_LEVELS = ("silent-wrong", "unsupported", "unknown", "fallback")
+"""Of a node that the op table does not clear, the worst first."""
 _LAYER_NAMES = {
     "float": "Float",
     "target": "Target",
@@ -102,12 +104,15 @@ class Picture:
     """Key, name and address."""
 
 
-def violations(record: Record) -> tuple[ViolationRecord, ...] | None:
-    """What the op table does not clear, the worst first."""
-    order = ("silent-wrong", "unsupported", "unknown", "fallback")
+def violations(record: Record) -> tuple[tuple[ViolationRecord, tuple[str, ...]], ...] | None:
+    """What the op table does not clear, the worst first; nodes with the same trouble together."""
     found = record.build.check.violations if record.build.check else ()
-    known = {level: place for place, level in enumerate(order)}
-    return tuple(sorted(found, key=lambda v: known.get(v.level, len(order)))) or None
+    alike: dict[tuple[str, ...], list[ViolationRecord]] = {}
+    for each in found:
+        alike.setdefault((each.level, each.op, each.found, each.allowed, each.fix), []).append(each)
+    groups = [(group[0], tuple(each.node for each in group)) for group in alike.values()]
+    known = {level: place for place, level in enumerate(_LEVELS)}
+    return tuple(sorted(groups, key=lambda group: known.get(group[0].level, len(known)))) or None
 
 
 def waterfall(record: Record) -> Waterfall | None:
@@ -162,7 +167,8 @@ def classes(record: Record) -> Classes | None:
     colours = dict(zip(contract.get("classes", ()), contract.get("palette", ()), strict=False))
     there = [(n, ours, theirs) for n, ours, theirs in shown.per_class if ours == ours and theirs == theirs]
     labelled = shown.metric == "miou"
-    scale = Scale.over([theirs - ours for _, ours, theirs in there])
+    changes = (theirs - ours for _, ours, theirs in there)
+    scale = Scale.over((*changes, -shown.tolerance))
     rows = [
         ClassRow(
             name=name,
@@ -237,10 +243,10 @@ def provenance(record: Record) -> Mapping[str, object]:
 
 
 SECTIONS = (
-    Section("violations", "Operators that the target does not take as they are", violations),
     Section("waterfall", "Where the accuracy went", waterfall),
     Section("pictures", "What both networks see", pictures),
     Section("classes", "Per class", classes),
+    Section("violations", "Operators that the target does not take as they are", violations),
     Section("variants", "Per device", variants),
     Section("fixes", "Rewritten for the target", fixes),
     Section("cost", "Cost", cost),

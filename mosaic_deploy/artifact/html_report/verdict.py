@@ -107,7 +107,8 @@ def _sentence(record: Record, state: State, shown: ParityReport | None) -> str:
     if shown is None:
         return "Nothing was compared."
     if state == "undecided":
-        return f"The comparison decides nothing: {record.manifest.undecided}."
+        reason = record.manifest.undecided.removeprefix("says nothing, ")
+        return f"The comparison decides nothing: {reason}."
     where = f"on {plural(shown.images, 'image')} of {shown.dataset}"
     if record.decisive is None:
         return (
@@ -117,10 +118,12 @@ def _sentence(record: Record, state: State, shown: ParityReport | None) -> str:
     if shown.metric == "agreement":
         return (
             f"{percent(shown.drop)} of the pixels change their class {where}; "
-            f"{percent(shown.tolerance)} may. Without labels nothing tells whether they became wrong."
+            f"up to {percent(shown.tolerance)} may. Without labels nothing tells whether they became wrong."
         )
     way = "fell" if shown.drop > 0 else "rose"
     change = f"mIoU {way} by {magnitude(shown.drop)} points {where}"
+    if float(magnitude(shown.drop) if shown.drop == shown.drop else 0) == 0:
+        change = f"mIoU stayed the same {where}"
     return f"{change}; up to {magnitude(shown.tolerance)} is allowed."
 
 
