@@ -19,7 +19,7 @@ EXAMPLES = (
 def report(
     artifacts: Annotated[
         list[Path],
-        typer.Argument(metavar="DIR...", help="Artifact directories, or a directory that holds some."),
+        typer.Argument(metavar="DIR", help="Artifact directories, or a directory that holds some."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
