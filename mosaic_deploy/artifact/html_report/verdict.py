@@ -79,8 +79,11 @@ def verdict(record: Record) -> VerdictView:
 
 
 def _state(record: Record) -> State:
-    if record.manifest.passed:
+    said = record.build.summary.verdict if record.build.summary else ""
+    if record.manifest.passed and said != "undecided":  # which a build may be told to let pass
         return "passed"
+    if said == "undecided":
+        return "undecided"
     return "undecided" if record.manifest.undecided else "failed"
 
 
@@ -107,8 +110,9 @@ def _sentence(record: Record, state: State, shown: ParityReport | None) -> str:
     if shown is None:
         return "Nothing was compared."
     if state == "undecided":
-        reason = record.manifest.undecided.removeprefix("says nothing, ")
-        return f"The comparison decides nothing: {reason}."
+        reason = (record.manifest.undecided or shown.undecided).removeprefix("says nothing, ")
+        let_go = " It was let pass, as asked." if record.manifest.passed else ""
+        return f"The comparison decides nothing: {reason}.{let_go}"
     where = f"on {plural(shown.images, 'image')} of {shown.dataset}"
     if record.decisive is None:
         return (

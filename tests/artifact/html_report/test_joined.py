@@ -78,6 +78,11 @@ def test_what_decides_nothing_is_no_failure(tmp_path: Path) -> None:
     edit(place, "undecided", value="why")
     join([place], tmp_path / "page.html")
     assert "The comparison decides nothing: why." in head((tmp_path / "page.html").read_text())
+    edit(place, "passed", value=True)
+    join([place], tmp_path / "page.html", force=True)
+    page = head((tmp_path / "page.html").read_text())
+    assert 'class="verdict undecided"' in page
+    assert "It was let pass, as asked." in page
 
 
 def test_refused_operators_stand_first_and_together(tmp_path: Path) -> None:
