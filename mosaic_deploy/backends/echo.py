@@ -58,6 +58,11 @@ class EchoBackend:
         """None."""
         return ()
 
+    @property
+    def takes_ranges(self) -> bool:
+        """Nothing is quantised."""
+        return False
+
     def missing(self) -> str | None:
         """Nothing ever is."""
         return None

@@ -47,6 +47,8 @@ class BuildJob:
     backend adds ``input`` and ``output`` (see ``CompiledModel.facts``) and stores them under
     ``METADATA_KEY``."""
     space: WorkDir
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Tensor of ``onnx`` -> smallest and largest value to represent, in place of what the images say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,10 @@ class Backend(Protocol):
     @property
     def flags(self) -> tuple[str, ...]:
         """Names of the command line's options that it understands, ``arch`` say."""
+
+    @property
+    def takes_ranges(self) -> bool:
+        """Whether ``BuildJob.ranges`` are used."""
 
     @property
     def toolchain(self) -> str:

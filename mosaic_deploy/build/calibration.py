@@ -17,7 +17,7 @@ import numpy as np
 from mosaic_deploy.backends.reference import TOOLCHAIN
 from mosaic_deploy.build.float_graph import FloatGraph, write_float_graph
 from mosaic_deploy.build.model_source import InputOptions, find_model
-from mosaic_deploy.datasets import open_data
+from mosaic_deploy.datasets import located, open_data
 from mosaic_deploy.datasets.leak import fingerprint
 from mosaic_deploy.datasets.likeness import NEAR, Look, distance, look_of, require_scenes
 from mosaic_deploy.datasets.samples import FileDataset
@@ -165,11 +165,10 @@ def _look_at(data: FileDataset, progress: StageProgress) -> tuple[list[bytes], l
 
 
 def _request(request: CalibrationRequest, graph: FloatGraph, parts: int) -> JsonObject:
-    name, _, folder = request.data.partition(":")
     return {
         "onnx": str(graph.path.resolve()),
         "contract": graph.contract.model_dump(mode="json"),
-        "data": f"{name}:{Path(folder).expanduser().resolve()}" if folder else name,
+        "data": located(request.data),
         "parts": parts,
     }
 

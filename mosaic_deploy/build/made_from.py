@@ -38,7 +38,7 @@ class Digests:
             "recipe": _digest(item.recipe.model_dump(mode="json", by_alias=True)),
             "target": _digest([item.target.model_dump(mode="json", by_alias=True), _table(item)]),
             "toolchains": _digest([toolchain_record(name) for name in item.toolchains]),
-            "options": _digest([item.output, item.fix, item.tolerance, list(item.devices)]),
+            "options": _digest([item.output, item.fix, item.tolerance, list(item.devices), _ranges(item)]),
             "code": _code(),
         }
 
@@ -84,6 +84,10 @@ class Digests:
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
     """What differs, in the order of ``now``; everything where nothing is known of before."""
     return tuple(name for name, digest in now.items() if before.get(name) != digest)
+
+
+def _ranges(item: Plan) -> object:
+    return None if item.ranges is None else item.ranges.model_dump(mode="json", by_alias=True)
 
 
 def _table(item: Plan) -> str:

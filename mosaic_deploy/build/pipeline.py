@@ -22,7 +22,7 @@ from mosaic_deploy.build.report import BuildReport, Failure, Result
 from mosaic_deploy.build.target_build import build
 from mosaic_deploy.build.todo import Todo, sort_out
 from mosaic_deploy.errors import MosaicError
-from mosaic_deploy.files import disk_trouble, existing, remove_leftovers, scratch_folder
+from mosaic_deploy.files import disk_trouble, existing, remove_leftovers, scratch_folder, sha256_of
 from mosaic_deploy.specs.fields import OutputKind
 from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.call import GIB, free_bytes, stoppable
@@ -88,6 +88,10 @@ def _prepare(todo: Sequence[Todo], folder: Path, progress: StageProgress) -> tup
     calibrations = list({len(item.calibration): item.calibration for item in ready}.values())
     graph = write_float_graph(model, folder, folder / "logs", on_progress=stage("export"))
     progress("export", 1.0, "")
+    digest = sha256_of(graph.path)
+    for item in ready:
+        if item.ranges is not None:
+            item.ranges.require_model(digest)
     inputs = prepare_inputs(
         graph.contract, graph.own, calibrations, validation, folder / "inputs", on_progress=stage("decode")
     )

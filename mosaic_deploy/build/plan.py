@@ -23,7 +23,8 @@ from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.tables import OpTable
 from mosaic_deploy.graph.quantised import require_readable
 from mosaic_deploy.specs.fields import OutputKind
-from mosaic_deploy.specs.recipe import QuantRecipe
+from mosaic_deploy.specs.ranges import RangesFile, read_ranges
+from mosaic_deploy.specs.recipe import IntegerFormat, QuantRecipe
 from mosaic_deploy.specs.registry import load_spec, nearest, spec_names
 from mosaic_deploy.specs.target import TargetSpec
 
@@ -44,6 +45,8 @@ class Request:
     """``NAME[:DIR]`` of the data that ranges are calibrated on; None takes the same as ``data``."""
     images: int | None = None
     recipe: str | None = None
+    ranges: Path | None = None
+    """A file of ``calibrate``, whose ranges are used in place of those that the images say."""
     tolerance: float | None = None
     output: OutputKind | None = None
     """What the deployed network is to give; None takes the target's default where the graph can be changed
@@ -95,6 +98,7 @@ class Plan:
     """As asked for; None leaves it to the target."""
     fix: Fixes
     tolerance: float
+    ranges: RangesFile | None = None
 
     @property
     def toolchains(self) -> tuple[str, ...]:
@@ -239,6 +243,23 @@ def _first(*tolerances: float | None) -> float:
     return next(tolerance for tolerance in tolerances if tolerance is not None)
 
 
+def _ranges(path: Path, found: ResolvedTarget) -> RangesFile:
+    """Read ranges; raises ``UsageError`` where the target takes none, or they are of another grid."""
+    if not found.backend.takes_ranges:
+        raise UsageError(
+            f"target {found.target.name}: its converter has tensors of its own, and no ranges for them "
+            f"are in {path}: leave out --ranges, or build other targets"
+        )
+    ranges = read_ranges(path)
+    grid = found.recipe.activations
+    if not isinstance(grid, IntegerFormat) or grid.bits != ranges.bits:
+        raise UsageError(
+            f"{path}: ranges for {ranges.bits} bits, and recipe {found.recipe.name} has other activations: "
+            f"run calibrate --recipe {found.recipe.name}"
+        )
+    return ranges
+
+
 def _plan_one(
     request: Request,
     found: ResolvedTarget,
@@ -261,4 +282,5 @@ def _plan_one(
         output=request.output,
         fix=request.fix,
         tolerance=found.tolerance if validation.labelled else found.agreement_tolerance,
+        ranges=None if request.ranges is None else _ranges(request.ranges, found),
     )

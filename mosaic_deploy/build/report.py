@@ -143,6 +143,7 @@ class BuildReport:
         lines += [_fixed(step) for step in self.fixes]
         lines += _fell_back(self.facts.get("fallback"))
         lines += _kept_grids(self.facts.get("weight_grids"))
+        lines += _given_ranges(self.facts.get("ranges"))
         if self.facts.get("compiled") is False:
             lines.append(f"the target's own compiler was not run: {self.facts.get('not_compiled', '')}")
         if self.undecided:
@@ -281,6 +282,12 @@ def _fixed(step: FixStep) -> str:
     error = "" if step.output_error is None else f", {step.output_error:.2g} of the range at the output"
     kind = "exact" if step.exact else "lossy"
     return f"fixed by {step.name} ({kind}{error}): {step.changes} node{'s' * (step.changes != 1)}"
+
+
+def _given_ranges(ranges: object) -> list[str]:
+    if not isinstance(ranges, Mapping) or not ranges.get("given"):
+        return []
+    return [f"ranges: those of {ranges['given']} of {ranges['tensors']} tensors are the file's"]
 
 
 def _kept_grids(grids: object) -> list[str]:

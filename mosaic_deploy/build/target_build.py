@@ -115,6 +115,7 @@ class TargetBuilder:
             calibration=(),
             description=description(item, contract),
             space=self.space,
+            ranges=item.ranges.ends if item.ranges else {},
         )
         calibration = self.common.inputs.calibrations[len(item.calibration)]
         return replace(job, calibration=self._turned(calibration, "calibration", job))

@@ -43,6 +43,12 @@ def build(
     recipe: Annotated[
         str | None, typer.Option(help="Quantisation recipe; default: the target's first.")
     ] = None,
+    ranges: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Ranges that 'calibrate' wrote, in place of those of the calibration images."
+        ),
+    ] = None,
     tolerance: Annotated[
         float | None,
         typer.Option(help="Largest mIoU drop that passes, 0 to 1; default: the recipe's, else the target's."),
@@ -124,6 +130,7 @@ def build(
         calibration=calibration,
         images=images,
         recipe=recipe,
+        ranges=ranges,
         tolerance=tolerance,
         output=output,  # type: ignore[arg-type]  # plan() refuses what is no output kind
         keep_quantization=keep_quantization,

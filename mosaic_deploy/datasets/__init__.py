@@ -56,6 +56,17 @@ def open_data(text: str, *, split: Split) -> FileDataset:
     return reader.load(_root(name, reader.HOME, folder), split)
 
 
+def located(text: str) -> str:
+    """``NAME:DIR`` with the folder that ``open_data`` would open, absolute: for processes with another
+    environment and working directory. Raises ``DataError`` as that does.
+    """
+    name, _, folder = text.partition(":")
+    if name not in DATASETS:
+        raise DataError(f"no data set '{name}'{nearest(name, DATASETS)}; known: {', '.join(DATASETS)}")
+    reader: Reader = importlib.import_module(DATASETS[name])
+    return f"{name}:{_root(name, reader.HOME, folder).absolute()}"
+
+
 def _root(name: str, home: Home, folder: str) -> Path:
     stated = os.environ.get(home.environment, "") if home.environment else ""
     if not (folder or stated) and home.embedded is not None:
@@ -80,4 +91,4 @@ def _expand(folder: str) -> Path:
         raise DataError(f"{folder}: {err}") from err
 
 
-__all__ = ["DATASETS", "Reader", "Split", "open_data"]
+__all__ = ["DATASETS", "Reader", "Split", "located", "open_data"]

@@ -13,7 +13,7 @@ differs between compilers: ``Style``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -92,14 +92,16 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
     The request further holds ``calibration`` (.npy files of the network's input), ``recipe`` (a
     ``QuantRecipe`` as a dict), ``pixels`` ([mean, scale] where input = (pixel - mean) / scale, else
     None) and ``threads``. It may hold ``layout``, "NCHW" or "NHWC", and ``wanted``, the order of the
-    calibration files, to which both ends are turned; and ``description``, an object to store in the file.
+    calibration files, to which both ends are turned; ``ranges``, [low, high] of tensors in place of what the
+    images say; and ``description``, an object to store in the file.
 
     Returns:
-        ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes``, ``version`` and
+        ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes``, ``version``,
         ``weight_grids``: of how many ``kernels`` how many are ``kept`` on the grid they came on, and of how
-        many activation ``ranges`` that the file states how many (``ranges_kept``). The
-        input also has pixel_factor, where quantised value = factor * pixel (else None), and pixel_shift,
-        by how many steps the zero point misses the contract's mean: 0.5 for a mean of 127.5, else 0.
+        many activation ``ranges`` that the file states how many (``ranges_kept``); and ``ranges``: of how many
+        ``tensors`` how many were ``given``. The input also has pixel_factor, where quantised value = factor *
+        pixel (else None), and pixel_shift, by how many steps the zero point misses the contract's mean: 0.5
+        for a mean of 127.5, else 0.
 
     Raises ``ModelError`` if the graph cannot be read, run or quantised.
     """
@@ -113,11 +115,11 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
         drop_cast(model)
         pixels = _BYTES
     without_infinities(model)
-    ranges = _calibrate(model, request, on_progress)
+    collected = _calibrate(model, request, on_progress)
     stated = stated_ranges(onnx.load(request["onnx"], load_external_data=False))
-    taken = {name: span for name, span in stated.items() if name in ranges}
-    ranges |= {name: (np.float32(low), np.float32(high)) for name, (low, high) in taken.items()}
-    ranges = bound_sentinels(model, ranges)
+    taken = _spans(stated, collected)
+    given = _given(request, collected)
+    ranges = bound_sentinels(model, {**collected, **taken, **given})
     if style.folds and pixels == _BYTES:
         model, found = without_normalisation(model, recipe["activations"])
         pixels = found or pixels
@@ -137,6 +139,7 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
     count = len(quantized.graph.node)
     grids = dict(insertion.kept) | {"ranges": len(stated), "ranges_kept": len(taken)}
     facts = {"nodes": count, "version": ort.__version__, "weight_grids": grids}
+    facts["ranges"] = {"tensors": len(collected), "given": len(given)}
     return {"input": source, "output": result, **facts}
 
 
@@ -149,6 +152,23 @@ def _calibrate(model: onnx.ModelProto, request: JsonObject, on_progress: OnProgr
         raise ModelError(f"{Path(request['onnx']).name}: {err}") from err
     except Exception as err:
         raise from_runtime(err, request["onnx"]) from err
+
+
+def _given(request: JsonObject, collected: Ranges) -> Ranges:
+    """The ranges that the request brings for tensors of the graph.
+
+    Raises ``ModelError`` where it brings some, and the graph has none of those tensors.
+    """
+    stated = request.get("ranges") or {}
+    found = _spans(stated, collected)
+    if stated and not found:
+        raise ModelError(f"{Path(request['onnx']).name}: has none of the tensors that ranges are given for")
+    return found
+
+
+def _spans(stated: Mapping[str, Sequence[float]], collected: Ranges) -> Ranges:
+    """Stated ranges of tensors that the graph has."""
+    return {n: (np.float32(stated[n][0]), np.float32(stated[n][1])) for n in collected if n in stated}
 
 
 def prepared(path: Path, fuse: Callable[[Path], Path]) -> onnx.ModelProto:

@@ -65,15 +65,20 @@ class RangesFile(Spec):
     """Calibration image and validation image that look the same."""
 
     @property
+    def ends(self) -> dict[str, tuple[float, float]]:
+        """Tensor -> smallest and largest value to represent."""
+        return {name: (tensor.low, tensor.high) for name, tensor in self.tensors.items()}
+
+    @property
     def subset(self) -> int:
         """The least number of images with which nothing is off by more than half a step."""
         return max((tensor.subset for tensor in self.tensors.values()), default=self.images)
 
-    def require_model(self, graph: str, path: Path) -> None:
+    def require_model(self, graph: str) -> None:
         """Raise ``ModelError`` unless the file is of the network with that digest."""
         if self.graph != graph:
             raise ModelError(
-                f"{path}: its ranges are of another network or other weights ({self.model}): "
+                f"the ranges are of another network or other weights ({self.model}): "
                 "run calibrate on this one"
             )
 

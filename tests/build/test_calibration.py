@@ -55,11 +55,28 @@ def test_the_file_holds_ranges_and_the_audit(request_: CalibrationRequest, tmp_p
     assert read_ranges(place) == found
 
 
-def test_a_file_of_another_network_is_refused(request_: CalibrationRequest, tmp_path: Path) -> None:
+def test_the_variable_that_names_the_folder_counts(
+    tiny: Tiny, request_: CalibrationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes = Path(request_.data.partition(":")[2]) / "calib" / "images"
+    root = tiny.root / "camvid"
+    for split in ("train", "val"):
+        shutil.copytree(scenes, root / split / "images")
+        (root / split / "labels").mkdir()
+        for path in scenes.iterdir():
+            Image.fromarray(np.ones((40, 56), np.uint8)).save(root / split / "labels" / path.name)
+    monkeypatch.setenv("MOSAIC_CAMVID", str(root))
+    found = calibrate(replace(request_, data="camvid"))
+    assert len(found.overlap) == 7
+    assert any("7 pairs of calibration and validation images look the same" in s for s in explain(found))
+    assert [each.labels for each in found.classes] == [0, 1, 0]
+
+
+def test_a_file_of_another_network_is_refused(request_: CalibrationRequest) -> None:
     found = calibrate(request_)
-    found.require_model(found.graph, tmp_path)
+    found.require_model(found.graph)
     with pytest.raises(ModelError, match="of another network or other weights"):
-        found.require_model("0" * 64, tmp_path)
+        found.require_model("0" * 64)
 
 
 def test_what_is_no_file_of_ranges_is_refused(tmp_path: Path) -> None:

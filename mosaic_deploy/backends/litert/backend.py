@@ -66,6 +66,11 @@ class TfliteBackend:
         """None."""
         return ()
 
+    @property
+    def takes_ranges(self) -> bool:
+        """A converted file has tensors of its own."""
+        return False
+
     def missing(self) -> str | None:
         """Say why the toolchain cannot be had here, or None."""
         return unavailable(self.toolchain)

@@ -68,6 +68,11 @@ class OpenVinoBackend:
         """None."""
         return ()
 
+    @property
+    def takes_ranges(self) -> bool:
+        """NNCF finds its own."""
+        return False
+
     def missing(self) -> str | None:
         """Say why the toolchain cannot be had here, or None."""
         return unavailable(self.toolchain)

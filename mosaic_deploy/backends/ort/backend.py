@@ -62,6 +62,11 @@ class OrtBackend:
         """None."""
         return ()
 
+    @property
+    def takes_ranges(self) -> bool:
+        """They are of tensors that the graph still has when it is quantised."""
+        return True
+
     def missing(self) -> str | None:
         """Say why the toolchain cannot be had here, or None."""
         return unavailable(self.toolchain)
@@ -202,6 +207,7 @@ def _quantized(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledMod
         "out": str(qdq),
         "calibration": [str(path.resolve()) for path in job.calibration],
         "recipe": job.recipe.model_dump(mode="json", by_alias=True),
+        "ranges": {name: list(ends) for name, ends in job.ranges.items()},
         "pixels": raw_pixels(job.contract),
         "threads": len(os.sched_getaffinity(0)),
     }
@@ -218,6 +224,7 @@ def _quantized(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledMod
         "outside": second.result["outside"],
         "npu": second.result["npu"],
         "weight_grids": first.result["weight_grids"],
+        "ranges": first.result["ranges"],
     }
     steps = (_step("quantise", first), _step("convert", second))
     return CompiledModel(out, (File(qdq.name, "qdq-onnx"), *_files()), steps, facts)

@@ -70,6 +70,11 @@ class QnnBackend:
         """``arch``."""
         return ("arch",)
 
+    @property
+    def takes_ranges(self) -> bool:
+        """They are of tensors that the graph still has when it is quantised."""
+        return True
+
     def missing(self) -> str | None:
         """Say why the toolchain cannot be had here, or None."""
         return unavailable(self.toolchain)
@@ -153,6 +158,7 @@ class QnnBackend:
             "qnn": sdk,
             "precision": precision,
             "weight_grids": quantized.result["weight_grids"],
+            "ranges": quantized.result["ranges"],
         }
         return CompiledModel(out, tuple(files), tuple(steps), facts)
 

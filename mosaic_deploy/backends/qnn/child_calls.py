@@ -25,6 +25,7 @@ def quantizing(job: BuildJob, qdq: Path, *, threads: int) -> Call:
         "out": str(qdq),
         "calibration": [str(path.resolve()) for path in job.calibration],
         "recipe": job.recipe.model_dump(mode="json", by_alias=True),
+        "ranges": {name: list(ends) for name, ends in job.ranges.items()},
         "pixels": raw_pixels(job.contract),
         "threads": threads,
         "description": dict(job.description),
