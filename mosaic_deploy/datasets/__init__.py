@@ -57,8 +57,9 @@ def open_data(text: str, *, split: Split) -> FileDataset:
 
 
 def located(text: str) -> str:
-    """``NAME:DIR`` with the folder that ``open_data`` would open, absolute: for processes with another
-    environment and working directory. Raises ``DataError`` as that does.
+    """``NAME:DIR`` with the absolute folder that ``open_data`` would open: for other processes.
+
+    Raises ``DataError`` as that does.
     """
     name, _, folder = text.partition(":")
     if name not in DATASETS:
