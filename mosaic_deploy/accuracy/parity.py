@@ -5,31 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mosaic_deploy.accuracy import silence
+from mosaic_deploy.accuracy import bootstrap, silence
 from mosaic_deploy.accuracy.blind_spots import BlindSpots
-from mosaic_deploy.accuracy.metrics import confusion, overlaps
-from mosaic_deploy.errors import DataError, UsageError
-from mosaic_deploy.specs.labels import LabelSpace, Pixels
+from mosaic_deploy.accuracy.limits import Limits
+from mosaic_deploy.accuracy.tally import Maps, Tally, count, divide
+from mosaic_deploy.specs.labels import LabelSpace
 
-Maps = tuple[Pixels | None, Pixels, Pixels]
-"""Of one image, all (H, W) ids: the truth (255 = not scored) or None, the reference's, the candidate's."""
-Rows = NDArray[Any]
-"""Counts in pixels: int64, or float64 that holds whole numbers."""
-Shares = NDArray[np.float64]
+Verdict = Literal["holds", "fails", "undecided"]
 
 ROUNDING = 1e-12
 """How far a drop may lie over the tolerance and still be equal to it: doubles round."""
 LOST_BELOW_IOU = 0.5
 LOST_FROM_SHARE = silence.SEEN_FROM_SHARE
 """Without labels, a class on this share of the reference's pixels must keep that IoU."""
-_RESAMPLES, _CHUNK = 1000, 100
-_FEWEST = 2
-_SEED = 0
+FEWEST_GROUPS = 5
+"""Of groups of images, below which there is no interval and the drop alone decides."""
+_MOST_MORE = 100
+"""Times the images at hand; where more than that would be needed, the drop lies at the tolerance."""
 _WORST = 5
 
 
@@ -61,19 +57,38 @@ class ParityReport:
     """Name, IoU of the reference and of the candidate for each scored class; NaN where it does not occur.
     Without labels the IoU is against the reference's predictions."""
     passed: bool
-    """The drop is at most the tolerance, and without labels no class is lost. Never where it is undecided."""
+    """The verdict is ``holds``; or the interval leaves it open, and ``--undecided pass`` lets that go."""
     interval: tuple[float, float] | None = None
     """95 % confidence interval of the drop: had other images of the same kind been drawn, by a bootstrap over
-    images. None for fewer than two images."""
+    groups of images that are alike. None for fewer than ``FEWEST_GROUPS`` groups."""
     note: str = ""
     """What a reader must know to read the verdict rightly."""
     worst: tuple[tuple[int, float], ...] = ()
     """Index and drop of the images that lost most, the worst first."""
     undecided: str = ""
-    """Why the comparison says nothing, or ''. Nothing was compared, the reference gives one class everywhere
-    (no other on ``LOST_FROM_SHARE`` of the pixels), or the candidate loses a class that no label holds."""
+    """Why there is no verdict, or ''. Nothing was compared, the reference gives one class everywhere (no
+    other on ``LOST_FROM_SHARE`` of the pixels), the candidate loses a class that no label holds, or the
+    tolerance lies within the interval."""
     largest: tuple[str, float] | None = None
     """The class that the reference gives most often, and its share of the compared pixels."""
+    verdict: Verdict = "undecided"
+    """``holds`` where the interval lies within the tolerance, ``fails`` where it lies beyond, or a class lost
+    more than it may. Without an interval the drop alone decides, and that is of these images alone."""
+    more_images: int | None = None
+    """How many images more would decide, if they were like these; only where the interval leaves it open."""
+    groups: int = 0
+    """Groups of images that were drawn together; as many as images where none are known to be alike."""
+    keep: float | None = None
+    """The share of the reference that had to be kept, where the tolerance was stated so."""
+    class_limits: tuple[tuple[str, float], ...] = ()
+    """Classes with a limit of their own: name, and the largest drop of its IoU."""
+    classes_over: tuple[str, ...] = ()
+    """Those of them that dropped by more."""
+    all_classes: tuple[float, float] | None = None
+    """mIoU of reference and candidate over every scored class, one that does not occur counting as 0: MLPerf
+    Mobile's ADE20K metric. None without labels."""
+    per_image: tuple[float, ...] = ()
+    """The drop on each image, in the images' order; NaN where nothing is scored."""
 
     def to_json(self) -> dict[str, object]:
         """The report as JSON's types; null stands for NaN."""
@@ -94,60 +109,26 @@ class ParityReport:
             "interval": None if self.interval is None else [_number(end) for end in self.interval],
             "note": self.note,
             "undecided": self.undecided,
+            "verdict": self.verdict,
+            "more_images": self.more_images,
+            "groups": self.groups,
+            "keep": self.keep,
+            "class_limits": dict(self.class_limits),
+            "classes_over": list(self.classes_over),
+            "all_classes": None if self.all_classes is None else [_number(v) for v in self.all_classes],
+            "per_image": [_number(value) for value in self.per_image],
             "largest": None if self.largest is None else {"class": self.largest[0], "share": self.largest[1]},
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Tally:
-    """Counts in pixels. Each row is an image, or a sum over images; the columns are the scored classes."""
-
-    labelled: bool
-    truth: Rows
-    hits: Rows
-    """Intersection of the reference with the truth."""
-    union: Rows
-    other_hits: Rows
-    """Intersection of the candidate with the truth."""
-    other_union: Rows
-    equal: Rows
-    """(rows, 1) pixels to which both give the same class."""
-    pixels: Rows
-    """(rows, 1) pixels that are compared."""
-    seen: Rows
-    """(rows, all classes) what the reference gives on these pixels."""
-
-    def drawn(self, times: Rows) -> _Tally:
-        """Sum the rows, each as often as (draws, rows) says; one row per draw."""
-        parts = (self.hits, self.union, self.other_hits, self.other_union, self.equal, self.pixels, self.seen)
-        return _Tally(self.labelled, times @ self.truth, *(times @ part for part in parts))
-
-    def total(self) -> _Tally:
-        """One row that is the sum of all; exact, since the counts stay integers."""
-        return self.drawn(np.ones((1, len(self.equal)), np.int64))
-
-    def mious(self) -> tuple[Shares, Shares]:
-        """Mean IoU of reference and candidate, (rows,) each, over the classes that occur in its truth."""
-        occurs = self.truth > 0
-        ours, theirs = (
-            _divide(np.where(occurs, _divide(hits, union), 0).sum(axis=1), occurs.sum(axis=1))
-            for hits, union in ((self.hits, self.union), (self.other_hits, self.other_union))
-        )
-        return ours, theirs
-
-    def agreements(self) -> Shares:
-        """(rows,) share of the compared pixels that are equal."""
-        return _divide(self.equal, self.pixels)[:, 0]
-
-    def drops(self) -> Shares:
-        """(rows,) fall of mIoU, or without labels of agreement; NaN where there is nothing to compare."""
-        if not self.labelled:
-            return 1 - self.agreements()
-        reference, candidate = self.mious()
-        return reference - candidate
-
-
-def measure(maps: Iterable[Maps], *, labels: LabelSpace, dataset: str, tolerance: float) -> ParityReport:
+def measure(
+    maps: Iterable[Maps],
+    *,
+    labels: LabelSpace,
+    dataset: str,
+    tolerance: float | Limits,
+    groups: Sequence[str] = (),
+) -> ParityReport:
     """Compare two networks' class maps, image by image; only counts are kept in memory.
 
     Args:
@@ -155,27 +136,35 @@ def measure(maps: Iterable[Maps], *, labels: LabelSpace, dataset: str, tolerance
             candidate's id that is no class counts as wrong.
         labels: what the ids mean.
         dataset: the data set's name, for the report.
-        tolerance: the largest drop that passes, in [0, 1].
+        tolerance: the largest drop that passes, in [0, 1], or limits that say more.
+        groups: of each image the group of images that it is like, such as frames of one second of film; empty
+            where each is drawn on its own.
 
     Raises:
-        UsageError: the tolerance is no share.
+        UsageError: the tolerance is no share, or limits a class that is not scored.
         DataError: some images have labels and others none.
         ValueError: the maps of an image differ in size, or truth or reference hold an id that is no class.
     """
-    if not 0 <= tolerance <= 1:
-        raise UsageError(f"tolerance {tolerance} is not between 0 and 1")
+    limits = tolerance if isinstance(tolerance, Limits) else Limits(tolerance)
+    limits.require_classes(labels.classes[i] for i in labels.scored)
     blind = BlindSpots(labels)
-    tally = _count(blind.watch(maps), labels)
+    tally = count(blind.watch(maps), labels)
     images, total = len(tally.equal), tally.total()
     (reference,), (candidate,) = total.mious()
     (agreement,) = total.agreements()
     if not tally.labelled:
         reference, candidate = 1.0, agreement
-    drop = float(reference - candidate)
+    drop, allowed = float(reference - candidate), limits.allowed(float(reference))
+    per_class = _per_class(total, labels)
     lost = () if tally.labelled else _lost(total, labels)
+    over = _over(per_class, limits)
+    together = tally.grouped(groups) if groups else tally
+    interval = _interval(together)
+    verdict = "fails" if lost or over else _decide(drop, interval, allowed)
     seen = total.seen[0], int(total.pixels[0, 0]), labels
-    held = drop <= tolerance + ROUNDING and not lost
-    largest, undecided = silence.largest(*seen), silence.undecided(*seen) or (blind.lost() if held else "")
+    largest = silence.largest(*seen)
+    nothing = silence.undecided(*seen) or (blind.lost() if verdict != "fails" else "")
+    more = None if nothing or verdict != "undecided" else _more(drop, interval, allowed, images)
     return ParityReport(
         metric="miou" if tally.labelled else "agreement",
         dataset=dataset,
@@ -183,85 +172,85 @@ def measure(maps: Iterable[Maps], *, labels: LabelSpace, dataset: str, tolerance
         reference=float(reference),
         candidate=float(candidate),
         drop=drop,
-        tolerance=tolerance,
+        tolerance=allowed,
         agreement=float(agreement),
-        per_class=_per_class(total, labels),
-        passed=held and not undecided,
-        interval=_interval(tally, rng=np.random.default_rng(_SEED)),
+        per_class=per_class,
+        passed=not nothing and (verdict == "holds" or (verdict, limits.undecided) == ("undecided", "pass")),
+        interval=interval,
         note=(silence.warning(largest) + _note(total, lost) + blind.note()).strip()
         if images
         else "No images: nothing was measured.",
         worst=_worst(tally),
-        undecided=undecided,
+        undecided=nothing or _open(interval, allowed, more),
         largest=largest,
+        verdict="undecided" if nothing else verdict,
+        more_images=more,
+        groups=len(together.equal),
+        keep=limits.keep,
+        class_limits=limits.classes,
+        classes_over=over,
+        all_classes=_over_all_classes(total) if tally.labelled and images else None,
+        per_image=tuple(tally.drops().tolist()),
     )
 
 
-def _count(maps: Iterable[Maps], labels: LabelSpace) -> _Tally:
-    rows: list[tuple[Rows, ...]] = []
-    labelled: bool | None = None
-    for label, reference, candidate in maps:
-        if labelled is not None and labelled != (label is not None):
-            raise DataError("some images have labels and others none: measure them separately")
-        labelled = label is not None
-        rows.append(_count_image(label, reference, candidate, labels))
-    if not rows:
-        wide, narrow = np.zeros((0, len(labels.scored)), np.int64), np.zeros((0, 1), np.int64)
-        columns = [wide] * 5 + [narrow] * 2 + [np.zeros((0, len(labels.classes)), np.int64)]
-    else:
-        columns = [np.stack(column) for column in zip(*rows, strict=True)]
-    return _Tally(labelled is not False, *columns)
+def _interval(tally: Tally) -> tuple[float, float] | None:
+    rows = len(tally.equal)
+    return None if rows < FEWEST_GROUPS else bootstrap.interval(lambda w: tally.drawn(w).drops(), rows)
 
 
-def _count_image(
-    label: Pixels | None, reference: Pixels, candidate: Pixels, labels: LabelSpace
-) -> tuple[Rows, ...]:
-    """The row of one image, in the order of :class:`_Tally`."""
-    wrong, scored = len(labels.classes), list(labels.scored)
-    candidate = np.where(candidate < wrong, candidate, wrong)
-    truth = reference if label is None else label
-    ours = confusion(truth, reference, classes=wrong + 1)
-    theirs = confusion(truth, candidate, classes=wrong + 1)
-    if ours[wrong].any() or ours[:, wrong].any():
-        raise ValueError(f"truth or reference hold the id {wrong}, classes are 0..{wrong - 1}")
-    compared = np.ones(reference.shape, bool) if label is None else np.isin(label, scored)
-    equal = np.count_nonzero((reference == candidate) & compared)
-    pixels = np.count_nonzero(compared)
-    seen = np.bincount(reference[compared].ravel(), minlength=wrong)
-    overlap = (*overlaps(ours, scored), *overlaps(theirs, scored))
-    return (ours[scored].sum(axis=1), *overlap, np.array([equal]), np.array([pixels]), seen)
+def _decide(drop: float, interval: tuple[float, float] | None, allowed: float) -> Verdict:
+    low, high = interval or (drop, drop)
+    if high <= allowed + ROUNDING:
+        return "holds"
+    return "fails" if low > allowed + ROUNDING else "undecided"
 
 
-def _interval(tally: _Tally, *, rng: np.random.Generator) -> tuple[float, float] | None:
-    """95 % confidence interval of the drop by a bootstrap over images; None where none can be had."""
-    images = len(tally.equal)
-    if images < _FEWEST:
+def _more(drop: float, interval: tuple[float, float] | None, allowed: float, images: int) -> int | None:
+    """How many images more would decide: an interval's width falls with the root of their number."""
+    if interval is None:
         return None
-    share = np.full(images, 1 / images)
-    draws = (rng.multinomial(images, share, size=_CHUNK) for _ in range(_RESAMPLES // _CHUNK))
-    drops = np.concatenate([tally.drawn(times.astype(np.float64)).drops() for times in draws])
-    drops = drops[~np.isnan(drops)]
-    if not drops.size:
-        return None
-    low, high = np.percentile(drops, [2.5, 97.5])
-    return float(low), float(high)
+    width = interval[1] - drop if drop <= allowed else drop - interval[0]
+    gap = max(abs(allowed - drop), ROUNDING)
+    times = min((width / gap) ** 2, 1.0 + _MOST_MORE)
+    return max(1, math.ceil(images * (times - 1)))
 
 
-def _per_class(total: _Tally, labels: LabelSpace) -> tuple[tuple[str, float, float], ...]:
+def _open(interval: tuple[float, float] | None, allowed: float, more: int | None) -> str:
+    """Say that the tolerance lies within the interval, or ''."""
+    if interval is None or more is None:
+        return ""
+    return (
+        f"the drop lies between {interval[0]:.4f} and {interval[1]:.4f} (95 %), and {allowed:.4g} is "
+        f"allowed: about {more:,} images more would decide"
+    )
+
+
+def _over(per_class: Sequence[tuple[str, float, float]], limits: Limits) -> tuple[str, ...]:
+    drops = {name: ours - theirs for name, ours, theirs in per_class}
+    return tuple(name for name, limit in limits.classes if drops[name] > limit + ROUNDING)
+
+
+def _over_all_classes(total: Tally) -> tuple[float, float]:
+    (ours,), (theirs,) = total.over_all_classes()
+    return float(ours), float(theirs)
+
+
+def _per_class(total: Tally, labels: LabelSpace) -> tuple[tuple[str, float, float], ...]:
     names = [labels.classes[i] for i in labels.scored]
-    ours = _divide(total.hits, total.union)[0].tolist()
-    theirs = _divide(total.other_hits, total.other_union)[0].tolist()
+    ours = divide(total.hits, total.union)[0].tolist()
+    theirs = divide(total.other_hits, total.other_union)[0].tolist()
     return tuple(zip(names, ours, theirs, strict=True))
 
 
-def _lost(total: _Tally, labels: LabelSpace) -> tuple[str, ...]:
+def _lost(total: Tally, labels: LabelSpace) -> tuple[str, ...]:
     """Classes that the reference sees often and the candidate no longer does."""
     often = total.truth[0] >= np.maximum(LOST_FROM_SHARE * total.pixels[0], 1)
-    kept = _divide(total.other_hits, total.other_union)[0] >= LOST_BELOW_IOU
+    kept = divide(total.other_hits, total.other_union)[0] >= LOST_BELOW_IOU
     return tuple(labels.classes[i] for i, out in zip(labels.scored, often & ~kept, strict=True) if out)
 
 
-def _note(total: _Tally, lost: Sequence[str]) -> str:
+def _note(total: Tally, lost: Sequence[str]) -> str:
     (reference,), (candidate,) = total.mious()
     if not total.labelled:
         gone = f" Lost: {', '.join(lost)}." if lost else ""
@@ -283,17 +272,10 @@ def _note(total: _Tally, lost: Sequence[str]) -> str:
     )
 
 
-def _worst(tally: _Tally) -> tuple[tuple[int, float], ...]:
+def _worst(tally: Tally) -> tuple[tuple[int, float], ...]:
     drops = tally.drops()
     order = [int(i) for i in np.argsort(-drops, kind="stable") if drops[i] > 0]
     return tuple((i, float(drops[i])) for i in order[:_WORST])
-
-
-def _divide(part: Rows, whole: Rows) -> Shares:
-    """Part over whole, NaN where the whole is 0."""
-    share: Shares = np.full(whole.shape, np.nan)
-    np.divide(part, whole, out=share, where=whole > 0)
-    return share
 
 
 def _number(value: float) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,8 @@ class ValidationImage:
     """``.npy`` (H, W) uint8 class ids; None for an image without labels."""
     pixels: Path | None = None
     """``.npy`` (H, W, 3) RGB of the few that are shown to a person."""
+    group: str = ""
+    """Of images that are alike; see ``datasets.samples.Item``."""
 
     def read_label(self) -> Pixels | None:
         """The class ids, 255 where nothing is scored."""
@@ -88,7 +90,8 @@ def prepare_inputs(
     for index, item in enumerate(validation.items):
         sample = decode(validation, index)
         originals.append(paths[item] if alike else _save_as(own, sample, paths[item]))
-        images.append(_keep(paths[item], sample, show=index in shown))
+        kept = _keep(paths[item], sample, show=index in shown)
+        images.append(replace(kept, group=item.group or item.name))
     for dataset in calibrations:
         for index, item in enumerate(dataset.items):
             if item not in paths:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +38,9 @@ class Digests:
             "recipe": _digest(item.recipe.model_dump(mode="json", by_alias=True)),
             "target": _digest([item.target.model_dump(mode="json", by_alias=True), _table(item)]),
             "toolchains": _digest([toolchain_record(name) for name in item.toolchains]),
-            "options": _digest([item.output, item.fix, item.tolerance, list(item.devices), _ranges(item)]),
+            "options": _digest(
+                [item.output, item.fix, asdict(item.limits), list(item.devices), _ranges(item)]
+            ),
             "code": _code(),
         }
 

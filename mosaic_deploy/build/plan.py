@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
+from mosaic_deploy.accuracy.limits import Limits, Undecided, read_class_tolerances, read_tolerance
 from mosaic_deploy.backends.protocol import Backend
 from mosaic_deploy.backends.reference import TOOLCHAIN as REFERENCE_TOOLCHAIN
 from mosaic_deploy.backends.registry import load_backend
@@ -47,7 +48,12 @@ class Request:
     recipe: str | None = None
     ranges: Path | None = None
     """A file of ``calibrate``, whose ranges are used in place of those that the images say."""
-    tolerance: float | None = None
+    tolerance: float | str | None = None
+    """The largest drop that passes, or the share to keep (``99%``); None leaves it to the recipe."""
+    class_tolerance: str | None = None
+    """Largest drop in IoU of single classes, such as ``pole=0.03,sign=0.05``."""
+    undecided: Undecided = "fail"
+    """What becomes of a build whose interval holds the tolerance."""
     output: OutputKind | None = None
     """What the deployed network is to give; None takes the target's default where the graph can be changed
     to that."""
@@ -71,10 +77,10 @@ class ResolvedTarget:
     table: OpTable | None
     devices: tuple[str, ...]
     backend: Backend
-    tolerance: float
-    """Largest drop in mIoU that passes."""
-    agreement_tolerance: float
-    """Largest share of changed pixels that passes, where there are no labels."""
+    limits: Limits
+    """What mIoU may drop by."""
+    agreement_limits: Limits
+    """What share of the pixels may change, where there are no labels."""
     missing: ToolError | None
     """What this machine lacks to build for it."""
 
@@ -97,7 +103,8 @@ class Plan:
     output: OutputKind | None
     """As asked for; None leaves it to the target."""
     fix: Fixes
-    tolerance: float
+    limits: Limits
+    """What parity is judged by."""
     ranges: RangesFile | None = None
 
     @property
@@ -165,6 +172,8 @@ def open_inputs(request: Request, targets: Sequence[ResolvedTarget]) -> tuple[Pl
     validation = (asked or open_data(name, split="val")).read_as(own).take(request.images)
     calibration = open_data(request.calibration or name, split="calib").read_as(own)
     model.card.contract.require(validation.labels, dataset=validation.name)
+    for found in targets:
+        found.limits.require_classes(own.classes[i] for i in own.scored)
     if turned := validation.turned:
         note = f"{turned} of {len(validation)} images were turned as their EXIF orientation says."
         validation = replace(validation, note=f"{validation.note} {note}".strip())
@@ -180,8 +189,7 @@ def _require_sound(request: Request) -> None:
     if not request.targets:
         known = ", ".join(spec_names(TargetSpec))
         raise UsageError(f"name a target; known: {known}, or all of them: {ALL}")
-    if request.tolerance is not None and not 0 <= request.tolerance <= 1:
-        raise UsageError(f"tolerance {request.tolerance} is not between 0 and 1")
+    _limits(request, 0.0)
     if request.fix not in get_args(Fixes):
         raise UsageError(
             f"--fix {request.fix}: no such choice{nearest(request.fix, get_args(Fixes))}; "
@@ -230,12 +238,19 @@ def _resolve_target(request: Request, target: TargetSpec) -> ResolvedTarget:
         table=None if target.ops is None else load_table(target.ops),
         devices=backend.devices(options),
         backend=backend,
-        tolerance=_first(request.tolerance, recipe.tolerance, target.tolerance),
-        agreement_tolerance=_first(
-            request.tolerance, recipe.agreement_tolerance, recipe.tolerance, target.agreement_tolerance
+        limits=_limits(request, _first(recipe.tolerance, target.tolerance)),
+        agreement_limits=_limits(
+            request, _first(recipe.agreement_tolerance, recipe.tolerance, target.agreement_tolerance)
         ),
         missing=None if missing is None else ToolError(f"target {target.name}: {missing}"),
     )
+
+
+def _limits(request: Request, otherwise: float) -> Limits:
+    """What was asked for, with ``otherwise`` as the drop where none was; raises ``UsageError``."""
+    drop, keep = (otherwise, None) if request.tolerance is None else read_tolerance(request.tolerance)
+    classes = () if request.class_tolerance is None else read_class_tolerances(request.class_tolerance)
+    return Limits(drop, keep, classes, request.undecided)
 
 
 def _first(*tolerances: float | None) -> float:
@@ -281,6 +296,6 @@ def _plan_one(
         place=request.out / "-".join(named),
         output=request.output,
         fix=request.fix,
-        tolerance=found.tolerance if validation.labelled else found.agreement_tolerance,
+        limits=found.limits if validation.labelled else found.agreement_limits,
         ranges=None if request.ranges is None else _ranges(request.ranges, found),
     )

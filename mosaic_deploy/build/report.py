@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from mosaic_deploy.accuracy.parity import LOST_BELOW_IOU, ROUNDING, ParityReport
+from mosaic_deploy.accuracy.parity import ParityReport
 from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.backends.protocol import Step
+from mosaic_deploy.build.report_words import (
+    decided_by,
+    fell_back,
+    fixed,
+    given_ranges,
+    kept_grids,
+    way_out,
+    why_failed,
+)
 from mosaic_deploy.gate.fix_report import FixStep
 from mosaic_deploy.gate.op_support.judge import CheckReport
 from mosaic_deploy.specs.fields import OutputKind
@@ -91,7 +100,7 @@ class BuildReport:
     @property
     def parity(self) -> ParityReport | None:
         """Of the variant that does worst, which decides; None where nothing was compiled."""
-        return min(self.variants.values(), key=lambda p: (p.passed, -p.drop), default=None)
+        return min(self.variants.values(), key=_rank, default=None)
 
     @property
     def passed(self) -> bool:
@@ -107,7 +116,7 @@ class BuildReport:
             return ""
         if self.conversion is not None and not self.conversion.passed:
             return self.conversion.parity.undecided
-        return next((parity.undecided for parity in self.variants.values()), "")
+        return self.parity.undecided if self.parity is not None else ""
 
     @property
     def losses(self) -> Losses | None:
@@ -124,7 +133,7 @@ class BuildReport:
     def verdict(self) -> str:
         """In two words at most."""
         if self.passed:
-            return "passed"
+            return "passed" if self.parity is None or self.parity.verdict == "holds" else "undecided"
         if self.check is not None and not self.check.passed:
             return "ops refused"
         if self.undecided:
@@ -140,14 +149,14 @@ class BuildReport:
         if self.check is not None and not self.check.passed:
             return [*lines, "the operator check failed, so nothing was compiled"]
         lines += [f"data: {note}" for note in self.notes]
-        lines += [_fixed(step) for step in self.fixes]
-        lines += _fell_back(self.facts.get("fallback"))
-        lines += _kept_grids(self.facts.get("weight_grids"))
-        lines += _given_ranges(self.facts.get("ranges"))
+        lines += [fixed(step) for step in self.fixes]
+        lines += fell_back(self.facts.get("fallback"))
+        lines += kept_grids(self.facts.get("weight_grids"))
+        lines += given_ranges(self.facts.get("ranges"))
         if self.facts.get("compiled") is False:
             lines.append(f"the target's own compiler was not run: {self.facts.get('not_compiled', '')}")
         if self.undecided:
-            advice = "choose other images or labels, or look whether mean, scale and colour fit"
+            advice = decided_by(self.parity)
             return [*lines, f"undecided: {self.undecided}; {advice}"]
         if self.conversion is not None and not self.conversion.passed:
             found = self.conversion.parity
@@ -161,7 +170,9 @@ class BuildReport:
             drops = ", ".join(f"{name} {parity.drop:+.4f}" for name, parity in self.variants.items())
             lines.append(f"drop per variant, the worst decides: {drops}")
         if not self.parity.passed:
-            lines.append(f"parity failed: {_why_failed(self.parity)}{_way_out(self.parity)}")
+            lines.append(f"parity failed: {why_failed(self.parity)}{way_out(self.parity)}")
+        elif self.parity.verdict == "undecided":
+            lines.append(f"undecided, and let pass as asked: {self.parity.undecided}")
         if self.parity.note:
             lines.append(f"parity: {self.parity.note}")
         feeding = self.facts.get("feeding")
@@ -219,6 +230,12 @@ class Failure:
 
 
 Result = BuildReport | Failure
+_ORDER = ("fails", "undecided", "holds")
+
+
+def _rank(parity: ParityReport) -> tuple[int, float]:
+    """The worst first: by the verdict, then by the drop."""
+    return _ORDER.index(parity.verdict), -parity.drop
 
 
 def exit_code(results: Sequence[Result]) -> int:
@@ -259,56 +276,6 @@ def to_json(results: Sequence[Result]) -> dict[str, object]:
         "builds": [r.to_json() for r in results if isinstance(r, BuildReport)],
         "failures": [r.to_json() for r in results if isinstance(r, Failure)],
     }
-
-
-def _why_failed(parity: ParityReport) -> str:
-    if parity.drop > parity.tolerance + ROUNDING:
-        return f"{parity.metric} dropped by {parity.drop:.4f}, {parity.tolerance:g} is allowed"
-    gone = [f"{name} (IoU {theirs:.2f})" for name, _, theirs in parity.per_class if theirs < LOST_BELOW_IOU]
-    return f"lost against the float network, which asks for an IoU of {LOST_BELOW_IOU}: {', '.join(gone)};"
-
-
-def _way_out(parity: ParityReport) -> str:
-    """What to do about a drop; nothing where only the network itself can help."""
-    if parity.metric != "agreement":
-        return "; see per_class in parity.json, try --recipe w8a16 where the target takes it, or --tolerance"
-    return (
-        " without labels, as nothing tells whether the pixels that changed became wrong: bring labels "
-        "(--data NAME:DIR with labels/), try --recipe w8a16 where the target takes it, or say --tolerance"
-    )
-
-
-def _fixed(step: FixStep) -> str:
-    error = "" if step.output_error is None else f", {step.output_error:.2g} of the range at the output"
-    kind = "exact" if step.exact else "lossy"
-    return f"fixed by {step.name} ({kind}{error}): {step.changes} node{'s' * (step.changes != 1)}"
-
-
-def _given_ranges(ranges: object) -> list[str]:
-    if not isinstance(ranges, Mapping) or not ranges.get("given"):
-        return []
-    return [f"ranges: those of {ranges['given']} of {ranges['tensors']} tensors are the file's"]
-
-
-def _kept_grids(grids: object) -> list[str]:
-    if not isinstance(grids, Mapping):
-        return []
-    lines = []
-    if grids.get("kept"):
-        kernels = f"{grids['kept']} of {grids['kernels']} kernels"
-        lines.append(f"weights: {kernels} came on an 8-bit grid and stay on it")
-    if grids.get("ranges"):
-        lines.append(f"activations: {grids['ranges_kept']} of {grids['ranges']} stated ranges are kept")
-    return lines
-
-
-def _fell_back(fallback: object) -> list[str]:
-    if not isinstance(fallback, Mapping) or not fallback.get("operators"):
-        return []
-    operators = ", ".join(f"{count} {name}" for name, count in fallback["operators"].items())
-    named = (("macs_share", "of the multiply-accumulates"), ("time_share", "of the time"))
-    shares = [f"{fallback[key]:.1%} {words}" for key, words in named if fallback.get(key) is not None]
-    return [f"fallback on the same processor: {operators}" + "".join(f", {share}" for share in shares)]
 
 
 def _numbers(record: Mapping[str, float]) -> dict[str, float | None]:

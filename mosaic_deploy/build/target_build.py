@@ -198,7 +198,8 @@ class TargetBuilder:
             pairs(self.common.inputs.images, first, second),
             labels=self.common.graph.contract.labels,
             dataset=dataset.name,
-            tolerance=self.order.plan.tolerance,
+            tolerance=self.order.plan.limits,
+            groups=tuple(image.group for image in self.common.inputs.images),
         )
 
     def _draw(self, candidate: Maps) -> None:

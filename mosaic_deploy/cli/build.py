@@ -50,9 +50,23 @@ def build(
         ),
     ] = None,
     tolerance: Annotated[
-        float | None,
-        typer.Option(help="Largest mIoU drop that passes, 0 to 1; default: the recipe's, else the target's."),
+        str | None,
+        typer.Option(
+            metavar="X|P%",
+            help="Largest mIoU drop that passes, 0 to 1, or the share of float mIoU to keep, such as 99%; "
+            "default: the recipe's, else the target's.",
+        ),
     ] = None,
+    class_tolerance: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS=X,...", help="Largest IoU drop of single classes, such as pole=0.03."),
+    ] = None,
+    undecided: Annotated[
+        str,
+        typer.Option(
+            help="Exit code where the drop's 95 % interval holds the tolerance: fail (4) or pass (0)."
+        ),
+    ] = "fail",
     arch: Annotated[
         str | None,
         typer.Option(help="Hexagon architectures, such as 68,73,75; default: the target's."),
@@ -132,6 +146,8 @@ def build(
         recipe=recipe,
         ranges=ranges,
         tolerance=tolerance,
+        class_tolerance=class_tolerance,
+        undecided=undecided,  # type: ignore[arg-type]  # plan() refuses what is no choice
         output=output,  # type: ignore[arg-type]  # plan() refuses what is no output kind
         keep_quantization=keep_quantization,
         force=force,

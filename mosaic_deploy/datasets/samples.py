@@ -38,6 +38,8 @@ class Item:
     name: str
     image: Path
     label: Path | None
+    group: str = ""
+    """Samples of the same group are alike, frames of one second of film say; empty for one on its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from mosaic_deploy.accuracy.limits import Limits
 from mosaic_deploy.accuracy.metrics import confusion, mean_iou
-from mosaic_deploy.accuracy.parity import Maps, ParityReport, measure
+from mosaic_deploy.accuracy.parity import ParityReport, measure
+from mosaic_deploy.accuracy.tally import Maps
 from mosaic_deploy.errors import DataError, UsageError
 from mosaic_deploy.specs.labels import LabelSpace
 
@@ -23,7 +25,8 @@ SPACE = LabelSpace(("sky", "road", "car"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
 ADE = LabelSpace(("other", "wall", "floor"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), unscored=(0,))
 KEYS = {
     "metric", "dataset", "images", "reference", "candidate", "drop", "tolerance", "agreement", "per_class",
-    "passed", "interval", "note", "undecided", "largest",
+    "passed", "interval", "note", "undecided", "largest", "verdict", "more_images", "groups", "keep",
+    "class_limits", "classes_over", "all_classes", "per_image",
 }  # fmt: skip
 
 
@@ -31,7 +34,7 @@ def ids(*values: int) -> Ids:
     return np.array([values], np.uint8)
 
 
-def run(maps: Sequence[Maps], tolerance: float = 0.01, labels: LabelSpace = SPACE) -> ParityReport:
+def run(maps: Sequence[Maps], tolerance: float | Limits = 0.01, labels: LabelSpace = SPACE) -> ParityReport:
     return measure(iter(maps), labels=labels, dataset="test", tolerance=tolerance)
 
 
@@ -48,7 +51,7 @@ def spoilt(ids: Ids, share: float, rng: np.random.Generator) -> Ids:
 
 
 def test_an_equal_candidate_passes_with_tolerance_0() -> None:
-    maps = [(*scene(i), scene(i)[1]) for i in range(3)]
+    maps = [(*scene(i), scene(i)[1]) for i in range(5)]
     report = run(maps, tolerance=0)
     assert report.passed
     assert report.metric == "miou"
@@ -290,3 +293,79 @@ def test_data_that_are_mostly_road_pass_with_a_warning_and_still_say_no() -> Non
     broken = run([(None, mostly[None], np.ones_like(mostly)[None])], tolerance=0.05)
     assert not broken.passed
     assert not broken.undecided
+
+
+def noisy(count: int, *, share: float, spread: float) -> list[Maps]:
+    """Scenes whose candidate errs on ``share`` of the pixels, give or take ``spread``."""
+    rng = np.random.default_rng(5)
+    shares = np.clip(share + spread * rng.standard_normal(count), 0, 1)
+    scenes = [scene(index) for index in range(count)]
+    return [(t, r, spoilt(r, float(s), rng)) for s, (t, r) in zip(shares, scenes, strict=True)]
+
+
+@pytest.mark.parametrize(("tolerance", "verdict"), [(0.5, "holds"), (0.0, "fails")], ids=["above", "below"])
+def test_the_interval_decides(tolerance: float, verdict: str) -> None:
+    report = run(noisy(12, share=0.05, spread=0.02), tolerance)
+    assert (report.verdict, report.passed, report.more_images) == (verdict, verdict == "holds", None)
+    assert not report.undecided
+
+
+def test_a_tolerance_within_the_interval_is_undecided_and_more_images_would_decide() -> None:
+    maps = noisy(12, share=0.05, spread=0.03)
+    found = run(maps)
+    assert found.interval is not None
+    within = (found.drop + found.interval[1]) / 2
+    report = run(maps, within)
+    assert report.drop < within
+    assert (report.verdict, report.passed) == ("undecided", False)
+    assert report.more_images is not None
+    assert 12 <= report.more_images <= 60
+    assert f"about {report.more_images} images more would decide" in report.undecided
+    assert run(maps, Limits(within, undecided="pass")).passed
+    assert not run(maps, Limits(0.0, undecided="pass")).passed
+
+
+def test_nothing_compared_is_never_let_pass() -> None:
+    road = np.ones((100, 200), np.uint8)
+    report = run([(None, road, road)] * 6, Limits(0.1, undecided="pass"))
+    assert (report.verdict, report.passed, report.more_images) == ("undecided", False, None)
+
+
+def test_images_that_are_alike_count_as_one() -> None:
+    maps = [maps for maps in noisy(6, share=0.05, spread=0.03) for _ in range(4)]
+    alone = run(maps).interval
+    names = [str(i // 4) for i in range(24)]
+    together = measure(maps, labels=SPACE, dataset="test", tolerance=0.01, groups=names)
+    assert together.groups == 6
+    assert alone is not None
+    assert together.interval is not None
+    assert together.interval[1] - together.interval[0] > 1.5 * (alone[1] - alone[0])
+
+
+@pytest.mark.parametrize(("keep", "passed"), [(0.98, True), (0.999, False)])
+def test_a_share_of_the_reference_is_kept(keep: float, passed: bool) -> None:
+    truth = np.zeros((1, 1000), np.uint8)
+    reference = ids(*[0] * 900, *[1] * 100)
+    candidate = ids(*[0] * 885, *[1] * 115)
+    report = run([(truth, reference, candidate)], Limits(None, keep))
+    assert report.tolerance == pytest.approx((1 - keep) * 0.9)
+    assert report.passed is passed
+
+
+def test_a_class_has_a_limit_of_its_own() -> None:
+    truth = ids(*[0] * 980, *[2] * 20)
+    candidate = ids(*[0] * 985, *[2] * 15)
+    maps = [(truth, truth, candidate)]
+    assert run(maps, Limits(0.2, classes=(("car", 0.3),))).passed
+    report = run(maps, Limits(0.2, classes=(("car", 0.2),)))
+    assert (report.verdict, report.classes_over) == ("fails", ("car",))
+    with pytest.raises(UsageError, match=r"no such scored class.*did you mean 'car'"):
+        run(maps, Limits(0.2, classes=(("caar", 0.2),)))
+
+
+def test_mlperfs_mean_is_over_every_class() -> None:
+    truth = ids(*[0] * 50, *[1] * 50)
+    report = run([(truth, truth, truth)])
+    assert report.reference == 1
+    assert report.all_classes is not None
+    assert report.all_classes == pytest.approx((2 / 3, 2 / 3))

@@ -1,0 +1,75 @@
+"""What a build's gates found, in words: causes and ways out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mosaic_deploy.accuracy.parity import LOST_BELOW_IOU, ROUNDING, ParityReport
+from mosaic_deploy.gate.fix_report import FixStep
+
+
+def decided_by(parity: ParityReport | None) -> str:
+    """Say what would turn "undecided" into a verdict."""
+    if parity is not None and parity.more_images is not None:
+        return "take more of them (--images), or say --undecided pass"
+    return "choose other images or labels, or look whether mean, scale and colour fit"
+
+
+def why_failed(parity: ParityReport) -> str:
+    """Say what went beyond its limit."""
+    if parity.classes_over:
+        drops = {name: ours - theirs for name, ours, theirs in parity.per_class}
+        limits = dict(parity.class_limits)
+        named = ", ".join(f"{c} by {drops[c]:.4f} ({limits[c]:g} is allowed)" for c in parity.classes_over)
+        return f"IoU dropped of {named}"
+    if parity.drop > parity.tolerance + ROUNDING:
+        return f"{parity.metric} dropped by {parity.drop:.4f}, {parity.tolerance:g} is allowed"
+    gone = [f"{name} (IoU {theirs:.2f})" for name, _, theirs in parity.per_class if theirs < LOST_BELOW_IOU]
+    return f"lost against the float network, which asks for an IoU of {LOST_BELOW_IOU}: {', '.join(gone)};"
+
+
+def way_out(parity: ParityReport) -> str:
+    """What to do about a drop; nothing where only the network itself can help."""
+    if parity.metric != "agreement":
+        return "; see per_class in parity.json, try --recipe w8a16 where the target takes it, or --tolerance"
+    return (
+        " without labels, as nothing tells whether the pixels that changed became wrong: bring labels "
+        "(--data NAME:DIR with labels/), try --recipe w8a16 where the target takes it, or say --tolerance"
+    )
+
+
+def fixed(step: FixStep) -> str:
+    """Say what a pass did."""
+    error = "" if step.output_error is None else f", {step.output_error:.2g} of the range at the output"
+    kind = "exact" if step.exact else "lossy"
+    return f"fixed by {step.name} ({kind}{error}): {step.changes} node{'s' * (step.changes != 1)}"
+
+
+def given_ranges(ranges: object) -> list[str]:
+    """How many tensors got their range from a file."""
+    if not isinstance(ranges, Mapping) or not ranges.get("given"):
+        return []
+    return [f"ranges: those of {ranges['given']} of {ranges['tensors']} tensors are the file's"]
+
+
+def kept_grids(grids: object) -> list[str]:
+    """Say which weights came quantised."""
+    if not isinstance(grids, Mapping):
+        return []
+    lines = []
+    if grids.get("kept"):
+        kernels = f"{grids['kept']} of {grids['kernels']} kernels"
+        lines.append(f"weights: {kernels} came on an 8-bit grid and stay on it")
+    if grids.get("ranges"):
+        lines.append(f"activations: {grids['ranges_kept']} of {grids['ranges']} stated ranges are kept")
+    return lines
+
+
+def fell_back(fallback: object) -> list[str]:
+    """Say what ran in other kernels of the same processor."""
+    if not isinstance(fallback, Mapping) or not fallback.get("operators"):
+        return []
+    operators = ", ".join(f"{count} {name}" for name, count in fallback["operators"].items())
+    named = (("macs_share", "of the multiply-accumulates"), ("time_share", "of the time"))
+    shares = [f"{fallback[key]:.1%} {words}" for key, words in named if fallback.get(key) is not None]
+    return [f"fallback on the same processor: {operators}" + "".join(f", {share}" for share in shares)]
