@@ -29,6 +29,9 @@ _MOST_MORE = 100
 _WORST = 5
 
 
+_WORST_FIRST = ("fails", "undecided", "holds")
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class ParityReport:
@@ -89,6 +92,11 @@ class ParityReport:
     Mobile's ADE20K metric. None without labels."""
     per_image: tuple[float, ...] = ()
     """The drop on each image, in the images' order; NaN where nothing is scored."""
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sorts the worst of several variants to the front: by the verdict, then by the drop."""
+        return _WORST_FIRST.index(self.verdict), -self.drop
 
     def to_json(self) -> dict[str, object]:
         """The report as JSON's types; null stands for NaN."""

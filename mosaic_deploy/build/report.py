@@ -100,7 +100,7 @@ class BuildReport:
     @property
     def parity(self) -> ParityReport | None:
         """Of the variant that does worst, which decides; None where nothing was compiled."""
-        return min(self.variants.values(), key=_rank, default=None)
+        return min(self.variants.values(), key=lambda parity: parity.rank, default=None)
 
     @property
     def passed(self) -> bool:
@@ -230,12 +230,6 @@ class Failure:
 
 
 Result = BuildReport | Failure
-_ORDER = ("fails", "undecided", "holds")
-
-
-def _rank(parity: ParityReport) -> tuple[int, float]:
-    """The worst first: by the verdict, then by the drop."""
-    return _ORDER.index(parity.verdict), -parity.drop
 
 
 def exit_code(results: Sequence[Result]) -> int:

@@ -88,7 +88,7 @@ class TargetBuilder:
         maps = self._maps(run, job, "run")
         self._draw(maps[run.name])
         variants = self._compare(maps)
-        decisive = min(variants, key=lambda name: (variants[name].passed, -variants[name].drop))
+        decisive = min(variants, key=lambda name: variants[name].rank)
         views = self._write_views(maps[decisive])
         return replace(
             made,

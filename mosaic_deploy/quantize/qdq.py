@@ -98,10 +98,10 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
     Returns:
         ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes``, ``version``,
         ``weight_grids``: of how many ``kernels`` how many are ``kept`` on the grid they came on, and of how
-        many activation ``ranges`` that the file states how many (``ranges_kept``); and ``ranges``: of how many
-        ``tensors`` how many were ``given``. The input also has pixel_factor, where quantised value = factor *
-        pixel (else None), and pixel_shift, by how many steps the zero point misses the contract's mean: 0.5
-        for a mean of 127.5, else 0.
+        many activation ``ranges`` that the file states how many (``ranges_kept``); and ``ranges``: of how
+        many ``tensors`` how many were ``given``. The input also has pixel_factor, where quantised value =
+        factor * pixel (else None), and pixel_shift, by how many steps the zero point misses the contract's
+        mean: 0.5 for a mean of 127.5, else 0.
 
     Raises ``ModelError`` if the graph cannot be read, run or quantised.
     """

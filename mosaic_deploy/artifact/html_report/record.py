@@ -115,7 +115,7 @@ class Record:
     @property
     def decisive(self) -> tuple[str, ParityReport] | None:
         """Name and parity of the variant that does worst, which decides; None where nothing was compiled."""
-        ranked = sorted(self.build.variants.items(), key=lambda item: (item[1].passed, -item[1].drop))
+        ranked = sorted(self.build.variants.items(), key=lambda item: item[1].rank)
         return ranked[0] if ranked else None
 
     def picture(self, view: View, layer: str) -> str:
