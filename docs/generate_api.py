@@ -22,6 +22,7 @@ PAGE = Path(__file__).parent / "reference" / "python-api.md"
 PACKAGE = "mosaic_deploy"
 
 PARTS = (
+    "accuracy.limits.Limits",
     "artifact.bench.latency.Latencies",
     "artifact.bench.latency.Ratio",
     "artifact.bench.report.Machine",

@@ -4,7 +4,7 @@
     Constant -> Identity -> Mul             becomes    Mul with a stored weight
 
 Exporters leave such chains for shapes, paddings in TensorFlow's style SAME, scales of attention and masks.
-Quantised weights stay as they are: their DequantizeLinear says on which grid they lie.
+Quantised weights are made floats before (``dequantize``), and are still on their grid.
 """
 
 from __future__ import annotations

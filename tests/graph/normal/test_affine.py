@@ -81,12 +81,3 @@ def test_a_convolution_that_others_read_stays() -> None:
 def test_weights_that_are_computed_stay() -> None:
     body = "w = GlobalAveragePool (image) a = Conv (image, w) y = Mul (a, c)"
     stays(image(body, c=number(2)))
-
-
-def test_a_quantised_convolution_stays() -> None:
-    body = """
-        q = QuantizeLinear (image, s, z) d = DequantizeLinear (q, s, z) a = Conv (d, w)
-        b = QuantizeLinear (a, s, z) e = DequantizeLinear (b, s, z) m = Mul (e, c)
-        f = QuantizeLinear (m, s, z) y = DequantizeLinear (f, s, z)
-    """
-    stays(image(body, w=random(6, 4, 1, 1), c=number(2), s=number(0.1), z=np.asarray(128, np.uint8)))
