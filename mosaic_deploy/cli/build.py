@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import InputShape, JsonFlag, NoInstall, OutputName, bars, cause, say, show
+from mosaic_deploy.cli.output import (
+    INPUT_PANEL,
+    InputMean,
+    InputScale,
+    InputShape,
+    JsonFlag,
+    NoInstall,
+    OutputName,
+    bars,
+    cause,
+    say,
+    show,
+)
 
 EXAMPLES = (
     "build --target dsp",
@@ -15,7 +27,6 @@ EXAMPLES = (
     "build my_net.onnx --target cpu --data folder:my_images --input-mean 127.5 --input-scale 127.5",
     "build my_net.toml --target dsp,cpu --recipe w8a8 --tolerance 0.005 --json",
 )
-_INPUT = "Input of an ONNX file without a model card"
 _DEFAULT = "dsp"
 """The target where none is named."""
 
@@ -99,26 +110,19 @@ def build(
         ),
     ] = False,
     json_: JsonFlag = False,
-    input_mean: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=_INPUT, help="Mean per colour channel, such as 127.5 or 124,116,104."),
-    ] = None,
-    input_scale: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=_INPUT, help="Scale per colour channel: input = (pixel - mean) / scale."
-        ),
-    ] = None,
+    input_mean: InputMean = None,
+    input_scale: InputScale = None,
     input_colour: Annotated[
-        str | None, typer.Option(rich_help_panel=_INPUT, help="Channel order: RGB (default) or BGR.")
+        str | None, typer.Option(rich_help_panel=INPUT_PANEL, help="Channel order: RGB (default) or BGR.")
     ] = None,
     input_resize: Annotated[
-        str | None, typer.Option(rich_help_panel=_INPUT, help="Resize mode: stretch (default) or letterbox.")
+        str | None,
+        typer.Option(rich_help_panel=INPUT_PANEL, help="Resize mode: stretch (default) or letterbox."),
     ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
-            rich_help_panel=_INPUT,
+            rich_help_panel=INPUT_PANEL,
             help="Foreground threshold of a model with one score per pixel; default: 0.5 after a sigmoid, "
             "else 0.",
         ),

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mosaic_deploy.artifact.stored import stored_input, stored_output
 from mosaic_deploy.backends.litert.xnnpack import feed
@@ -17,28 +18,32 @@ EXACT = {"pixel_factor": 1, "pixel_shift": 0.0}
 SHIFTED = {"dtype": "int8", "zero_point": 0, "pixel_factor": 1, "pixel_offset": -128, "pixels": None}
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+WIDE = {"dtype": "uint16", "pixel_factor": 256, "zero_point": 32768, "scale": 1 / 32768}
+CALIBRATED = {"pixel_factor": None, "pixel_shift": 0.0, "scale": 0.011}
+INSIDE = {"scale": 0.011, "pixel_offset": None, "pixels": [128.0, 128.0]}
+FLOATS = (PIXELS.astype(np.float32) - 128) / 128
+
+
 @pytest.mark.parametrize(
-    ("facts", "backend"),
+    ("facts", "backend", "fed"),
     [
-        pytest.param({**GRID, **EXACT}, to_integers, id="bytes"),
-        pytest.param({**GRID, **EXACT, "dtype": "uint16", "pixel_factor": 256, "zero_point": 32768,
-                      "scale": 1 / 32768}, to_integers, id="16 bits"),
-        pytest.param({**GRID, "pixel_factor": None, "pixel_shift": 0.0, "scale": 0.011}, to_integers,
-                     id="calibrated"),
-        pytest.param({**GRID, **SHIFTED, "pixel_shift": 0.5}, feed, id="signed"),
-        pytest.param({**GRID, **SHIFTED, "scale": 0.011, "pixel_offset": None, "pixels": [128.0, 128.0]},
-                     feed, id="normalised inside"),
+        pytest.param({**GRID, **EXACT}, to_integers, (PIXELS, FLOATS), id="bytes"),
+        pytest.param({**GRID, **EXACT, **WIDE}, to_integers, (PIXELS, FLOATS), id="16 bits"),
+        pytest.param(
+            {**GRID, **CALIBRATED}, to_integers, (FLOATS,), id="calibrated: bytes go on no other grid"
+        ),
+        pytest.param({**GRID, **SHIFTED, "pixel_shift": 0.5}, feed, (PIXELS, FLOATS), id="signed"),
+        pytest.param({**GRID, **SHIFTED, **INSIDE}, feed, (PIXELS, FLOATS), id="normalised inside"),
     ],
-)  # fmt: skip
-def test_it_is_what_the_backends_feed(facts: dict[str, Any], backend: Any, dtype: str) -> None:
-    values = PIXELS if dtype == "uint8" else (PIXELS.astype(np.float32) - 128) / 128
-    if dtype == "uint8" and facts["scale"] == 0.011 and backend is to_integers:
-        pytest.skip("bytes never go on another grid there")
-    expected = backend(values, facts)
-    given = stored_input(values, facts)
-    assert given.dtype == expected.dtype
-    np.testing.assert_array_equal(given, expected)
+)
+def test_it_is_what_the_backends_feed(
+    facts: dict[str, Any], backend: Any, fed: tuple[NDArray[Any], ...]
+) -> None:
+    for values in fed:
+        expected = backend(values, facts)
+        given = stored_input(values, facts)
+        assert given.dtype == expected.dtype
+        np.testing.assert_array_equal(given, expected)
 
 
 def test_integers_come_back_exactly() -> None:

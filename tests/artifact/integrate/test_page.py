@@ -144,8 +144,8 @@ def test_both_ends_in_cpp_too(
     folder = made(tmp_path / "a", contract, source, result)
     text = block(folder, "cpp").replace("#include <onnxruntime_cxx_api.h>", "")
     first, last = text.index("std::vector<Output> run("), text.index("int main()")
-    stub = 'std::vector<Output> run(std::vector<Input>&) { return load<Output>("golden/output.npy"); }\n'
-    assert compiled(folder, text[:first] + stub + text[last:], ()).returncode == 0
+    recorded = 'std::vector<Output> run(std::vector<Input>&) { return load<Output>("golden/output.npy"); }\n'
+    assert compiled(folder, text[:first] + recorded + text[last:], ()).returncode == 0
     ran = subprocess.run(["./program"], cwd=folder, capture_output=True, text=True, check=False)
     assert (ran.stdout.strip(), ran.returncode) == (SAID, 0)
 
