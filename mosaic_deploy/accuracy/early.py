@@ -30,14 +30,8 @@ _INTERVAL = 1.5 * 1.96
 few groups make skewed ones."""
 _SEEN = 8
 """Images in which each class must have been seen, or all that hold it."""
-_SEED = 0
 
 Early = Literal["holds", "fails"]
-
-
-def order(images: int) -> tuple[int, ...]:
-    """The order in which images are taken: a permutation, always the same for as many images."""
-    return tuple(int(i) for i in np.random.default_rng(_SEED).permutation(images))
 
 
 def decide(

@@ -74,7 +74,7 @@ class Validated:
     @property
     def parity(self) -> ParityReport | None:
         """Of the variant that does worst."""
-        return min((p for _, p in self.variants), key=lambda p: (p.passed, -p.drop), default=None)
+        return min((p for _, p in self.variants), key=lambda p: p.rank, default=None)
 
     @property
     def passed(self) -> bool:
@@ -274,6 +274,7 @@ def _compare(
                 labels=reference.contract.labels,
                 dataset=dataset.name,
                 tolerance=limit,
+                groups=tuple(image.group for image in reference.images),
             ),
         )
         for name, found in maps.items()

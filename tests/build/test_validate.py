@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ import pytest
 from onnx import numpy_helper
 
 from mosaic_deploy.artifact.foreign import Stated
+from mosaic_deploy.build import inputs
 from mosaic_deploy.build.pipeline import deploy
 from mosaic_deploy.build.plan import Request
 from mosaic_deploy.build.report import BuildReport
@@ -44,6 +46,22 @@ def test_a_right_file_passes_a_wrong_one_fails_and_a_damaged_one_has_no_verdict(
     assert (exit_code(found), exit_code(found[:1]), exit_code(found[2:])) == (1, 0, 2)
     record = json.loads(json.dumps(to_json(found), allow_nan=False))
     assert (record["passed"], len(record["artifacts"])) == (False, 3)
+
+
+@pytest.mark.slow
+def test_images_that_are_alike_are_drawn_together_as_in_a_build(
+    request_: ValidationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = inputs.prepare_inputs
+
+    def of_one_second(*given: Any, **more: Any) -> inputs.Inputs:
+        made = prepare(*given, **more)
+        return replace(made, images=tuple(replace(image, group="second 1") for image in made.images))
+
+    monkeypatch.setattr("mosaic_deploy.build.validate.prepare_inputs", of_one_second)
+    (found,) = validate(request_)
+    assert found.parity is not None
+    assert (found.parity.images > 1, found.parity.groups) == (True, 1)
 
 
 @pytest.mark.slow
