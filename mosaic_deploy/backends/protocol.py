@@ -13,6 +13,7 @@ from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.progress import OnProgress
 
 if TYPE_CHECKING:  # a check asks for devices alone
+    from mosaic_deploy.quantize.mixed import Mixed
     from mosaic_deploy.specs.contract import Contract
 
 Layout = Literal["NCHW", "NHWC"]
@@ -49,6 +50,10 @@ class BuildJob:
     space: WorkDir
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Tensor of ``onnx`` -> smallest and largest value to represent, in place of what the images say."""
+    mixed: Mixed | None = None
+    """Which activations are in other precisions than the recipe's; None for none."""
+    kept_ranges: Path | None = None
+    """A folder that keeps calibrated ranges between builds of the same graph and images; None keeps none."""
 
 
 @dataclass(frozen=True, slots=True)

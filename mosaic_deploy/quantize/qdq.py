@@ -36,7 +36,12 @@ from mosaic_deploy.quantize.boundary import (
 )
 from mosaic_deploy.quantize.calibrate import Calibrator
 from mosaic_deploy.quantize.histogram import Ranges
+from mosaic_deploy.quantize.kept_ranges import load_ranges, save_ranges
 from mosaic_deploy.quantize.lead_in import free_names, grid_of, quantize_image
+from mosaic_deploy.quantize.mixed import Mixed, island, without_clips
+from mosaic_deploy.quantize.mixed_facts import count
+from mosaic_deploy.quantize.mixed_overrides import TwoRanges, merged
+from mosaic_deploy.quantize.mixed_overrides import overrides as wide_overrides
 from mosaic_deploy.quantize.onnx_activations import activation_ranges
 from mosaic_deploy.quantize.ort_tools import tool
 from mosaic_deploy.quantize.sentinels import bound_sentinels, without_infinities
@@ -93,7 +98,8 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
     ``QuantRecipe`` as a dict), ``pixels`` ([mean, scale] where input = (pixel - mean) / scale, else
     None) and ``threads``. It may hold ``layout``, "NCHW" or "NHWC", and ``wanted``, the order of the
     calibration files, to which both ends are turned; ``ranges``, [low, high] of tensors in place of what the
-    images say; and ``description``, an object to store in the file.
+    images say; ``description``, an object to store in the file; ``mixed``, what a ``Mixed`` gives as JSON; and
+    ``kept_ranges``, a folder that keeps what calibration found.
 
     Returns:
         ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes``, ``version``,
@@ -101,12 +107,53 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
         many activation ``ranges`` that the file states how many (``ranges_kept``); and ``ranges``: of how
         many ``tensors`` how many were ``given``. The input also has pixel_factor, where quantised value =
         factor * pixel (else None), and pixel_shift, by how many steps the zero point misses the contract's
-        mean: 0.5 for a mean of 127.5, else 0.
+        mean: 0.5 for a mean of 127.5, else 0. ``precisions`` is what ``mixed_facts.count`` tells.
 
     Raises ``ModelError`` if the graph cannot be read, run or quantised.
     """
-    import onnx
     import onnxruntime as ort
+
+    made = pairs_inserted(style, request, on_progress)
+    quantized = made.model
+    precisions = count(quantized)
+    source, result = cut_input(quantized), cut_output(quantized)
+    source |= pixel_facts(made.pixels, request["recipe"]["activations"], made.grid)
+    _name(quantized)
+    outer_ends(quantized, request, source, result)
+    Path(request["out"]).write_bytes(quantized.SerializeToString(deterministic=True))
+    facts = {
+        "nodes": len(quantized.graph.node),
+        "version": ort.__version__,
+        "weight_grids": dict(made.kept),
+        "precisions": precisions,
+        "ranges": dict(made.given),
+    }
+    return {"input": source, "output": result, **facts}
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """A graph with its pairs of quantisers, floats at both ends, and what it was made of."""
+
+    model: onnx.ModelProto
+    plain: onnx.ModelProto
+    """The float graph that the pairs were put into."""
+    ranges: TwoRanges
+    pixels: list[float] | None
+    grid: tuple[float, int] | None
+    """Of the image, where it is not calibrated."""
+    kept: Mapping[str, int]
+    """Of how many kernels and stated ranges how many stay."""
+    given: Mapping[str, int]
+    """Of how many tensors how many ranges came with the request."""
+
+
+def pairs_inserted(style: Style, request: JsonObject, on_progress: OnProgress) -> Inserted:
+    """Prepare, calibrate and put in the pairs; ``request`` is that of ``quantize_as``.
+
+    Raises ``ModelError`` as ``quantize_as`` does.
+    """
+    import onnx
 
     recipe = request["recipe"]
     model = prepared(Path(request["onnx"]), style.fuse)
@@ -115,43 +162,58 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
         drop_cast(model)
         pixels = _BYTES
     without_infinities(model)
+    mixed = Mixed.from_json(request.get("mixed"))
     collected = _calibrate(model, request, on_progress)
     stated = stated_ranges(onnx.load(request["onnx"], load_external_data=False))
-    taken = _spans(stated, collected)
-    given = _given(request, collected)
-    ranges = bound_sentinels(model, {**collected, **taken, **given})
+    taken, given = _spans(stated, collected), _given(request, collected)
+    found = {**collected, **taken, **given}
+    ranges = bound_sentinels(model, found)
+    lifts = mixed.sixteen or request.get("wide")
+    wide = {**_widest(model, request, on_progress), **taken, **given} if lifts else found
+    wide = {name: span if ranges[name] == found[name] else ranges[name] for name, span in wide.items()}
     if style.folds and pixels == _BYTES:
-        model, found = without_normalisation(model, recipe["activations"])
-        pixels = found or pixels
+        model, folded = without_normalisation(model, recipe["activations"])
+        pixels = folded or pixels
     grid = input_grid(pixels, recipe["activations"])
     on_progress(0.9, "quantising")
-    insertion = _insertion(model, ranges, recipe, grid)
+    plain = onnx.ModelProto()
+    plain.CopyFrom(model)
+    two = TwoRanges(ranges, wide)
+    insertion = _insertion(model, two, recipe, grid, mixed)
     quantized = style.insert(insertion)
     image, activations = model.graph.input[0].name, recipe["activations"]
     lowest, highest = ranges[image]
     own = grid or grid_of(float(lowest), float(highest), activations)
     quantize_image(quantized, own, _DTYPES[activations["bits"], activations["signed"]])
-    source, result = cut_input(quantized), cut_output(quantized)
-    source |= pixel_facts(pixels, recipe["activations"], grid)
-    _name(quantized)
-    outer_ends(quantized, request, source, result)
-    Path(request["out"]).write_bytes(quantized.SerializeToString(deterministic=True))
-    count = len(quantized.graph.node)
-    grids = dict(insertion.kept) | {"ranges": len(stated), "ranges_kept": len(taken)}
-    facts = {"nodes": count, "version": ort.__version__, "weight_grids": grids}
-    facts["ranges"] = {"tensors": len(collected), "given": len(given)}
-    return {"input": source, "output": result, **facts}
+    kept = dict(insertion.kept) | {"ranges": len(stated), "ranges_kept": len(taken)}
+    counts = {"tensors": len(collected), "given": len(given)}
+    return Inserted(quantized, plain, two, pixels, grid, kept, counts)
+
+
+def _widest(model: onnx.ModelProto, request: JsonObject, on_progress: OnProgress) -> Ranges:
+    """Ranges that hold every value."""
+    recipe = request["recipe"]
+    plain = {**recipe, "calibration": {**recipe["calibration"], "method": "minmax"}}
+    return _calibrate(model, {**request, "recipe": plain}, on_progress)
 
 
 def _calibrate(model: onnx.ModelProto, request: JsonObject, on_progress: OnProgress) -> Ranges:
     how = Calibrator.of(request["recipe"], request["threads"], inner_axes(request))
     images = [Path(path) for path in request["calibration"]]
+    folder = request.get("kept_ranges")
+    place = Path(folder, f"{how.method}.json") if folder else None
+    kept = load_ranges(place) if place is not None else None
+    if kept is not None:
+        return kept
     try:
-        return activation_ranges(model, images, how, lambda share, text: on_progress(0.9 * share, text))
+        found = activation_ranges(model, images, how, lambda share, text: on_progress(0.9 * share, text))
     except ValueError as err:
         raise ModelError(f"{Path(request['onnx']).name}: {err}") from err
     except Exception as err:
         raise from_runtime(err, request["onnx"]) from err
+    if place is not None:
+        save_ranges(place, found)
+    return found
 
 
 def _given(request: JsonObject, collected: Ranges) -> Ranges:
@@ -204,9 +266,13 @@ def from_runtime(err: Exception, path: object) -> ModelError:
 
 
 def _insertion(
-    model: onnx.ModelProto, ranges: Ranges, recipe: JsonObject, grid: tuple[float, int] | None
+    model: onnx.ModelProto,
+    two: TwoRanges,
+    recipe: JsonObject,
+    grid: tuple[float, int] | None,
+    mixed: Mixed,
 ) -> Insertion:
-    """The recipe in ONNX Runtime's terms, and the input's own parameters."""
+    """The recipe in ONNX Runtime's terms, the input's own parameters, and what is in 16 bits."""
     from onnxruntime.quantization import QuantType
 
     keys = [(g["bits"], g["signed"]) for g in (recipe["weights"], recipe["activations"])]
@@ -218,6 +284,14 @@ def _insertion(
         own = {"quant_type": activation_type, "scale": scale, "zero_point": zero_point}
         overrides[model.graph.input[0].name] = [own]
     counts = {"kernels": kept.kernels, "kept": len(kept.overrides)}
+    ranges = two.narrow
+    if mixed.sixteen:
+        without_clips(model)
+        found = island(model, mixed.sixteen)
+        ranges = two.of(found)
+        overrides = merged(
+            wide_overrides(model, found, two, signed=recipe["activations"]["signed"]), overrides
+        )
     return Insertion(model, ranges, recipe, weight_type, activation_type, overrides, counts)
 
 

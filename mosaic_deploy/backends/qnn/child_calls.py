@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mosaic_deploy.backends.protocol import BuildJob
@@ -18,9 +19,29 @@ _COMPILE_S = 1800
 def quantizing(job: BuildJob, qdq: Path, *, threads: int) -> Call:
     """Calibrate and write the graph with quantise and dequantise pairs to ``qdq``."""
     from mosaic_deploy.backends.qnn.quantize import quantize
-    from mosaic_deploy.quantize.boundary import raw_pixels
+
+    return _call(job, quantize, _asked(job, qdq, threads), timeout_s=_QUANTISE_S, name="quantise")
+
+
+def ranking(job: BuildJob, held_out: Sequence[Path], trial: JsonObject, *, threads: int) -> Call:
+    """Rank the activations by what 8 bits of each do to the images ``held_out``.
+
+    ``trial`` is what ``sensitivity.rank`` wants beside the request of ``quantize``.
+    """
+    from mosaic_deploy.backends.qnn.quantize import rank
 
     request = {
+        **_asked(job, Path("unused"), threads),
+        **trial,
+        "held_out": [str(path.resolve()) for path in held_out],
+    }
+    return _call(job, rank, request, timeout_s=_QUANTISE_S, name="rank")
+
+
+def _asked(job: BuildJob, qdq: Path, threads: int) -> JsonObject:
+    from mosaic_deploy.quantize.boundary import raw_pixels
+
+    return {
         "onnx": str(job.onnx.resolve()),
         "out": str(qdq),
         "calibration": [str(path.resolve()) for path in job.calibration],
@@ -29,8 +50,9 @@ def quantizing(job: BuildJob, qdq: Path, *, threads: int) -> Call:
         "pixels": raw_pixels(job.contract),
         "threads": threads,
         "description": dict(job.description),
+        "mixed": None if job.mixed is None else job.mixed.to_json(),
+        "kept_ranges": None if job.kept_ranges is None else str(job.kept_ranges.resolve()),
     }
-    return _call(job, quantize, request, timeout_s=_QUANTISE_S, name="quantise")
 
 
 def compiling(job: BuildJob, qdq: Path, out: Path, arch: int) -> Call:

@@ -36,6 +36,13 @@ def quantize(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     return quantize_as(Style(_fuse, _insert), request, on_progress)
 
 
+def rank(request: JsonObject, on_progress: OnProgress) -> JsonObject:
+    """Do as ``sensitivity.rank`` says, for the pairs that ``quantize`` would insert."""
+    from mosaic_deploy.quantize import sensitivity
+
+    return sensitivity.rank(Style(_fuse, _insert), request, on_progress)
+
+
 def _fuse(plain: Path) -> Path:
     """Rewrite what HTP gets wrong or runs out of memory on, and fuse what it has as one op."""
     import onnx

@@ -1,0 +1,212 @@
+"""What 8 bits of each tensor do to a network's decisions; for child processes.
+
+Each tensor in turn is in 8 bits while the others are in 16, weights unquantised: pixels whose class changes
+are counted, and weighed by the margin that the class had: the difference of its two best scores. No labels
+are needed for that. Then sets of the worst are put into 16 bits while the rest is in 8: what that will come
+to, before anything is compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaic_deploy.graph.execute import Session
+from mosaic_deploy.quantize.boundary import inner_axes
+from mosaic_deploy.quantize.mixed import island, without_clips
+from mosaic_deploy.quantize.qdq import Inserted, Style, pairs_inserted
+from mosaic_deploy.quantize.switches import Switchable, switchable, with_weights
+from mosaic_deploy.workers.progress import OnProgress
+from mosaic_deploy.workers.worker import JsonObject
+
+_CALIBRATED, _RANKED, _TRIED = 0.3, 0.9, 1.0
+"""Shares of the work that are done when each part ends."""
+_NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a network says of an image, at the size of its scores."""
+
+    ids: NDArray[np.int64]
+    margin: NDArray[np.float32]
+    """Of the best score over the second; 1 where there are no scores to compare."""
+
+
+def decide(output: NDArray[Any], *, channels_last: bool) -> Decision:
+    """Read scores, of one or several channels, or class ids."""
+    if output.ndim != 4 or output.dtype.kind in "iu":
+        return Decision(output.astype(np.int64), np.ones(output.shape, np.float32))
+    scores = np.moveaxis(output[0], -1, 0) if channels_last else output[0]
+    if len(scores) == 1:
+        return Decision((scores[0] > 0).astype(np.int64), np.abs(scores[0]))
+    best = np.partition(scores, -2, axis=0)[-2:]
+    return Decision(scores.argmax(axis=0), best[1] - best[0])
+
+
+def changed(first: Sequence[Decision], second: Sequence[Decision]) -> tuple[float, float]:
+    """Shares of the pixels, and of the margin of all pixels, whose class is another in ``second``."""
+    flips = pixels = 0
+    lost = margin = 0.0
+    for ours, theirs in zip(first, second, strict=True):
+        other = ours.ids != theirs.ids
+        flips, pixels = flips + int(other.sum()), pixels + other.size
+        lost, margin = lost + float(ours.margin[other].sum()), margin + float(ours.margin.sum())
+    return flips / max(pixels, 1), lost / margin if margin else 0.0
+
+
+def rank(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObject:
+    """Measure every activation, and with ``request["weights"]`` every weight.
+
+    The request is that of ``quantize_as``, with ``held_out`` (.npy files of inputs), ``ranked`` (how many
+    of them tensors are measured on), ``shares`` (of the activations that are lifted in each step, growing)
+    and ``blocked`` (tensors that must stay in 8 bits).
+
+    Returns:
+        ``activations`` and ``weights``: each a list of ``name``, ``op`` (that makes or reads it), ``flips``
+        and ``lost``, the worst first; ``steps``, for each share its ``sixteen`` (names), ``lifted`` (their
+        share), ``conversions`` and ``agreement``; ``agreement`` of 8 bits throughout; ``switches``, how many
+        activations there are.
+
+    Raises ``ModelError`` as ``quantize_as`` does.
+    """
+    made = pairs_inserted(
+        style, {**request, "mixed": None, "wide": True}, lambda s, t: on_progress(_CALIBRATED * s, t)
+    )
+    found = switchable(made.model, made.plain, made.ranges)
+    probe = _Probe(found, request)
+    few = request["held_out"][: request["ranked"]]
+    activations = list(_activations(probe, few, made, on_progress))
+    activations.sort(key=lambda entry: (-entry["lost"], -entry["flips"]))
+    weights = list(_weights(probe, few, made)) if request.get("weights") else []
+    weights.sort(key=lambda entry: (-entry["lost"], -entry["flips"]))
+    steps = _steps(activations, made, found, request)
+    rest = probe.predictor(Session(Path(request["onnx"]), threads=request["threads"], optimize=True))
+    every = frozenset(found.switches)
+    for index, step in enumerate(steps):
+        on_progress(_RANKED + (_TRIED - _RANKED) * index / len(steps), "predicting")
+        step["agreement"] = rest(every - {s for s in every if set(found.alike[s]) <= set(step["sixteen"])})
+    return {
+        "activations": activations,
+        "weights": weights,
+        "steps": steps,
+        "agreement": rest(every),
+        "switches": len(found.switches),
+    }
+
+
+def _activations(
+    probe: _Probe, images: Sequence[str], made: Inserted, on_progress: OnProgress
+) -> Iterator[JsonObject]:
+    session = Session(probe.found.model, threads=probe.threads, optimize=True)
+    base = probe.decisions(session, images, _NOTHING)
+    ops = _makers(made)
+    names = probe.found.switches
+    for index, name in enumerate(names):
+        flips, lost = changed(base, probe.decisions(session, images, frozenset({name})))
+        yield {"name": name, "op": ops.get(name, "Input"), "flips": flips, "lost": lost}
+        on_progress(_CALIBRATED + (_RANKED - _CALIBRATED) * (index + 1) / len(names), name)
+
+
+def _weights(probe: _Probe, images: Sequence[str], made: Inserted) -> Iterator[JsonObject]:
+    session = Session(probe.found.model, threads=probe.threads, optimize=True)
+    base = probe.decisions(session, images, _NOTHING)
+    ops = {name: node.op_type for node in made.plain.graph.node for name in node.input}
+    for name in probe.found.weights:
+        model = with_weights(probe.found, frozenset({name}))
+        other = Session(model, threads=probe.threads, optimize=True)
+        flips, lost = changed(base, probe.decisions(other, images, _NOTHING))
+        yield {"name": name, "op": ops.get(name, ""), "flips": flips, "lost": lost}
+
+
+def _makers(made: Inserted) -> dict[str, str]:
+    """Operator that makes each tensor; of one that became a part of its grid, what comes before it."""
+    import onnx
+
+    plain = onnx.ModelProto()
+    plain.CopyFrom(made.plain)
+    without_clips(plain)
+    return {name: node.op_type for node in plain.graph.node for name in node.output}
+
+
+def _steps(
+    ranked: Sequence[JsonObject], made: Inserted, found: Switchable, request: JsonObject
+) -> list[JsonObject]:
+    """The worst tensors, as many as each share allows, what goes with them counted."""
+    import onnx
+
+    plain = onnx.ModelProto()
+    plain.CopyFrom(made.plain)
+    without_clips(plain)
+    image = plain.graph.input[0].name
+    blocked = {*request.get("blocked", ()), image}
+    names = [entry["name"] for entry in ranked if not blocked & set(found.alike[entry["name"]])]
+    steps: list[JsonObject] = []
+    for share in request["shares"]:
+        chosen, result = _largest(plain, names, round(share * len(found.switches)), found, blocked)
+        lifted = sum(any(t in result.sixteen for t in found.alike[s]) for s in found.switches)
+        if not steps or steps[-1]["sixteen"] != chosen:
+            steps.append(
+                {
+                    "sixteen": chosen,
+                    "lifted": lifted / max(len(found.switches), 1),
+                    "conversions": result.conversions,
+                }
+            )
+    return steps
+
+
+def _largest(
+    plain: Any, names: Sequence[str], most: int, found: Switchable, blocked: set[str]
+) -> tuple[list[str], Any]:
+    """Take the worst tensors one by one while what comes out in 16 bits stays within ``most`` grids."""
+    taken: list[str] = []
+    result = island(plain, taken)
+    for name in names:
+        wider = island(plain, [*taken, *found.alike[name]])
+        if blocked & wider.sixteen:
+            continue
+        if sum(any(t in wider.sixteen for t in found.alike[s]) for s in found.switches) > most:
+            break
+        taken, result = [*taken, *found.alike[name]], wider
+    return taken, result
+
+
+@final
+class _Probe:
+    """Runs a graph with switches on images."""
+
+    def __init__(self, found: Switchable, request: JsonObject) -> None:
+        self.found = found
+        self.threads = int(request["threads"])
+        self._request = request
+        self._axes = inner_axes(request)
+        self._last = request["layout"] == "NHWC" if "layout" in request else False
+
+    def decisions(self, session: Session, images: Sequence[str], on: frozenset[str]) -> list[Decision]:
+        """What the graph says with these switches on."""
+        image = session.inputs[0].name
+        feeds = self.found.feed(on)
+        outputs = (session.run({image: self._read(path), **feeds})[0] for path in images)
+        return [decide(output, channels_last=self._last) for output in outputs]
+
+    def predictor(self, plain: Session) -> Any:
+        """A function from switches to the share of pixels that agree with the float graph."""
+        images = self._request["held_out"]
+        image = plain.inputs[0].name
+        base = [
+            decide(plain.run({image: self._read(path, plain.inputs[0].type)})[0], channels_last=self._last)
+            for path in images
+        ]
+        session = Session(with_weights(self.found), threads=self.threads, optimize=True)
+        return lambda on: 1 - changed(base, self.decisions(session, images, on))[0]
+
+    def _read(self, path: str, kind: str = "tensor(float)") -> NDArray[Any]:
+        values = np.load(path, allow_pickle=False)
+        values = values if self._axes is None else np.ascontiguousarray(values.transpose(self._axes))
+        return values.astype(np.float32) if kind == "tensor(float)" else values
