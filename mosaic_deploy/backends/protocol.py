@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import QuantRecipe
@@ -135,6 +135,31 @@ class TimingConfig:
     warm_up: int
     runs: int
     threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class RankingTerms:
+    """How tensors are ranked by what 8 bits of each do."""
+
+    images: tuple[Path, ...]
+    """``.npy`` inputs as the contract prepares them, none of which calibrates."""
+    shares: tuple[float, ...]
+    """Shares of the activations, growing, for which it is predicted what 16 bits of the worst give."""
+    blocked: tuple[str, ...] = ()
+    """Tensors that must stay in 8 bits."""
+    weights: bool = False
+    """Whether each weight is measured too."""
+
+
+@runtime_checkable
+class RankingBackend(Protocol):
+    """A backend whose compiler takes single activations in 16 bits."""
+
+    def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
+        """Say what 8 bits of each tensor do to the classes, as ``quantize.sensitivity.rank`` returns it.
+
+        Raises ``ModelError`` or ``ToolError`` where the graph cannot be quantised or run.
+        """
 
 
 class Backend(Protocol):

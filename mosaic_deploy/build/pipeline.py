@@ -59,7 +59,7 @@ def deploy(request: Request, *, progress: StageProgress = silent) -> tuple[Resul
     results |= kept
     if ready:
         with _folder(request.out) as folder:
-            orders, common = _prepare(ready, folder, progress)
+            orders, common = prepare(ready, folder, progress)
             results |= _build_all(orders, common, progress, alone=alone)
     return tuple(results[_target(item)] for item in planned)
 
@@ -75,8 +75,11 @@ def _folder(out: Path) -> Iterator[Path]:
         yield folder
 
 
-def _prepare(todo: Sequence[Todo], folder: Path, progress: StageProgress) -> tuple[list[TargetBuild], Common]:
-    """Everything that the builds share, and each one's op check."""
+def prepare(todo: Sequence[Todo], folder: Path, progress: StageProgress) -> tuple[list[TargetBuild], Common]:
+    """Everything that the builds share, and each one's op check; ``folder`` is the caller's, and empty.
+
+    Raises ``MosaicError`` where toolchains, network or images cannot be used.
+    """
 
     def stage(name: str) -> OnProgress:
         return lambda fraction, note: progress(name, fraction, note)

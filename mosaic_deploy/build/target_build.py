@@ -56,6 +56,19 @@ def build(order: TargetBuild, common: Common, *, progress: StageProgress) -> Bui
         return describe(order, folder, replace(made, seconds=time.monotonic() - begun))
 
 
+def job_of(
+    order: TargetBuild, common: Common, folder: Path, progress: StageProgress
+) -> tuple[BuildJob, tuple[Path, ...]]:
+    """What a backend would be asked to build in ``folder``, and the validation images as it takes them."""
+    space = WorkDir(folder / "scratch", folder / "logs")
+    space.scratch.mkdir(parents=True)
+    space.logs.mkdir()
+    shutil.copyfile(order.fitted.file, folder / "model.onnx")
+    builder = TargetBuilder(order, common, folder, space, progress)
+    job = builder.job()
+    return job, builder.turned(common.inputs.validation, "inputs", job)
+
+
 @dataclass(frozen=True, slots=True)
 class TargetBuilder:
     """The work of one build in its folder."""
@@ -68,8 +81,8 @@ class TargetBuilder:
 
     def prove(self, made: BuildState) -> BuildState:
         """Convert, compile, run and compare."""
-        job = self._job()
-        inputs = self._turned(self.common.inputs.validation, "inputs", job)
+        job = self.job()
+        inputs = self.turned(self.common.inputs.validation, "inputs", job)
         reference = self.common.references[self.order.kind]
         made = replace(
             made,
@@ -102,7 +115,8 @@ class TargetBuilder:
             variants=variants,
         )
 
-    def _job(self) -> BuildJob:
+    def job(self) -> BuildJob:
+        """What the backend is asked to build."""
         item, graph = self.order.plan, self.common.graph
         layout: Layout = item.target.layout or graph.contract.layout
         contract = graph.contract_of(self.order.kind).model_copy(update={"layout": layout})
@@ -118,9 +132,10 @@ class TargetBuilder:
             ranges=item.ranges.ends if item.ranges else {},
         )
         calibration = self.common.inputs.calibrations[len(item.calibration)]
-        return replace(job, calibration=self._turned(calibration, "calibration", job))
+        return replace(job, calibration=self.turned(calibration, "calibration", job))
 
-    def _turned(self, paths: Sequence[Path], name: str, job: BuildJob) -> tuple[Path, ...]:
+    def turned(self, paths: Sequence[Path], name: str, job: BuildJob) -> tuple[Path, ...]:
+        """Inputs in the order of axes that the artifact takes."""
         folder = self.space.scratch / name
         return reorder_axes(paths, folder, have=job.layout, want=job.contract.layout)
 

@@ -98,8 +98,8 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
     ``QuantRecipe`` as a dict), ``pixels`` ([mean, scale] where input = (pixel - mean) / scale, else
     None) and ``threads``. It may hold ``layout``, "NCHW" or "NHWC", and ``wanted``, the order of the
     calibration files, to which both ends are turned; ``ranges``, [low, high] of tensors in place of what the
-    images say; ``description``, an object to store in the file; ``mixed``, what a ``Mixed`` gives as JSON; and
-    ``kept_ranges``, a folder that keeps what calibration found.
+    images say; ``description``, an object to store in the file; ``mixed``, what a ``Mixed`` gives as JSON;
+    and ``kept_ranges``, a folder that keeps what calibration found.
 
     Returns:
         ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes``, ``version``,

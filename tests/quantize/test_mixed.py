@@ -81,7 +81,7 @@ def test_nothing_is_lifted_where_nothing_that_is_made_is_chosen() -> None:
 def test_a_mixed_graph_has_what_was_chosen_and_its_conversions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = request(tmp_path, monkeypatch, ranges=str(tmp_path))
+    asked = request(tmp_path, monkeypatch, kept_ranges=str(tmp_path))
     plain = quantize(asked, quiet)["precisions"]
     assert (plain["sixteen"], plain["conversions"]) == (0, 0)
     mixed = quantize({**asked, "mixed": Mixed(("r0",)).to_json()}, quiet)["precisions"]
@@ -91,7 +91,7 @@ def test_a_mixed_graph_has_what_was_chosen_and_its_conversions(
 
 
 def test_ranges_that_are_kept_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = request(tmp_path, monkeypatch, ranges=str(tmp_path))
+    asked = request(tmp_path, monkeypatch, kept_ranges=str(tmp_path))
     quantize(asked, quiet)
     first = Path(str(asked["out"])).read_bytes()
     assert (tmp_path / "percentile.json").is_file()

@@ -20,13 +20,21 @@ from mosaic_deploy.backends.protocol import (
     BuildJob,
     CompiledModel,
     File,
+    RankingTerms,
     Run,
     Step,
     Timing,
     TimingConfig,
     WorkDir,
 )
-from mosaic_deploy.backends.qnn.child_calls import MEMORY, TOOLCHAIN, compiling, quantizing, writing_dlc
+from mosaic_deploy.backends.qnn.child_calls import (
+    MEMORY,
+    TOOLCHAIN,
+    compiling,
+    quantizing,
+    ranking,
+    writing_dlc,
+)
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import IntegerFormat
@@ -161,6 +169,11 @@ class QnnBackend:
             "ranges": quantized.result["ranges"],
         }
         return CompiledModel(out, tuple(files), tuple(steps), facts)
+
+    def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
+        """Switch the quantisers that would be compiled, one by one, in ONNX Runtime."""
+        _precision(job)
+        return call(ranking(job, terms, threads=_host().cores), on_progress=on_progress).result
 
     def run(
         self,

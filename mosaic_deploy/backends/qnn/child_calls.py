@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from mosaic_deploy.backends.protocol import BuildJob
+from mosaic_deploy.backends.protocol import BuildJob, RankingTerms
 from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.call import GIB, Call
 from mosaic_deploy.workers.worker import JsonObject, Work
@@ -23,17 +22,17 @@ def quantizing(job: BuildJob, qdq: Path, *, threads: int) -> Call:
     return _call(job, quantize, _asked(job, qdq, threads), timeout_s=_QUANTISE_S, name="quantise")
 
 
-def ranking(job: BuildJob, held_out: Sequence[Path], trial: JsonObject, *, threads: int) -> Call:
-    """Rank the activations by what 8 bits of each do to the images ``held_out``.
-
-    ``trial`` is what ``sensitivity.rank`` wants beside the request of ``quantize``.
-    """
+def ranking(job: BuildJob, terms: RankingTerms, *, threads: int) -> Call:
+    """Rank the activations by what 8 bits of each do to images that do not calibrate."""
     from mosaic_deploy.backends.qnn.quantize import rank
 
     request = {
         **_asked(job, Path("unused"), threads),
-        **trial,
-        "held_out": [str(path.resolve()) for path in held_out],
+        "held_out": [str(path.resolve()) for path in terms.images],
+        "ranked": len(terms.images),
+        "shares": list(terms.shares),
+        "blocked": list(terms.blocked),
+        "weights": terms.weights,
     }
     return _call(job, rank, request, timeout_s=_QUANTISE_S, name="rank")
 

@@ -1,0 +1,162 @@
+"""sensitivity(): what 8 bits of each tensor do to the classes that a network gives, as a target quantises it.
+
+graph as it is compiled -> quantisers with switches -> classes that change, tensor by tensor -> the worst
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mosaic_deploy.backends.protocol import RankingBackend, RankingTerms
+from mosaic_deploy.build.order import TargetBuild
+from mosaic_deploy.build.pipeline import prepare
+from mosaic_deploy.build.plan import Request, Unplanned, plan
+from mosaic_deploy.build.target_build import job_of
+from mosaic_deploy.build.todo import Todo
+from mosaic_deploy.errors import RefusedError, UsageError
+from mosaic_deploy.gate.op_support.judge import FAILING, check
+from mosaic_deploy.workers.progress import StageProgress, silent
+
+SHARES = (0.1, 0.2, 0.33, 1.0)
+"""Of the activations, the largest shares that are tried in 16 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorLoss:
+    """What 8 bits of one tensor do while every other one is in 16."""
+
+    name: str
+    op: str
+    """The operator that makes it; of a weight, the one that reads it."""
+    flips: float
+    """Share of the pixels whose class changes, in [0, 1]."""
+    lost: float
+    """The same, each pixel weighed by the margin of its best score over the second, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """The worst activations in 16 bits and the rest in 8."""
+
+    sixteen: tuple[str, ...]
+    """Names of those that are chosen."""
+    lifted: float
+    """Share of all activations that then is in 16 bits, in [0, 1]."""
+    conversions: int
+    """Tensors that are converted between 8 and 16 bits."""
+    agreement: float
+    """Predicted share of the pixels that keep the float network's class, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """What was measured on some images of one network for one target."""
+
+    model: str
+    target: str
+    recipe: str
+    data: str
+    images: int
+    activations: tuple[TensorLoss, ...]
+    """The worst first."""
+    weights: tuple[TensorLoss, ...]
+    """Empty unless asked for."""
+    agreement: float
+    """Predicted share of the pixels that keep the float network's class with the recipe as it is."""
+    lifts: tuple[Lift, ...]
+    """From few activations in 16 bits to all that may be."""
+    blocked: tuple[str, ...] = ()
+    """Tensors that the target's operator table keeps in 8 bits."""
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON's types."""
+        return asdict(self)
+
+    def overlay(self) -> dict[str, object]:
+        """Node data for Model Explorer, by the names of output tensors: margin-weighted flips in percent.
+
+        Source: ``GraphNodeData`` in Model Explorer's ``node_data_builder.py``.
+        """
+        return {
+            "results": {loss.name: {"value": round(100 * loss.lost, 6)} for loss in self.activations},
+            "gradient": [{"stop": 0, "bgColor": "#ffffff"}, {"stop": 1, "bgColor": "#c62828"}],
+        }
+
+
+def sensitivity(request: Request, *, weights: bool = False, progress: StageProgress = silent) -> Sensitivity:
+    """Measure every activation, and on request every weight, of one build without building it.
+
+    Args:
+        request: one target and a w8a8 recipe; its ``images`` are measured on, and no file is written.
+        weights: measure the weights too, which takes a session of ONNX Runtime each.
+        progress: progress.
+
+    Raises:
+        UsageError: several targets, a recipe of other bits, or a target without activations in 16 bits.
+        RefusedError: the target refuses operators of the network.
+        MosaicError: network, images or tools cannot be used.
+    """
+    item, *others = plan(request)
+    if others:
+        raise UsageError(f"sensitivity is measured for one target, not for {len(others) + 1}")
+    if isinstance(item, Unplanned):
+        raise item.error
+    target, backend = item.target.name, item.backend
+    if not isinstance(backend, RankingBackend):
+        raise UsageError(f"target {target}: it takes no single activations in 16 bits; measure it for dsp")
+    if item.recipe.precision != "w8a8":
+        raise UsageError(f"recipe {item.recipe.name}: sensitivity is measured for recipes of 8 bits (w8a8)")
+    with tempfile.TemporaryDirectory(prefix="mosaic-sensitivity-") as scratch:
+        folder = Path(scratch)
+        (folder / "logs").mkdir()
+        (order,), common = prepare([Todo(item, {})], folder, progress)
+        if order.checked is not None and not order.checked.passed:
+            raise RefusedError(
+                f"{item.model.card.name}: {target} refuses some of its operators: "
+                f"run mosaic-deploy check {request.model} --target {target}"
+            )
+        job, images = job_of(order, common, folder / "build", progress)
+        blocked = _blocked(order, job.onnx)
+        found = backend.rank(
+            job,
+            RankingTerms(images, SHARES, blocked, weights),
+            on_progress=lambda share, note: progress("rank", share, note),
+        )
+        progress("rank", 1.0, "")
+    return Sensitivity(
+        model=item.model.card.name,
+        target=target,
+        recipe=item.recipe.name,
+        data=item.validation.name,
+        images=len(images),
+        activations=_losses(found["activations"]),
+        weights=_losses(found["weights"]),
+        agreement=float(str(found["agreement"])),
+        lifts=_lifts(found["steps"]),
+        blocked=blocked,
+    )
+
+
+def _blocked(order: TargetBuild, path: Path) -> tuple[str, ...]:
+    """What comes out of and goes into nodes that the table does not clear in w8a16."""
+    import onnx
+
+    if order.plan.table is None:
+        return ()
+    model = onnx.load(path)
+    report = check(model, table=order.plan.table, precision="w8a16", devices=order.plan.devices)
+    refused = {found.node for found in report.violations if found.level in (*FAILING, "unknown")}
+    nodes = [node for node in model.graph.node if node.name in refused]
+    return tuple(sorted({name for node in nodes for name in (*node.input, *node.output) if name}))
+
+
+def _losses(entries: Any) -> tuple[TensorLoss, ...]:
+    return tuple(TensorLoss(e["name"], e["op"], e["flips"], e["lost"]) for e in entries)
+
+
+def _lifts(steps: Sequence[Mapping[str, Any]] | Any) -> tuple[Lift, ...]:
+    return tuple(Lift(tuple(s["sixteen"]), s["lifted"], s["conversions"], s["agreement"]) for s in steps)
