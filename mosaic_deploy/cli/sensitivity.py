@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import InputShape, JsonFlag, NoInstall, OutputName, bars, say, show
+from mosaic_deploy.cli.output import (
+    InputMean,
+    InputScale,
+    InputShape,
+    JsonFlag,
+    NoInstall,
+    OutputName,
+    bars,
+    say,
+    show,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,12 +52,8 @@ def sensitivity(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     json_: JsonFlag = False,
-    input_mean: Annotated[
-        str | None, typer.Option(help="Mean per colour channel of an ONNX file without a card.")
-    ] = None,
-    input_scale: Annotated[
-        str | None, typer.Option(help="Scale per colour channel: input = (pixel - mean) / scale.")
-    ] = None,
+    input_mean: InputMean = None,
+    input_scale: InputScale = None,
     input_shape: InputShape = None,
     output_name: OutputName = None,
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
