@@ -11,9 +11,10 @@ from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import QuantRecipe
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.progress import OnProgress
+from mosaic_deploy.workers.worker import JsonObject
 
 if TYPE_CHECKING:  # a check asks for devices alone
-    from mosaic_deploy.quantize.mixed import Mixed
+    from mosaic_deploy.quantize.mixed import Finer, Mixed
     from mosaic_deploy.specs.contract import Contract
 
 Layout = Literal["NCHW", "NHWC"]
@@ -149,17 +150,18 @@ class RankingTerms:
     """Tensors that must stay in 8 bits."""
     weights: bool = False
     """Whether each weight is measured too."""
+    ranked: int | None = None
+    """How many of the images tensors are ranked on; what lifts give is predicted on all. None for all."""
 
-
-@runtime_checkable
-class RankingBackend(Protocol):
-    """A backend whose compiler takes single activations in 16 bits."""
-
-    def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
-        """Say what 8 bits of each tensor do to the classes, as ``quantize.sensitivity.rank`` returns it.
-
-        Raises ``ModelError`` or ``ToolError`` where the graph cannot be quantised or run.
-        """
+    def to_json(self) -> JsonObject:
+        """The part of a child's request that says it, as ``quantize.sensitivity.rank`` reads it."""
+        return {
+            "held_out": [str(path.resolve()) for path in self.images],
+            "ranked": self.ranked or len(self.images),
+            "shares": list(self.shares),
+            "blocked": list(self.blocked),
+            "weights": self.weights,
+        }
 
 
 class Backend(Protocol):
@@ -224,3 +226,21 @@ class Backend(Protocol):
 
     def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
         """Time a network in one child process."""
+
+
+@runtime_checkable
+class MixedBackend(Backend, Protocol):
+    """A backend that keeps single activations more finely than the rest, as ``BuildJob.mixed`` says."""
+
+    @property
+    def lifts_to(self) -> Finer:
+        """What it keeps them in."""
+
+    def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
+        """Say what 8 bits of each tensor do to the classes, as ``quantize.sensitivity.rank`` returns it.
+
+        Raises ``ModelError`` or ``ToolError`` where the graph cannot be quantised or run.
+        """
+
+    def trial(self, job: BuildJob) -> BuildJob:
+        """The same build with what decides alone: of variants that compute alike, one."""

@@ -14,6 +14,7 @@ from mosaic_deploy.build.report_words import (
     fixed,
     given_ranges,
     kept_grids,
+    searched,
     way_out,
     why_failed,
 )
@@ -153,6 +154,7 @@ class BuildReport:
         lines += fell_back(self.facts.get("fallback"))
         lines += kept_grids(self.facts.get("weight_grids"))
         lines += given_ranges(self.facts.get("ranges"))
+        lines += searched(self.facts.get("search"))
         if self.facts.get("compiled") is False:
             lines.append(f"the target's own compiler was not run: {self.facts.get('not_compiled', '')}")
         if self.undecided:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from mosaic_deploy.accuracy.parity import LOST_BELOW_IOU, ROUNDING, ParityReport
 from mosaic_deploy.gate.fix_report import FixStep
@@ -50,6 +51,40 @@ def given_ranges(ranges: object) -> list[str]:
     if not isinstance(ranges, Mapping) or not ranges.get("given"):
         return []
     return [f"ranges: those of {ranges['given']} of {ranges['tensors']} tensors are the file's"]
+
+
+def searched(search: object) -> list[str]:
+    """What recipe ``auto`` tried, a line each, and what it took."""
+    if not isinstance(search, Mapping):
+        return []
+    lines = [
+        f"auto: {_lifted(attempt, str(search['lifts_to']))}: {_came_to(attempt, str(search['cost_unit']))}"
+        + (" <- taken" if index == search["chosen"] else "")
+        for index, attempt in enumerate(search["attempts"])
+    ]
+    if not search["reached"]:
+        lines.append(
+            f"auto: nothing reached an agreement of {search['goal']:.2%} on the {search['held_out']} "
+            "calibration images that were held out; the closest was taken"
+        )
+    return lines
+
+
+def _lifted(attempt: Mapping[str, Any], lifts_to: str) -> str:
+    if not attempt["tensors"]:
+        return "8 bits throughout"
+    return f"{attempt['lifted']:.0%} of the activations in {lifts_to}, {attempt['conversions']} conversions"
+
+
+def _came_to(attempt: Mapping[str, Any], unit: str) -> str:
+    if attempt["error"]:
+        return f"not compiled: {attempt['error']}"
+    cost = attempt["cost"]
+    if cost is None:
+        cost = "cost unknown"
+    else:
+        cost = f"{cost * 1e3:.1f} ms" if unit == "seconds" else f"{cost / 1e6:.1f} million {unit}"
+    return f"agreement {attempt['agreement']:.2%}, {cost}, {attempt['size'] / 1e6:.2f} MB"
 
 
 def kept_grids(grids: object) -> list[str]:

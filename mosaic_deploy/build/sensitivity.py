@@ -11,14 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mosaic_deploy.backends.protocol import RankingBackend, RankingTerms
-from mosaic_deploy.build.order import TargetBuild
+from mosaic_deploy.backends.protocol import MixedBackend, RankingTerms
 from mosaic_deploy.build.pipeline import prepare
 from mosaic_deploy.build.plan import Request, Unplanned, plan
 from mosaic_deploy.build.target_build import job_of
 from mosaic_deploy.build.todo import Todo
+from mosaic_deploy.build.wide_operators import kept_in_8_bits
 from mosaic_deploy.errors import RefusedError, UsageError
-from mosaic_deploy.gate.op_support.judge import FAILING, check
 from mosaic_deploy.workers.progress import StageProgress, silent
 
 SHARES = (0.1, 0.2, 0.33, 1.0)
@@ -106,7 +105,7 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
     if isinstance(item, Unplanned):
         raise item.error
     target, backend = item.target.name, item.backend
-    if not isinstance(backend, RankingBackend):
+    if not isinstance(backend, MixedBackend):
         raise UsageError(f"target {target}: it takes no single activations in 16 bits; measure it for dsp")
     if item.recipe.precision != "w8a8":
         raise UsageError(f"recipe {item.recipe.name}: sensitivity is measured for recipes of 8 bits (w8a8)")
@@ -120,7 +119,7 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
                 f"run mosaic-deploy check {request.model} --target {target}"
             )
         job, images = job_of(order, common, folder / "build", progress)
-        blocked = _blocked(order, job.onnx)
+        blocked = kept_in_8_bits(item, job.onnx, backend.lifts_to)
         found = backend.rank(
             job,
             RankingTerms(images, SHARES, blocked, weights),
@@ -139,19 +138,6 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
         lifts=_lifts(found["steps"]),
         blocked=blocked,
     )
-
-
-def _blocked(order: TargetBuild, path: Path) -> tuple[str, ...]:
-    """What comes out of and goes into nodes that the table does not clear in w8a16."""
-    import onnx
-
-    if order.plan.table is None:
-        return ()
-    model = onnx.load(path)
-    report = check(model, table=order.plan.table, precision="w8a16", devices=order.plan.devices)
-    refused = {found.node for found in report.violations if found.level in (*FAILING, "unknown")}
-    nodes = [node for node in model.graph.node if node.name in refused]
-    return tuple(sorted({name for node in nodes for name in (*node.input, *node.output) if name}))
 
 
 def _losses(entries: Any) -> tuple[TensorLoss, ...]:

@@ -20,13 +20,15 @@ from mosaic_deploy.artifact.feeding import how_to_feed
 from mosaic_deploy.artifact.html_report.views import write_views
 from mosaic_deploy.artifact.integrate.page import Integration, write_page
 from mosaic_deploy.artifact.preview import Row, draw
-from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, Run, WorkDir
+from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, MixedBackend, Run, WorkDir
+from mosaic_deploy.build.auto import Searching, find
 from mosaic_deploy.build.describe import describe, description
 from mosaic_deploy.build.inputs import reorder_axes
 from mosaic_deploy.build.order import BuildState, Common, TargetBuild
 from mosaic_deploy.build.reference_maps import Maps, class_maps, pairs
 from mosaic_deploy.build.report import BuildReport, Conversion
-from mosaic_deploy.errors import DataError
+from mosaic_deploy.build.wide_operators import kept_in_8_bits
+from mosaic_deploy.errors import DataError, UsageError
 from mosaic_deploy.files import moved_in_folder
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.labels import Pixels
@@ -94,6 +96,7 @@ class TargetBuilder:
         if made.conversion is not None and not made.conversion.passed:
             return made
         backend = self.order.plan.backend
+        job, searched = self._searched(job, converted)
         built = backend.build(job, converted, self.folder, on_progress=self._on_progress("build"))
         self.progress("build", 1.0, "")
         run = self._run(built, job, inputs, "run")
@@ -110,6 +113,7 @@ class TargetBuilder:
             facts={
                 **built.facts,
                 **run.facts,
+                **searched,
                 "feeding": how_to_feed(job.contract, built.facts["input"]),
             },
             variants=variants,
@@ -154,6 +158,27 @@ class TargetBuilder:
         precision = str(run.facts["precision"])
         steps = (*made.steps, *converted.steps, *(replace(s, name=f"float {s.name}") for s in run.steps))
         return converted, replace(made, steps=steps, conversion=Conversion(parity, precision))
+
+    def _searched(self, job: BuildJob, converted: CompiledModel | None) -> tuple[BuildJob, dict[str, object]]:
+        """The build with the precisions that the recipe looks for, where it does."""
+        if job.recipe.search is None:
+            return job, {}
+        item = self.order.plan
+        backend = item.backend
+        if not isinstance(backend, MixedBackend):
+            raise UsageError(f"recipe {item.recipe.name}: target {item.target.name} has 8 bits and no finer")
+        found = find(
+            Searching(
+                job=job,
+                backend=backend,
+                converted=converted,
+                plain_inputs=self.common.inputs.calibrations[len(item.calibration)],
+                blocked=kept_in_8_bits(item, job.onnx, backend.lifts_to),
+                made_from=self.order.made_from,
+                progress=self.progress,
+            )
+        )
+        return found.job, {"search": found.facts}
 
     def _run(self, built: CompiledModel, job: BuildJob, inputs: tuple[Path, ...], stage: str) -> Run:
         item = self.order.plan

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
@@ -32,23 +32,31 @@ MOVES = frozenset(
 )  # fmt: skip
 """Operators whose output has the grid of their input."""
 CLIPS = ("Relu", "Clip")
+Finer = Literal["16 bits", "float"]
+"""What activations are in that 8 bits do not do for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
     """What differs from the recipe: nothing, unless stated."""
 
-    sixteen: tuple[str, ...] = ()
-    """Tensors of the prepared graph whose values are in 16 bits."""
+    lifted: tuple[str, ...] = ()
+    """Tensors of the prepared graph whose values are in 16 bits, or floats where the target has no such."""
+    spans: tuple[tuple[float, float], ...] = ()
+    """Smallest and largest value of each on the calibration images: by these a tensor is found again in a
+    file whose converter has names of its own."""
 
     def to_json(self) -> JsonObject:
         """For a child process, and to be kept."""
-        return {"sixteen": list(self.sixteen)}
+        return {"lifted": list(self.lifted), "spans": [list(span) for span in self.spans]}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any] | None) -> Mixed:
         """What ``to_json`` gave; nothing for None."""
-        return cls(tuple((record or {}).get("sixteen", ())))
+        stated = record or {}
+        return cls(
+            tuple(stated.get("lifted", ())), tuple((low, high) for low, high in stated.get("spans", ()))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,21 @@ def without_clips(model: onnx.ModelProto) -> None:
             continue
         replace_name(maker.output, node.input[0], node.output[0])
         graph.node.remove(node)
+
+
+def in_float(model: onnx.ModelProto, chosen: Iterable[str]) -> tuple[str, ...]:
+    """Names of the nodes that compute in floats where chosen tensors are floats; arguments as ``island``."""
+    import onnx
+
+    plain = onnx.ModelProto()
+    plain.CopyFrom(model)
+    without_clips(plain)
+    nodes = island(plain, chosen).nodes
+    makers = {name: node.name for node in model.graph.node for name in node.output}
+    clips = {
+        node.name for node in model.graph.node if node.op_type in CLIPS and makers.get(node.input[0]) in nodes
+    }  # which is a part of its maker's grid only where that is quantised
+    return tuple(sorted(nodes | clips))
 
 
 @final

@@ -38,7 +38,7 @@ from mosaic_deploy.quantize.calibrate import Calibrator
 from mosaic_deploy.quantize.histogram import Ranges
 from mosaic_deploy.quantize.kept_ranges import load_ranges, save_ranges
 from mosaic_deploy.quantize.lead_in import free_names, grid_of, quantize_image
-from mosaic_deploy.quantize.mixed import Mixed, island, without_clips
+from mosaic_deploy.quantize.mixed import Finer, Mixed, in_float, island, without_clips
 from mosaic_deploy.quantize.mixed_facts import count
 from mosaic_deploy.quantize.mixed_overrides import TwoRanges, merged
 from mosaic_deploy.quantize.mixed_overrides import overrides as wide_overrides
@@ -77,6 +77,8 @@ class Insertion:
     """Parameters of single tensors, as ONNX Runtime wants them."""
     kept: Mapping[str, int] = _NOTHING
     """How many kernels (``kernels``) there are, and how many (``kept``) stay on the grid they came on."""
+    floats: tuple[str, ...] = ()
+    """Names of the nodes that are left in float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Style:
     """Put Q/DQ pairs around the nodes."""
     folds: bool = False
     """Whether a network of raw bytes loses its normalisation to the input's grid."""
+    finer: Finer = "16 bits"
+    """What the activations are in that a ``Mixed`` lifts."""
 
 
 def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObject:
@@ -168,7 +172,7 @@ def pairs_inserted(style: Style, request: JsonObject, on_progress: OnProgress) -
     taken, given = _spans(stated, collected), _given(request, collected)
     found = {**collected, **taken, **given}
     ranges = bound_sentinels(model, found)
-    lifts = mixed.sixteen or request.get("wide")
+    lifts = mixed.lifted or request.get("wide")
     wide = {**_widest(model, request, on_progress), **taken, **given} if lifts else found
     wide = {name: span if ranges[name] == found[name] else ranges[name] for name, span in wide.items()}
     if style.folds and pixels == _BYTES:
@@ -179,7 +183,7 @@ def pairs_inserted(style: Style, request: JsonObject, on_progress: OnProgress) -
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     two = TwoRanges(ranges, wide)
-    insertion = _insertion(model, two, recipe, grid, mixed)
+    insertion = _insertion(model, two, recipe, grid, mixed, style.finer)
     quantized = style.insert(insertion)
     image, activations = model.graph.input[0].name, recipe["activations"]
     lowest, highest = ranges[image]
@@ -271,8 +275,9 @@ def _insertion(
     recipe: JsonObject,
     grid: tuple[float, int] | None,
     mixed: Mixed,
+    finer: Finer,
 ) -> Insertion:
-    """The recipe in ONNX Runtime's terms, the input's own parameters, and what is in 16 bits."""
+    """The recipe in ONNX Runtime's terms, the input's own parameters, and what is not in 8 bits."""
     from onnxruntime.quantization import QuantType
 
     keys = [(g["bits"], g["signed"]) for g in (recipe["weights"], recipe["activations"])]
@@ -285,14 +290,17 @@ def _insertion(
         overrides[model.graph.input[0].name] = [own]
     counts = {"kernels": kept.kernels, "kept": len(kept.overrides)}
     ranges = two.narrow
-    if mixed.sixteen:
+    floats: tuple[str, ...] = ()
+    if mixed.lifted and finer == "float":
+        floats = in_float(model, mixed.lifted)
+    elif mixed.lifted:
         without_clips(model)
-        found = island(model, mixed.sixteen)
+        found = island(model, mixed.lifted)
         ranges = two.of(found)
         overrides = merged(
             wide_overrides(model, found, two, signed=recipe["activations"]["signed"]), overrides
         )
-    return Insertion(model, ranges, recipe, weight_type, activation_type, overrides, counts)
+    return Insertion(model, ranges, recipe, weight_type, activation_type, overrides, counts, floats)
 
 
 def _name(model: onnx.ModelProto) -> None:

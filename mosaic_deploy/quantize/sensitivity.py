@@ -69,9 +69,9 @@ def rank(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObje
 
     Returns:
         ``activations`` and ``weights``: each a list of ``name``, ``op`` (that makes or reads it), ``flips``
-        and ``lost``, the worst first; ``steps``, for each share its ``sixteen`` (names), ``lifted`` (their
-        share), ``conversions`` and ``agreement``; ``agreement`` of 8 bits throughout; ``switches``, how many
-        activations there are.
+        and ``lost``, the worst first; ``steps``, for each share its ``sixteen`` (names), their ``spans``
+        ([low, high]), ``lifted`` (their share), ``conversions`` and ``agreement``; ``agreement`` of 8 bits
+        throughout; ``switches``, how many activations there are.
 
     Raises ``ModelError`` as ``quantize_as`` does.
     """
@@ -154,6 +154,7 @@ def _steps(
             steps.append(
                 {
                     "sixteen": chosen,
+                    "spans": [[float(end) for end in made.ranges.narrow[name]] for name in chosen],
                     "lifted": lifted / max(len(found.switches), 1),
                     "conversions": result.conversions,
                 }

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from mosaic_deploy.specs.fields import Float, Name, Share, Spec
 
+_STARTS_AT = 8
+
 
 class IntegerFormat(Spec):
     """How numbers are quantised."""
@@ -28,6 +30,25 @@ class Calibration(Spec):
     samples: Annotated[int, Field(ge=1, le=4096)] = 32
 
 
+class Search(Spec):
+    """How ``auto`` looks for the cheapest build that passes: what it holds out, and when it is content."""
+
+    held_out: Annotated[int, Field(ge=1, le=256)] = 8
+    """Images of the calibration set that decide; none of them is calibrated on."""
+    ranked: Annotated[int, Field(ge=1, le=256)] = 4
+    """How many of those the tensors are ranked on."""
+    shares: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.1, 0.2, 0.33, 1.0)
+    """Of the activations, how many are lifted at most in each step, growing."""
+    agreement: Share = 0.995
+    """Share of the held-out pixels that must keep the float network's class."""
+
+    @model_validator(mode="after")
+    def _growing(self) -> Self:
+        if list(self.shares) != sorted(set(self.shares)):
+            raise ValueError("shares must grow")
+        return self
+
+
 class QuantRecipe(Spec):
     """A way to quantise: weight and activation grids, and the calibration."""
 
@@ -43,11 +64,17 @@ class QuantRecipe(Spec):
     agreement_tolerance: Share | None = None
     """Largest loss of agreement that passes without labels, in [0, 1]; None takes ``tolerance``, and the
     target's where there is none of these."""
+    search: Search | None = None
+    """Lift the tensors that hurt most until parity holds; None quantises everything alike."""
 
     @model_validator(mode="after")
     def _both(self) -> Self:
         if isinstance(self.weights, IntegerFormat) != isinstance(self.activations, IntegerFormat):
             raise ValueError("weights and activations are both integers or both floats")
+        if self.search is not None and not (
+            isinstance(self.activations, IntegerFormat) and self.activations.bits == _STARTS_AT
+        ):
+            raise ValueError("a search starts from activations of 8 bits")
         return self
 
     @property

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 from onnxruntime.quantization import QuantType
 
-from mosaic_deploy.backends.ort.quantize import _insert
+from mosaic_deploy.quantize.cpu_style import insert
 from mosaic_deploy.quantize.qdq import Insertion
 from mosaic_deploy.quantize.shared_biases import separate_biases
 
@@ -51,7 +51,7 @@ def test_a_quantised_graph_reads_the_bias_and_no_other_tensor() -> None:
     ranges = {name: (np.float32(-6), np.float32(6)) for name in NAMES}
     recipe = {"weights": {"symmetric": True, "per_channel": True}, "activations": {"symmetric": False}}
     model = onnx.shape_inference.infer_shapes(network())
-    made = _insert(Insertion(model, ranges, recipe, QuantType.QInt8, QuantType.QUInt8))
+    made = insert(Insertion(model, ranges, recipe, QuantType.QInt8, QuantType.QUInt8))
     image = np.random.default_rng(1).normal(0, 1, (1, 4, 8, 8)).astype(np.float32)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

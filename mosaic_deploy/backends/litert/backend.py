@@ -16,8 +16,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
+from mosaic_deploy.backends import plain_ranking
 from mosaic_deploy.backends.litert import quantize, run
 from mosaic_deploy.backends.litert.child_calls import (
     CONVERT_S,
@@ -32,7 +33,16 @@ from mosaic_deploy.backends.litert.child_calls import (
 from mosaic_deploy.backends.litert.convert import convert
 from mosaic_deploy.backends.litert.edgetpu import compile as compiler
 from mosaic_deploy.backends.litert.gpu import accelerator as gpu
-from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Run, Timing, TimingConfig, WorkDir
+from mosaic_deploy.backends.protocol import (
+    BuildJob,
+    CompiledModel,
+    File,
+    RankingTerms,
+    Run,
+    Timing,
+    TimingConfig,
+    WorkDir,
+)
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
@@ -44,6 +54,9 @@ from mosaic_deploy.specs.toolchain import unavailable
 from mosaic_deploy.workers.call import Call, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
+
+if TYPE_CHECKING:  # a check asks for devices alone
+    from mosaic_deploy.quantize.mixed import Finer
 
 _TOOLCHAIN = "litert"
 _OPTIONS = ("accelerator", "floats_stay", "convolve_pools", "compiler_table", "compiler")
@@ -158,7 +171,7 @@ class TfliteBackend:
             else job.recipe.activations,
         }
         if "weight_grids" in made.result:
-            facts["weight_grids"] = made.result["weight_grids"]
+            facts |= {key: made.result[key] for key in ("weight_grids", "left_in_float")}
         steps = (written,) if converted else (*source.steps, written)
         built = CompiledModel(out.resolve(), (File(MODEL, "tflite", ships=True),), steps, facts)
         if facts["accelerator"] == "xnnpack":
@@ -168,6 +181,19 @@ class TfliteBackend:
         return compiler.compile_further(
             job, built, on_progress=lambda s, text: on_progress(0.9 + 0.1 * s, text)
         )
+
+    @property
+    def lifts_to(self) -> Finer:
+        """``float``: TFLite has 16-bit activations for few operators, and XNNPACK for none."""
+        return "float"
+
+    def trial(self, job: BuildJob) -> BuildJob:
+        """The whole build: there is one file."""
+        return job
+
+    def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
+        """Rank on ONNX Runtime, which rounds at about the same places."""
+        return plain_ranking.rank(job, terms, on_progress=on_progress)
 
     def run(
         self,
@@ -233,6 +259,7 @@ def _writing(job: BuildJob, source: CompiledModel, out: Path) -> Call:
         "bytes": taken is not None,
         "convolve_pools": bool(job.target.options.get("convolve_pools", False)),
         "floats_stay": bool(job.target.options.get("floats_stay", False)),
+        "lifted": [list(span) for span in job.mixed.spans] if job.mixed is not None else [],
         "threads": THREADS,
     }
     return work(job.space, quantize.integers, request, timeout_s=QUANTIZE_S)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mosaic_deploy.backends.litert import flatbuffer, floats, rewrites
+from mosaic_deploy.backends.litert import flatbuffer, floats, lifted, rewrites
 from mosaic_deploy.backends.litert.activations import Activations
 from mosaic_deploy.backends.litert.fitting_weights import fit_weights
 from mosaic_deploy.backends.litert.fixed_grids import keep_fixed_grids
@@ -85,13 +85,15 @@ def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     The request further holds ``calibration`` (.npy as the contract prepares them), ``recipe`` (a
     ``QuantRecipe`` as a dict), ``pixels`` ([mean, scale] where the file's input is (pixel - mean) / scale,
     else None), ``bytes`` (whether the .npy hold the pixels), ``convolve_pools``, ``floats_stay`` (whether
-    some may stay in float), ``threads`` and ``description`` with ``key``.
+    some may stay in float), ``lifted`` ([low, high] of the tensors that are to stay so), ``threads`` and
+    ``description`` with ``key``.
 
     Returns:
         ``input`` and ``output`` (name, shape, dtype, scale, zero point) and ``nodes``. The input also has
         ``pixel_factor`` and ``pixel_offset``, where quantised value = factor * pixel + offset (else None),
         and ``pixel_shift``, by how many steps the zero point misses the mean: 0.5 for 127.5, else 0.
-        ``weight_grids`` says of how many ``kernels`` how many are ``kept`` on the grid they came on.
+        ``weight_grids`` says of how many ``kernels`` how many are ``kept`` on the grid they came on, and
+        ``left_in_float`` how many operators stay in float because of ``lifted``.
 
     Raises:
         ModelError: a tensor holds NaN or infinity.
@@ -110,9 +112,13 @@ def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     flatbuffer.save(model, plain)
     facts = _pixel_grid(request, found, flatbuffer.describe(model, model.subgraphs[0].inputs[0])["name"])
     on_progress(0.9, "quantising")
-    quantised = mixed if request["floats_stay"] else _integers
-    made, kept = quantised(plain, found, request["recipe"])
-    return _finish(made, request, facts) | {"weight_grids": kept}
+    if request["floats_stay"]:
+        asked = lifted.operators(model, found, request["lifted"])
+        made, kept = mixed(plain, found, request["recipe"], asked)
+    else:
+        asked = frozenset()
+        made, kept = _integers(plain, found, request["recipe"])
+    return _finish(made, request, facts) | {"weight_grids": kept, "left_in_float": len(asked)}
 
 
 def _integers(plain: Path, ranges: Ranges, recipe: JsonObject) -> tuple[Any, dict[str, int]]:
@@ -123,14 +129,18 @@ def _integers(plain: Path, ranges: Ranges, recipe: JsonObject) -> tuple[Any, dic
     return made, kept
 
 
-def mixed(plain: Path, ranges: Ranges, recipe: JsonObject) -> tuple[Any, dict[str, int]]:
+def mixed(
+    plain: Path, ranges: Ranges, recipe: JsonObject, asked: frozenset[str] = frozenset()
+) -> tuple[Any, dict[str, int]]:
     """Quantise all of a file, see what XNNPACK leaves then, and quantise again with some of that in float.
+
+    ``asked`` are outputs of operators that stay in float anyway.
 
     Returns:
         The file, and what ``fit_weights`` says of its kernels.
     """
-    path, _ = _quantized(plain, ranges, recipe, floats=floats.hopeless(plain))
-    path, kept = _quantized(plain, ranges, recipe, floats=floats.staying(plain, path))
+    path, _ = _quantized(plain, ranges, recipe, floats=floats.hopeless(plain) | asked)
+    path, kept = _quantized(plain, ranges, recipe, floats=floats.staying(plain, path) | asked)
     made = flatbuffer.load(path)
     rewrites.integer_ids(made)
     return made, kept

@@ -11,14 +11,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
+from mosaic_deploy.backends import plain_ranking
 from mosaic_deploy.backends.openvino import ir, quantize, run
 from mosaic_deploy.backends.openvino.recipes import require_possible
 from mosaic_deploy.backends.protocol import (
     BuildJob,
     CompiledModel,
     File,
+    RankingTerms,
     Run,
     Step,
     Timing,
@@ -36,6 +38,9 @@ from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python, unav
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject, Work
+
+if TYPE_CHECKING:  # a check asks for devices alone
+    from mosaic_deploy.quantize.mixed import Finer
 
 _TOOLCHAIN = "openvino"
 _TOOL = "openvino"
@@ -125,7 +130,8 @@ class OpenVinoBackend:
         if isinstance(job.recipe.weights, IntegerFormat):
             made = _quantize(job, request, on_progress)
             step = _step("quantise", "nncf", made)
-            facts |= {"arithmetic": "int8", "pixel_grid": made.result["pixel_grid"]}
+            facts |= {key: made.result[key] for key in ("pixel_grid", "left_in_float")}
+            facts["arithmetic"] = "int8"
         else:
             request["half"] = job.recipe.weights == "float16"
             made = call(_call(job.space, ir.compress, request, _CONVERT_S), on_progress=on_progress)
@@ -134,6 +140,19 @@ class OpenVinoBackend:
         facts |= {**_ports(made), "weights": _weights(job.recipe), "accelerators": True}
         steps = (step,) if converted else (*source.steps, step)
         return CompiledModel(out, _PARTS, steps, facts)
+
+    @property
+    def lifts_to(self) -> Finer:
+        """``float``: NNCF and OpenVINO's plugins have 8 bits."""
+        return "float"
+
+    def trial(self, job: BuildJob) -> BuildJob:
+        """The whole build: there is one file."""
+        return job
+
+    def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
+        """Rank on ONNX Runtime, which rounds at about the same places."""
+        return plain_ranking.rank(job, terms, on_progress=on_progress)
 
     def run(
         self,
@@ -211,6 +230,7 @@ def _quantize(job: BuildJob, request: JsonObject, on_progress: OnProgress) -> Ou
         "calibration": [str(path.resolve()) for path in job.calibration],
         "recipe": job.recipe.model_dump(mode="json", by_alias=True),
         "pixels": raw_pixels(job.contract),
+        "floats": list(job.mixed.lifted) if job.mixed is not None else [],
     }
     return call(_call(job.space, quantize.quantize, asked, _QUANTISE_S), on_progress=on_progress)
 

@@ -32,11 +32,13 @@ def quantize(request: JsonObject, on_progress: OnProgress) -> JsonObject:
 
     The request further holds ``calibration`` (.npy files of the network's input), ``recipe`` (a
     ``QuantRecipe`` as a dict), ``pixels`` ([mean, scale] where input = (pixel - mean) / scale in all
-    colours, else None) and ``description``.
+    colours, else None), ``floats`` (names of the ONNX's tensors that stay in float, with what reads them) and
+    ``description``.
 
     Returns:
-        ``input`` and ``output`` (see ``ir.ports``), ``version`` of NNCF, and ``pixel_grid``:
-        whether the first quantiser's levels are the pixels 0..255 exactly.
+        ``input`` and ``output`` (see ``ir.ports``), ``version`` of NNCF, ``pixel_grid``: whether the first
+        quantiser's levels are the pixels 0..255 exactly, and ``left_in_float``: of how many operators it was
+        asked that they stay in float.
 
     Raises:
         DataError: a calibration image holds NaN or infinity.
@@ -47,18 +49,29 @@ def quantize(request: JsonObject, on_progress: OnProgress) -> JsonObject:
 
     model = read(Path(request["source"]))
     images = [Path(path) for path in request["calibration"]]
+    left = _readers(model, set(request["floats"]))
     quantized = nncf.quantize(
         model,
         nncf.Dataset(images, _Images(len(images), on_progress).load),
         subset_size=len(images),
         fast_bias_correction=True,
+        ignored_scope=nncf.IgnoredScope(names=left, validate=False),
         advanced_parameters=_parameters(request["recipe"]),
     )
     exact = _fit_pixels(quantized, request["pixels"])
     _require_finite(quantized)
     on_progress(0.95, "writing")
     write(quantized, Path(request["xml"]), description=request["description"], half=False)
-    return {**ports(quantized), "version": nncf.__version__, "pixel_grid": exact}
+    return {**ports(quantized), "version": nncf.__version__, "pixel_grid": exact, "left_in_float": len(left)}
+
+
+def _readers(model: openvino.Model, tensors: set[str]) -> list[str]:
+    """Names of the operators that read one of these tensors of the ONNX."""
+    return [
+        node.get_friendly_name()
+        for node in model.get_ordered_ops()
+        if any(tensors & set(node.input_value(i).get_names()) for i in range(node.get_input_size()))
+    ]
 
 
 @final

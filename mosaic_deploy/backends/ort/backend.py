@@ -13,13 +13,15 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
+from mosaic_deploy.backends import plain_ranking
 from mosaic_deploy.backends.ort import convert, quantize, run
 from mosaic_deploy.backends.protocol import (
     BuildJob,
     CompiledModel,
     File,
+    RankingTerms,
     Run,
     Step,
     Timing,
@@ -36,6 +38,9 @@ from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python, unav
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject, Work
+
+if TYPE_CHECKING:
+    from mosaic_deploy.quantize.mixed import Finer
 
 _TOOLCHAIN = "ort"
 _TOOL = "onnxruntime"
@@ -119,6 +124,19 @@ class OrtBackend:
         on_progress(1.0, "copied")
         return CompiledModel(out, made.files, made.steps, made.facts)
 
+    @property
+    def lifts_to(self) -> Finer:
+        """``float``: ONNX Runtime has few kernels for 16-bit integers."""
+        return "float"
+
+    def trial(self, job: BuildJob) -> BuildJob:
+        """The whole build: there is one file."""
+        return job
+
+    def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
+        """Switch the quantisers that the file would have, one by one."""
+        return plain_ranking.rank(job, terms, on_progress=on_progress)
+
     def run(
         self,
         built: CompiledModel,
@@ -201,16 +219,7 @@ def _float(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledModel:
 
 def _quantized(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledModel:
     qdq = out / "model.qdq.onnx"
-    request = {
-        **_ends(job),
-        "onnx": str(job.onnx.resolve()),
-        "out": str(qdq),
-        "calibration": [str(path.resolve()) for path in job.calibration],
-        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
-        "ranges": {name: list(ends) for name, ends in job.ranges.items()},
-        "pixels": raw_pixels(job.contract),
-        "threads": len(os.sched_getaffinity(0)),
-    }
+    request = _asked(job, qdq)
     quantizing = _call(quantize.quantize, request, job.space, _QUANTISE_S, "ort-quantise")
     first = call(quantizing, on_progress=lambda share, text: on_progress(0.9 * share, text))
     request = {"onnx": str(qdq), **_places(out), "integers": True}
@@ -225,9 +234,25 @@ def _quantized(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledMod
         "npu": second.result["npu"],
         "weight_grids": first.result["weight_grids"],
         "ranges": first.result["ranges"],
+        "precisions": first.result["precisions"],
     }
     steps = (_step("quantise", first), _step("convert", second))
     return CompiledModel(out, (File(qdq.name, "qdq-onnx"), *_files()), steps, facts)
+
+
+def _asked(job: BuildJob, qdq: Path) -> JsonObject:
+    return {
+        **_ends(job),
+        "onnx": str(job.onnx.resolve()),
+        "out": str(qdq),
+        "calibration": [str(path.resolve()) for path in job.calibration],
+        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
+        "ranges": {name: list(ends) for name, ends in job.ranges.items()},
+        "pixels": raw_pixels(job.contract),
+        "threads": len(os.sched_getaffinity(0)),
+        "mixed": None if job.mixed is None else job.mixed.to_json(),
+        "kept_ranges": None if job.kept_ranges is None else str(job.kept_ranges.resolve()),
+    }
 
 
 def _ends(job: BuildJob) -> JsonObject:

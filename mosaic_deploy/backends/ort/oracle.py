@@ -103,14 +103,14 @@ def _quantized(
     model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path, precision: Precision
 ) -> compare.Comparison:
     """Hold the integer kernels to the Q/DQ graph computed in float; and, roughly, to the float graph."""
-    from mosaic_deploy.backends.ort.quantize import _insert, _named
+    from mosaic_deploy.quantize.cpu_style import insert, named
 
     floats = compare.reference(model, feeds)
     made = qdq.quantize(
         model,
         feeds,
-        prepare=_named,
-        insert=_insert,
+        prepare=named,
+        insert=insert,
         recipe=qdq.recipe_of(precision),
         scratch=scratch / "qdq",
     )

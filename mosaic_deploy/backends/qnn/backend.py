@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -45,6 +45,7 @@ from mosaic_deploy.workers.call import GIB, Call, call, call_all, free_bytes
 from mosaic_deploy.workers.progress import OnProgress
 
 if TYPE_CHECKING:  # a check asks for devices alone
+    from mosaic_deploy.quantize.mixed import Finer
     from mosaic_deploy.specs.contract import Contract
 
 _TOOL = "onnxruntime-qnn"
@@ -167,8 +168,20 @@ class QnnBackend:
             "precision": precision,
             "weight_grids": quantized.result["weight_grids"],
             "ranges": quantized.result["ranges"],
+            "precisions": quantized.result["precisions"],
         }
         return CompiledModel(out, tuple(files), tuple(steps), facts)
+
+    @property
+    def lifts_to(self) -> Finer:
+        """``16 bits``."""
+        return "16 bits"
+
+    def trial(self, job: BuildJob) -> BuildJob:
+        """For the oldest and the newest architecture: those between compute as one of them does."""
+        archs = _numbers(job.target.options[_ARCHS])
+        options = {**job.target.options, _ARCHS: tuple(sorted({min(archs), max(archs)}))}
+        return replace(job, target=job.target.model_copy(update={"options": options}))
 
     def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
         """Switch the quantisers that would be compiled, one by one, in ONNX Runtime."""
@@ -246,6 +259,7 @@ class QnnBackend:
         total = max(sum(count for _, count in counts), 1)
         facts: dict[str, object] = {
             "ran_on": f"Hexagon simulator, v{arch} context binary",
+            "cycles": total,
             "note": "cost per node on the simulator, not a device's latency",
         }
         spots = tuple((str(name), count / total) for name, count in counts)

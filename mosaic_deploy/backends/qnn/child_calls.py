@@ -26,14 +26,7 @@ def ranking(job: BuildJob, terms: RankingTerms, *, threads: int) -> Call:
     """Rank the activations by what 8 bits of each do to images that do not calibrate."""
     from mosaic_deploy.backends.qnn.quantize import rank
 
-    request = {
-        **_asked(job, Path("unused"), threads),
-        "held_out": [str(path.resolve()) for path in terms.images],
-        "ranked": len(terms.images),
-        "shares": list(terms.shares),
-        "blocked": list(terms.blocked),
-        "weights": terms.weights,
-    }
+    request = {**_asked(job, Path("unused"), threads), **terms.to_json()}
     return _call(job, rank, request, timeout_s=_QUANTISE_S, name="rank")
 
 

@@ -1,0 +1,47 @@
+"""What 8 bits of each tensor do, on ONNX Runtime's CPU: for runtimes whose own graph takes no switches.
+
+They round at about the same places, so about the same tensors hurt. How much is lost in the end, the runtime
+itself says.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from mosaic_deploy.backends.protocol import BuildJob, RankingTerms
+from mosaic_deploy.backends.reference import TOOLCHAIN
+from mosaic_deploy.quantize import cpu_style
+from mosaic_deploy.quantize.boundary import raw_pixels
+from mosaic_deploy.specs.toolchain import toolchain_python
+from mosaic_deploy.workers.call import GIB, Call, call
+from mosaic_deploy.workers.progress import OnProgress
+
+_RANK_S = 3600.0
+_MEMORY = 8 * GIB
+
+
+def rank(job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
+    """Rank the activations of ``job.onnx``; see ``protocol.MixedBackend.rank``."""
+    request = {
+        "onnx": str(job.onnx.resolve()),
+        "out": "unused",
+        "layout": job.layout,
+        "wanted": job.contract.layout,
+        "calibration": [str(path.resolve()) for path in job.calibration],
+        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
+        "pixels": raw_pixels(job.contract),
+        "threads": len(os.sched_getaffinity(0)),
+        "kept_ranges": None if job.kept_ranges is None else str(job.kept_ranges.resolve()),
+        **terms.to_json(),
+    }
+    folder = Path(tempfile.mkdtemp(prefix="rank-", dir=job.space.scratch.resolve()))
+    log = job.space.logs.resolve() / "rank.log"
+    interpreter = toolchain_python(TOOLCHAIN)
+    made = call(
+        Call(cpu_style.rank, request, _RANK_S, _MEMORY, log, folder, name="rank", interpreter=interpreter),
+        on_progress=on_progress,
+    )
+    return made.result
