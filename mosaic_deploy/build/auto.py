@@ -39,6 +39,8 @@ from mosaic_deploy.workers.progress import OnProgress, StageProgress
 
 _FEWEST = 4
 """Calibration images; of fewer, none can be spared to decide."""
+_AS_GOOD = 1e-3
+"""Agreement that two attempts may differ by and still be worth the same, where none reaches the goal."""
 _WARM_UP, _RUNS, _THREADS = 1, 5, 2
 
 
@@ -169,7 +171,8 @@ class _Search:
             ranked = self._ranked()
             lifts = list(ranked["steps"])
             self._climb(lifts, tried[0].agreement - float(ranked["agreement"]), tried)
-        chosen = _cheapest(tried) if any(a.good for a in tried.values()) else _best(tried)
+        good = {index: attempt for index, attempt in tried.items() if attempt.good}
+        chosen = _cheapest(good) if good else _best(tried)
         mixed = _mixed(lifts[chosen - 1]) if chosen else Mixed()
         order = sorted(tried)
         facts: dict[str, object] = {
@@ -196,13 +199,14 @@ class _Search:
             return tried[index].good
 
         last = len(lifts)
+        if not last:
+            return
         likely = [i for i in range(1, last + 1) if lifts[i - 1]["agreement"] + shift >= self.terms.agreement]
         first = likely[0] if likely else last
         good = next((index for index in range(first, last + 1) if attempt(index)), None)
         if good is not None and good == first and first > 1:
             attempt(first - 1)
-        if last:
-            attempt(last)  # what is lifted in part must not cost more than everything
+        attempt(last)  # what is lifted in part must not cost more than everything
 
     def _ranked(self) -> Mapping[str, Any]:
         def work() -> dict[str, Any]:
@@ -290,10 +294,12 @@ def _mixed(lift: Mapping[str, Any]) -> Mixed:
 
 
 def _cheapest(tried: Mapping[int, Attempt]) -> int:
-    """Of those that are good the one that costs least; of equal or unknown cost the one with least lifted."""
-    good = {index: attempt for index, attempt in tried.items() if attempt.good}
-    return min(good, key=lambda index: (good[index].cost is None, good[index].cost, index))
+    """The one that costs least; of equal or unknown cost the one with least lifted."""
+    return min(tried, key=lambda index: (tried[index].cost is None, tried[index].cost, index))
 
 
 def _best(tried: Mapping[int, Attempt]) -> int:
-    return max(tried, key=lambda index: (tried[index].agreement, -index))
+    """Of those that agree about as much as the best does, the cheapest."""
+    most = max(attempt.agreement for attempt in tried.values())
+    near = {i: attempt for i, attempt in tried.items() if attempt.agreement >= most - _AS_GOOD}
+    return _cheapest(near)

@@ -18,8 +18,11 @@ from mosaic_deploy.build.target_build import job_of
 from mosaic_deploy.build.todo import Todo
 from mosaic_deploy.build.wide_operators import kept_in_8_bits
 from mosaic_deploy.errors import RefusedError, UsageError
+from mosaic_deploy.quantize.mixed import Finer
 from mosaic_deploy.workers.progress import StageProgress, silent
 
+AUTO = "auto"
+"""The recipe of targets that keep single activations more finely than the rest."""
 SHARES = (0.1, 0.2, 0.33, 1.0)
 """Of the activations, the largest shares that are tried in 16 bits."""
 
@@ -64,6 +67,8 @@ class Sensitivity:
     """The worst first."""
     weights: tuple[TensorLoss, ...]
     """Empty unless asked for."""
+    lifts_to: Finer
+    """What lifted activations are in."""
     agreement: float
     """Predicted share of the pixels that keep the float network's class with the recipe as it is."""
     lifts: tuple[Lift, ...]
@@ -105,8 +110,8 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
     if isinstance(item, Unplanned):
         raise item.error
     target, backend = item.target.name, item.backend
-    if not isinstance(backend, MixedBackend):
-        raise UsageError(f"target {target}: it takes no single activations in 16 bits; measure it for dsp")
+    if not isinstance(backend, MixedBackend) or AUTO not in item.target.recipes:
+        raise UsageError(f"target {target}: all its activations are of one precision; measure it for dsp")
     if item.recipe.precision != "w8a8":
         raise UsageError(f"recipe {item.recipe.name}: sensitivity is measured for recipes of 8 bits (w8a8)")
     with tempfile.TemporaryDirectory(prefix="mosaic-sensitivity-") as scratch:
@@ -134,6 +139,7 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
         images=len(images),
         activations=_losses(found["activations"]),
         weights=_losses(found["weights"]),
+        lifts_to=backend.lifts_to,
         agreement=float(str(found["agreement"])),
         lifts=_lifts(found["steps"]),
         blocked=blocked,

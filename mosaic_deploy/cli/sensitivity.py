@@ -35,7 +35,7 @@ def sensitivity(
     model: Annotated[
         str, typer.Argument(help="Name or path of a model card, imported weights, or any .onnx file.")
     ] = "mosaic",
-    target: Annotated[str, typer.Option(help="Target hardware; one that takes 16-bit activations.")] = "dsp",
+    target: Annotated[str, typer.Option(help="Target hardware; one that takes recipe auto.")] = "dsp",
     data: Annotated[
         str | None,
         typer.Option(metavar="NAME[:DIR]", help="Data set to measure on; default: the model card's."),
@@ -58,7 +58,7 @@ def sensitivity(
     output_name: OutputName = None,
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
-    """Measure what 8 bits of each tensor do to the classes, and what 16 bits of the worst would give."""
+    """Measure what 8 bits of each tensor do to the classes, and what lifting the worst would give."""
     import json
 
     from mosaic_deploy.build.model_source import InputOptions
@@ -112,6 +112,7 @@ def _lines(found: Sensitivity) -> list[str]:
         lines.append(f"{share}, {lift.conversions} conversions: {lift.agreement:.2%}")
     if found.blocked:
         lines.append(
-            f"{len(found.blocked)} tensors stay in 8 bits, as {found.target} lacks their operators in 16"
+            f"{len(found.blocked)} tensors stay in 8 bits: {found.target} lacks their operators "
+            f"in {found.lifts_to}"
         )
     return lines

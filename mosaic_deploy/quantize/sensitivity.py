@@ -150,11 +150,11 @@ def _steps(
     for share in request["shares"]:
         chosen, result = _largest(plain, names, round(share * len(found.switches)), found, blocked)
         lifted = sum(any(t in result.sixteen for t in found.alike[s]) for s in found.switches)
-        if not steps or steps[-1]["sixteen"] != chosen:
+        if chosen and (not steps or steps[-1]["sixteen"] != chosen):
             steps.append(
                 {
                     "sixteen": chosen,
-                    "spans": [[float(end) for end in made.ranges.narrow[name]] for name in chosen],
+                    "spans": [[float(end) for end in made.ranges.wide[name]] for name in chosen],
                     "lifted": lifted / max(len(found.switches), 1),
                     "conversions": result.conversions,
                 }

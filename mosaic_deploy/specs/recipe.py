@@ -37,7 +37,7 @@ class Search(Spec):
     """Images of the calibration set that decide; none of them is calibrated on."""
     ranked: Annotated[int, Field(ge=1, le=256)] = 4
     """How many of those the tensors are ranked on."""
-    shares: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.1, 0.2, 0.33, 1.0)
+    shares: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.1, 0.2, 0.33, 0.5, 1.0)
     """Of the activations, how many are lifted at most in each step, growing."""
     agreement: Share = 0.995
     """Share of the held-out pixels that must keep the float network's class."""

@@ -17,7 +17,7 @@ ASKED = Request(model="mosaic", targets=("dsp",), out=Path("build"), images=1, r
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"targets": ("cpu",)}, "takes no single activations in 16 bits"),
+        ({"targets": ("edgetpu",)}, "all its activations are of one precision"),
         ({"targets": ("dsp", "cpu")}, "for one target, not for 2"),
         ({"recipe": "w8a16"}, "for recipes of 8 bits"),
     ],
@@ -30,7 +30,7 @@ def test_what_cannot_be_measured_is_refused(changes: dict[str, object], says: st
 def test_the_overlay_is_by_the_names_of_tensors() -> None:
     losses = (TensorLoss("a", "Conv", 0.01, 0.002), TensorLoss("b", "Add", 0.0, 0.0))
     lift = Lift(("a",), 0.5, 1, 0.999)
-    found = Sensitivity("m", "dsp", "w8a8", "d", 1, losses, (), 0.99, (lift,))
+    found = Sensitivity("m", "dsp", "w8a8", "d", 1, losses, (), "16 bits", 0.99, (lift,))
     overlay = found.overlay()
     assert overlay["results"] == {"a": {"value": 0.2}, "b": {"value": 0.0}}
     assert [stop["stop"] for stop in overlay["gradient"]] == [0, 1]  # type: ignore[attr-defined]

@@ -113,7 +113,7 @@ def integers(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     facts = _pixel_grid(request, found, flatbuffer.describe(model, model.subgraphs[0].inputs[0])["name"])
     on_progress(0.9, "quantising")
     if request["floats_stay"]:
-        asked = lifted.operators(model, found, request["lifted"])
+        asked = _lifted(model, plain, request)
         made, kept = mixed(plain, found, request["recipe"], asked)
     else:
         asked = frozenset()
@@ -154,6 +154,16 @@ def _ranges(path: Path, request: JsonObject, on_progress: OnProgress) -> Ranges:
         return collect(runner.of, images, how, lambda share, text: on_progress(0.9 * share, text))
     except ValueError as err:
         raise ModelError(f"{Path(request['model']).name}: {err}") from err
+
+
+def _lifted(model: Any, plain: Path, request: JsonObject) -> frozenset[str]:
+    """Outputs of the operators that stay in float as ``lifted`` asks."""
+    if not request["lifted"]:
+        return frozenset()
+    recipe = request["recipe"]
+    widest = {**recipe, "calibration": {**recipe["calibration"], "method": "minmax"}}
+    every = _ranges(plain, {**request, "recipe": widest}, lambda _share, _note: None)
+    return lifted.operators(model, every, request["lifted"])
 
 
 def _pixel_grid(request: JsonObject, ranges: Ranges, image: str) -> JsonObject:
