@@ -32,10 +32,10 @@ def why_failed(parity: ParityReport) -> str:
 def way_out(parity: ParityReport) -> str:
     """What to do about a drop; nothing where only the network itself can help."""
     if parity.metric != "agreement":
-        return "; see per_class in parity.json, try --recipe w8a16 where the target takes it, or --tolerance"
+        return "; see per_class in parity.json, try --recipe auto where the target takes it, or --tolerance"
     return (
         " without labels, as nothing tells whether the pixels that changed became wrong: bring labels "
-        "(--data NAME:DIR with labels/), try --recipe w8a16 where the target takes it, or say --tolerance"
+        "(--data NAME:DIR with labels/), try --recipe auto where the target takes it, or say --tolerance"
     )
 
 
