@@ -45,6 +45,7 @@ PARTS = (
     "specs.model_card.Training",
     "specs.recipe.Calibration",
     "specs.recipe.IntegerFormat",
+    "specs.recipe.Search",
 )
 """Classes that come inside a public value; one reads their fields, and never has to name or make one."""
 

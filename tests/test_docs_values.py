@@ -18,12 +18,12 @@ import pytest
 from pydantic import BaseModel
 
 from mosaic_deploy import QuantRecipe, SpecError, TargetSpec, load_spec, spec_names
-from mosaic_deploy.specs.recipe import Calibration
+from mosaic_deploy.specs.recipe import Calibration, Search
 from tests.test_docs import PAGES, ROOT
 
 GENERATOR = ROOT / "docs" / "generate_values.py"
 SCHEMAS: Mapping[str, type[BaseModel]] = {
-    kind.__name__: kind for kind in (TargetSpec, QuantRecipe, Calibration)
+    kind.__name__: kind for kind in (TargetSpec, QuantRecipe, Calibration, Search)
 }
 MARKED = {
     "README.md": 2,
@@ -37,7 +37,7 @@ MARKED = {
     "docs/how-to/targets/gpu.md": 1,
     "docs/how-to/targets/openvino.md": 4,
     "docs/how-to/targets/ort-mobile.md": 4,
-    "docs/reference/recipe.md": 3,
+    "docs/reference/recipe.md": 6,
     "docs/reference/target.md": 4,
     "docs/tutorial/first-build.md": 1,
 }
