@@ -34,6 +34,28 @@ _WORST_FIRST = ("fails", "undecided", "holds")
 
 @final
 @dataclass(frozen=True, slots=True)
+class EarlyStop:
+    """That not all images were run, as the verdict that they would give was certain enough before."""
+
+    of: int
+    """How many there are; the verdict is of all of them."""
+    alpha: float
+    """Probability, in [0, 1], that all of them would give another one is at most this."""
+    images: tuple[int, ...]
+    """Indices of those that were run: a random sample."""
+
+    @property
+    def words(self) -> str:
+        """The claim in a sentence."""
+        return (
+            f"Run on {len(self.images)} of {self.of} images, drawn at random, until the verdict of all "
+            f"{self.of} was certain: they would give another one with a probability of {self.alpha:.0%} at "
+            "most. --all-images runs every one."
+        )
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ParityReport:
     """Reference against candidate on one data set.
 
@@ -93,6 +115,20 @@ class ParityReport:
     per_image: tuple[float, ...] = ()
     """The drop on each image, in the images' order; NaN where nothing is scored."""
 
+    early: EarlyStop | None = None
+    """Where fewer images were run than there are. ``interval`` is then where that of all of them lies; every
+    other figure is of those that were run."""
+
+    @property
+    def counted(self) -> str:
+        """How many images were run, ``32``, or of how many, ``32 of 101``."""
+        return f"{self.images}" if self.early is None else f"{self.images} of {self.early.of}"
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the comparison itself is void, so that no more images of the kind would help."""
+        return self.verdict == "undecided" and self.more_images is None
+
     @property
     def rank(self) -> tuple[int, float]:
         """Sorts the worst of several variants to the front: by the verdict, then by the drop."""
@@ -125,6 +161,9 @@ class ParityReport:
             "classes_over": list(self.classes_over),
             "all_classes": None if self.all_classes is None else [_number(v) for v in self.all_classes],
             "per_image": [_number(value) for value in self.per_image],
+            "early": None
+            if self.early is None
+            else {"of": self.early.of, "alpha": self.early.alpha, "images": list(self.early.images)},
             "largest": None if self.largest is None else {"class": self.largest[0], "share": self.largest[1]},
         }
 

@@ -110,6 +110,8 @@ class Run:
     """What the compiled variant is called that gave ``outputs``."""
     others: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     """The outputs of further compiled variants, by their names, where they differ from ``outputs``."""
+    alike: Mapping[str, str] = field(default_factory=dict)
+    """Variants that gave the same bits as another, and that one's name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from mosaic_deploy.workers.progress import OnProgress
 
 _FEEDING = ("layout", "dtype", "mean", "scale", "colour")
 """What a contract says of how images become inputs, of those that go to the same network."""
-_SHOWN = 3
+SHOWN = 3
 """Images that are kept for a person to look at."""
 
 
@@ -55,6 +55,14 @@ class Inputs:
     originals: tuple[Path, ...]
     """The validation images as the file takes them, of which the graph was made."""
 
+    def only(self, indices: Sequence[int]) -> Inputs:
+        """These validation images."""
+        validation, images, originals = (
+            tuple(values[index] for index in indices)
+            for values in (self.validation, self.images, self.originals)
+        )
+        return replace(self, validation=validation, images=images, originals=originals)  # type: ignore[arg-type]  # each stays what it was
+
 
 def prepare_inputs(
     contract: Contract,
@@ -72,7 +80,7 @@ def prepare_inputs(
     Raises ``DataError`` for a file that cannot be used, and for images that stand in both sets.
     """
     folder.mkdir()
-    shown = set(np.linspace(0, len(validation) - 1, _SHOWN).round().astype(int).tolist())
+    shown = set(np.linspace(0, len(validation) - 1, SHOWN).round().astype(int).tolist())
     total = len({item for dataset in (validation, *calibrations) for item in dataset.items})
     alike = all(getattr(contract, name) == getattr(own, name) for name in _FEEDING)
     paths: dict[Item, Path] = {}

@@ -39,7 +39,14 @@ class Digests:
             "target": _digest([item.target.model_dump(mode="json", by_alias=True), _table(item)]),
             "toolchains": _digest([toolchain_record(name) for name in item.toolchains]),
             "options": _digest(
-                [item.output, item.fix, asdict(item.limits), list(item.devices), _ranges(item)]
+                [
+                    item.output,
+                    item.fix,
+                    asdict(item.limits),
+                    list(item.devices),
+                    _ranges(item),
+                    item.all_images,
+                ]
             ),
             "code": _code(),
         }

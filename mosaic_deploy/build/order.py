@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mosaic_deploy.accuracy.parity import ParityReport
@@ -31,6 +31,11 @@ class Common:
     inputs: Inputs
     references: Mapping[OutputKind, Reference]
 
+    def only(self, indices: Sequence[int]) -> Common:
+        """The same with these validation images alone."""
+        kept = {kind: found.only(indices) for kind, found in self.references.items()}
+        return replace(self, inputs=self.inputs.only(indices), references=kept)
+
 
 @dataclass(frozen=True, slots=True)
 class TargetBuild:
@@ -46,6 +51,10 @@ class TargetBuild:
     """What changed since the artifact that lies at its place."""
     may_replace: bool = False
     """Whether an artifact lies at its place that may go."""
+
+    def only(self, indices: Sequence[int]) -> TargetBuild:
+        """The same with these validation images alone."""
+        return replace(self, plan=replace(self.plan, validation=self.plan.validation.only(indices)))
 
     @property
     def checked(self) -> CheckReport | None:

@@ -57,6 +57,8 @@ class Request:
     output: OutputKind | None = None
     """What the deployed network is to give; None takes the target's default where the graph can be changed
     to that."""
+    all_images: bool = False
+    """Run every image, also on a slow runtime where fewer make the verdict certain."""
     force: bool = False
     fix: Fixes = "exact"
     """Which passes may rewrite what the target does not support."""
@@ -106,6 +108,7 @@ class Plan:
     limits: Limits
     """What parity is judged by."""
     ranges: RangesFile | None = None
+    all_images: bool = False
 
     @property
     def toolchains(self) -> tuple[str, ...]:
@@ -298,4 +301,5 @@ def _plan_one(
         fix=request.fix,
         limits=found.limits if validation.labelled else found.agreement_limits,
         ranges=None if request.ranges is None else _ranges(request.ranges, found),
+        all_images=request.all_images,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,10 @@ class Maps:
         ids: Pixels = np.load(self.paths[index], allow_pickle=False)
         return ids
 
+    def only(self, indices: Sequence[int]) -> Maps:
+        """Those of some images."""
+        return Maps(tuple(self.paths[index] for index in indices))
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -41,6 +45,10 @@ class Reference:
 
     maps: Maps
     step: Step
+
+    def only(self, indices: Sequence[int]) -> Reference:
+        """What it gives on some images."""
+        return replace(self, maps=self.maps.only(indices))
 
 
 def predict(

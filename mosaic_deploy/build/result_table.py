@@ -83,7 +83,7 @@ def _built(build: BuildReport) -> list[str]:
     parity = build.parity
     return [
         *name,
-        f"{parity.images} {parity.dataset}",
+        f"{parity.counted} {parity.dataset}",
         f"{parity.reference:.4f}",
         f"{parity.candidate:.4f}",
         f"{parity.drop:+.4f}",

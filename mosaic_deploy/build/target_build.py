@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +16,20 @@ import numpy as np
 from mosaic_deploy.accuracy.parity import ParityReport, measure
 from mosaic_deploy.artifact import golden
 from mosaic_deploy.artifact.feeding import how_to_feed
-from mosaic_deploy.artifact.html_report.views import write_views
 from mosaic_deploy.artifact.integrate.page import Integration, write_page
-from mosaic_deploy.artifact.preview import Row, draw
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, MixedBackend, Run, WorkDir
 from mosaic_deploy.build.auto import Searching, find
+from mosaic_deploy.build.candidate_run import Comparison, Ran, run_candidate
 from mosaic_deploy.build.describe import describe, description
 from mosaic_deploy.build.inputs import reorder_axes
 from mosaic_deploy.build.order import BuildState, Common, TargetBuild
+from mosaic_deploy.build.pictures import Pictures
 from mosaic_deploy.build.reference_maps import Maps, class_maps, pairs
 from mosaic_deploy.build.report import BuildReport, Conversion
 from mosaic_deploy.build.wide_operators import kept_in_8_bits
-from mosaic_deploy.errors import DataError, UsageError
+from mosaic_deploy.errors import UsageError
 from mosaic_deploy.files import moved_in_folder
 from mosaic_deploy.specs.contract import Contract
-from mosaic_deploy.specs.labels import Pixels
 from mosaic_deploy.workers.kept_logs import kept_logs
 from mosaic_deploy.workers.progress import OnProgress, StageProgress, counting
 
@@ -99,16 +97,18 @@ class TargetBuilder:
         job, searched = self._searched(job, converted)
         built = backend.build(job, converted, self.folder, on_progress=self._on_progress("build"))
         self.progress("build", 1.0, "")
-        run = self._run(built, job, inputs, "run")
-        sample = self._sample(replace(built, facts={**built.facts, **run.facts}), job.contract, inputs, run)
-        maps = self._maps(run, job, "run")
-        self._draw(maps[run.name])
-        variants = self._compare(maps)
+        ran = self._run_candidate(built, job, inputs, may_stop=converted is None)
+        run = ran.run
+        sample = self._sample(replace(built, facts={**built.facts, **run.facts}), job.contract, inputs, ran)
+        some = self._only(ran.indices)
+        pictures = some._pictures()
+        preview = pictures.write(self.folder, ran.maps[run.name], self.order.plan.target.name)
+        variants = some._compare(ran.maps, ran.reports)
         decisive = min(variants, key=lambda name: variants[name].rank)
-        views = self._write_views(maps[decisive])
+        views = pictures.write_views(self.folder, ran.maps[decisive])
         return replace(
             made,
-            files=(*made.files, *built.files, File("preview.webp", "preview"), *views, *sample),
+            files=(*made.files, *built.files, preview, *views, *sample),
             steps=(*made.steps, *built.steps, *run.steps),
             facts={
                 **built.facts,
@@ -116,8 +116,15 @@ class TargetBuilder:
                 **searched,
                 "feeding": how_to_feed(job.contract, built.facts["input"]),
             },
+            output_change=made.output_change if some is self else some._output_change(),
             variants=variants,
         )
+
+    def _only(self, indices: Sequence[int]) -> TargetBuilder:
+        """The same with these validation images alone."""
+        if len(indices) == len(self.common.inputs.images):
+            return self
+        return replace(self, order=self.order.only(indices), common=self.common.only(indices))
 
     def job(self) -> BuildJob:
         """What the backend is asked to build."""
@@ -192,6 +199,38 @@ class TargetBuilder:
         self.progress(stage, 1.0, "")
         return run
 
+    def _run_candidate(
+        self, built: CompiledModel, job: BuildJob, inputs: tuple[Path, ...], *, may_stop: bool
+    ) -> Ran:
+        """Run what was built; on a slow runtime on as many images as it takes."""
+        item, contract = self.order.plan, self.common.graph.contract
+        against = Comparison(
+            images=self.common.inputs.images,
+            reference=self.common.references[contract.output].maps,
+            contract=job.contract,
+            labels=contract.labels,
+            dataset=item.validation.name,
+            limits=item.limits,
+        )
+        whole = against.know() if may_stop and item.target.slow and not item.all_images else None
+        count, done = len(inputs), 0
+        tell = counting(self._on_progress("run"), count)
+
+        def run(indices: Sequence[int]) -> Run:
+            nonlocal done
+            before, done = done, done + len(indices)
+            return item.backend.run(
+                built,
+                job.contract,
+                tuple(inputs[index] for index in indices),
+                space=self.space,
+                on_progress=lambda share, note: tell((before + share * len(indices)) / count, note),
+            )
+
+        ran = run_candidate(run, against, self.space.scratch / "maps-run", whole=whole)
+        self.progress("run", 1.0, "")
+        return ran
+
     def _maps(self, run: Run, job: BuildJob, stage: str) -> Mapping[str, Maps]:
         """Class maps of every variant; the outputs themselves are removed."""
         ran = {**run.others, run.name: run.outputs}
@@ -202,25 +241,27 @@ class TargetBuilder:
         }
 
     def _sample(
-        self, built: CompiledModel, contract: Contract, inputs: tuple[Path, ...], run: Run
+        self, built: CompiledModel, contract: Contract, inputs: tuple[Path, ...], ran: Ran
     ) -> tuple[File, ...]:
         """The first image, what is made of it, and the page that says how an app does the same."""
-        pixels = self.common.inputs.images[0].read_pixels()
+        index, output = ran.first
+        pixels = self._pictures().pixels(index)
         if pixels is None:
             return ()
-        prepared, output = (np.load(place, allow_pickle=False) for place in (inputs[0], run.outputs[0]))
-        sample = golden.Sample(pixels, prepared, output)
+        sample = golden.Sample(pixels, np.load(inputs[index], allow_pickle=False), output)
         files = golden.write_golden(sample, self.folder, contract=contract, facts=built.facts)
         paths = tuple(file.path for file in files)
-        page = Integration(self.order.plan.place.name, built, contract, str(run.facts["ran_on"]), paths)
+        page = Integration(self.order.plan.place.name, built, contract, str(built.facts["ran_on"]), paths)
         return (*files, *write_page(page, self.folder))
 
-    def _compare(self, maps: Mapping[str, Maps]) -> dict[str, ParityReport]:
+    def _compare(
+        self, maps: Mapping[str, Maps], known: Mapping[str, ParityReport]
+    ) -> dict[str, ParityReport]:
         first = self.common.references[self.common.graph.contract.output].maps
         found = {}
         for index, (name, candidate) in enumerate(maps.items()):
             self.progress("parity", index / len(maps), name)
-            found[name] = self._measure(first, candidate)
+            found[name] = known.get(name) or self._measure(first, candidate)
         self.progress("parity", 1.0, "")
         return found
 
@@ -242,27 +283,10 @@ class TargetBuilder:
             groups=tuple(image.group for image in self.common.inputs.images),
         )
 
-    def _draw(self, candidate: Maps) -> None:
-        first = self.common.references[self.common.graph.contract.output].maps
-        shown = ((i, image.read_pixels()) for i, image in enumerate(self.common.inputs.images))
-        rows = [Row(pixels, first[i], candidate[i]) for i, pixels in shown if pixels is not None]
-        labels = self.common.graph.contract.labels
-        draw(rows, labels, self.folder / "preview.webp", candidate=self.order.plan.target.name)
-
-    def _write_views(self, candidate: Maps) -> tuple[File, ...]:
-        """Pictures of the images that lose most and least; only these are decoded once more."""
-        first = self.common.references[self.common.graph.contract.output].maps
-        shown, dataset = self.common.inputs.images, self.order.plan.validation
-
-        def image(index: int) -> tuple[str, Pixels] | None:
-            try:
-                sample = dataset[index]
-            except DataError:  # somebody took it away meanwhile: the figures stand without its picture
-                return None
-            return sample.name, sample.image
-
-        maps = partial(pairs, shown, first, candidate)
-        return write_views(self.folder, maps, image, self.common.graph.contract.labels)
+    def _pictures(self) -> Pictures:
+        contract = self.common.graph.contract
+        first = self.common.references[contract.output].maps
+        return Pictures(self.order.plan.validation, self.common.inputs.images, first, contract.labels)
 
     def _on_progress(self, stage: str) -> OnProgress:
         return lambda share, note: self.progress(stage, min(share, 0.999), note)

@@ -51,6 +51,13 @@ def build(
         typer.Option(metavar="NAME[:DIR]", help="Calibration data set; default: the same as for validation."),
     ] = None,
     images: Annotated[int | None, typer.Option(help="Number of validation images; default: all.")] = None,
+    all_images: Annotated[
+        bool,
+        typer.Option(
+            "--all-images",
+            help="Run every image also on a slow simulator, where a sample makes the verdict of all certain.",
+        ),
+    ] = False,
     recipe: Annotated[
         str | None, typer.Option(help="Quantisation recipe; default: the target's first.")
     ] = None,
@@ -147,6 +154,7 @@ def build(
         data=data,
         calibration=calibration,
         images=images,
+        all_images=all_images,
         recipe=recipe,
         ranges=ranges,
         tolerance=tolerance,

@@ -133,6 +133,10 @@ class FileDataset:
         picks = np.linspace(0, len(self.items) - 1, images).round().astype(int)
         return replace(self, items=tuple(self.items[i] for i in picks))
 
+    def only(self, indices: Sequence[int]) -> FileDataset:
+        """Keep these samples."""
+        return replace(self, items=tuple(self.items[i] for i in indices))
+
     def read_as(self, labels: LabelSpace) -> FileDataset:
         """Let a network's classes and colours say what its own files do not.
 

@@ -36,5 +36,8 @@ class TargetSpec(Spec):
     times: bool = False
     """Whether what runs its files here is the runtime of the hardware it is for, so that times rank networks;
     a simulator's do not."""
+    slow: bool = False
+    """Whether its runtime here, a simulator, takes seconds for an image: then no more images are run than it
+    takes until the verdict of all is certain."""
     options: Options = Field(default_factory=dict)
     """What the backend alone understands."""

@@ -114,6 +114,8 @@ def _sentence(record: Record, state: State, shown: ParityReport | None) -> str:
         let_go = " It was let pass, as asked." if record.manifest.passed else ""
         return f"The comparison decides nothing: {reason}.{let_go}"
     where = f"on {plural(shown.images, 'image')} of {shown.dataset}"
+    if shown.early is not None:
+        where = f"on {shown.images} of {plural(shown.early.of, 'image')} of {shown.dataset}, drawn at random"
     if record.decisive is None:
         return (
             f"The float conversion changed the network: {percent(1 - shown.agreement)} of the pixels differ "
@@ -161,7 +163,8 @@ def _figures(record: Record, shown: ParityReport | None) -> tuple[Figure, ...]:
         found.append(Figure("Same class", percent(shown.agreement), "of the pixels"))
     if shown is not None and shown.interval is not None:
         low, high = sorted(-end for end in shown.interval)
-        found.append(Figure("95 % interval", f"{points(low)} … {points(high)}", "points, over images"))
+        over = "images" if shown.early is None else f"all {shown.early.of} images"
+        found.append(Figure("95 % interval", f"{points(low)} … {points(high)}", f"points, over {over}"))
     if record.decisive is not None and any(entry.ships for entry in record.manifest.files):
         found.append(Figure("Size", size(shipped_bytes(record.manifest.files)), "on the device"))
     return tuple(found)

@@ -223,7 +223,8 @@ class QnnBackend:
             "ran_on": f"Hexagon simulator, v{max(archs)} context binary",
             "simulation": flight.facts,
         }
-        return Run(flight.outputs, steps, facts, f"v{max(archs)}", flight.others)
+        alike = {name: record["alike"] for name, record in flight.facts.items() if "alike" in record}
+        return Run(flight.outputs, steps, facts, f"v{max(archs)}", flight.others, alike)
 
     def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
         """Count what each node of the newest architecture's binary costs the simulator: no latency.

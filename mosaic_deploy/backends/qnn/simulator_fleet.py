@@ -92,7 +92,7 @@ def _job(fleet: Fleet, arch: int, inputs: Sequence[Path], images: range) -> Call
         "output": fleet.result,
     }
     name = f"simulate v{arch}"
-    word = f"v{arch}-{images.start}"
+    word = f"v{arch}-{chosen[0].stem}"
     _place(fleet, arch, Path()).mkdir(parents=True, exist_ok=True)
     return Call(
         simulate,
