@@ -20,6 +20,7 @@ from typing import Literal, final
 
 import numpy as np
 
+from mosaic_deploy.accuracy import ties
 from mosaic_deploy.accuracy.blind_spots import BlindSpots
 from mosaic_deploy.accuracy.limits import Limits
 from mosaic_deploy.accuracy.parity import ROUNDING, EarlyStop, ParityReport, measure
@@ -105,7 +106,13 @@ class Whole:
 
 
 def know(
-    maps: Iterable[Maps], *, labels: LabelSpace, dataset: str, limits: Limits, groups: Sequence[str]
+    maps: Iterable[Maps],
+    *,
+    labels: LabelSpace,
+    dataset: str,
+    limits: Limits,
+    groups: Sequence[str],
+    tied: float = 0.0,
 ) -> Whole | None:
     """What an early verdict needs; None where none is to be had, so that all images are to be run.
 
@@ -118,8 +125,9 @@ def know(
         dataset: the data set's name.
         limits: the gate.
         groups: the group of each image.
+        tied: share of the pixels on which the reference's best scores tie.
     """
-    if limits.classes:
+    if limits.classes or ties.undecided(tied):
         return None
     blind = BlindSpots(labels)
     tally = count(blind.watch(maps), labels)

@@ -7,26 +7,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-import numpy as np
-
-from mosaic_deploy.accuracy import bootstrap, silence
+from mosaic_deploy.accuracy import bootstrap, findings, silence, ties
 from mosaic_deploy.accuracy.blind_spots import BlindSpots
 from mosaic_deploy.accuracy.limits import Limits
-from mosaic_deploy.accuracy.tally import Maps, Tally, count, divide
+from mosaic_deploy.accuracy.tally import Maps, Tally, count
 from mosaic_deploy.specs.labels import LabelSpace
 
 Verdict = Literal["holds", "fails", "undecided"]
 
 ROUNDING = 1e-12
 """How far a drop may lie over the tolerance and still be equal to it: doubles round."""
-LOST_BELOW_IOU = 0.5
-LOST_FROM_SHARE = silence.SEEN_FROM_SHARE
-"""Without labels, a class on this share of the reference's pixels must keep that IoU."""
 FEWEST_GROUPS = 5
 """Of groups of images, below which there is no interval and the drop alone decides."""
 _MOST_MORE = 100
 """Times the images at hand; where more than that would be needed, the drop lies at the tolerance."""
-_WORST = 5
 
 
 _WORST_FIRST = ("fails", "undecided", "holds")
@@ -92,8 +86,8 @@ class ParityReport:
     """Index and drop of the images that lost most, the worst first."""
     undecided: str = ""
     """Why there is no verdict, or ''. Nothing was compared, the reference gives one class everywhere (no
-    other on ``LOST_FROM_SHARE`` of the pixels), the candidate loses a class that no label holds, or the
-    tolerance lies within the interval."""
+    other on ``findings.LOST_FROM_SHARE`` of the pixels), its best scores tie, the candidate loses a class
+    that no label holds, or the tolerance lies within the interval."""
     largest: tuple[str, float] | None = None
     """The class that the reference gives most often, and its share of the compared pixels."""
     verdict: Verdict = "undecided"
@@ -115,6 +109,8 @@ class ParityReport:
     per_image: tuple[float, ...] = ()
     """The drop on each image, in the images' order; NaN where nothing is scored."""
 
+    tied: float = 0.0
+    """Share of the pixels, at the reference's own size, on which its best scores tie."""
     early: EarlyStop | None = None
     """Where fewer images were run than there are. ``interval`` is then where that of all of them lies; every
     other figure is of those that were run."""
@@ -164,6 +160,7 @@ class ParityReport:
             "early": None
             if self.early is None
             else {"of": self.early.of, "alpha": self.early.alpha, "images": list(self.early.images)},
+            "tied": self.tied,
             "largest": None if self.largest is None else {"class": self.largest[0], "share": self.largest[1]},
         }
 
@@ -175,6 +172,7 @@ def measure(
     dataset: str,
     tolerance: float | Limits,
     groups: Sequence[str] = (),
+    tied: float = 0.0,
 ) -> ParityReport:
     """Compare two networks' class maps, image by image; only counts are kept in memory.
 
@@ -186,6 +184,7 @@ def measure(
         tolerance: the largest drop that passes, in [0, 1], or limits that say more.
         groups: of each image the group of images that it is like, such as frames of one second of film; empty
             where each is drawn on its own.
+        tied: share of the pixels on which the reference's best scores tie.
 
     Raises:
         UsageError: the tolerance is no share, or limits a class that is not scored.
@@ -202,15 +201,15 @@ def measure(
     if not tally.labelled:
         reference, candidate = 1.0, agreement
     drop, allowed = float(reference - candidate), limits.allowed(float(reference))
-    per_class = _per_class(total, labels)
-    lost = () if tally.labelled else _lost(total, labels)
+    per_class = findings.per_class(total, labels)
+    lost = () if tally.labelled else findings.lost(total, labels)
     over = _over(per_class, limits)
     together = tally.grouped(groups) if groups else tally
     interval = _interval(together)
     verdict = "fails" if lost or over else _decide(drop, interval, allowed)
     seen = total.seen[0], int(total.pixels[0, 0]), labels
     largest = silence.largest(*seen)
-    nothing = silence.undecided(*seen) or (blind.lost() if verdict != "fails" else "")
+    nothing = silence.undecided(*seen) or ties.undecided(tied) or (blind.lost() if verdict != "fails" else "")
     more = None if nothing or verdict != "undecided" else _more(drop, interval, allowed, images)
     return ParityReport(
         metric="miou" if tally.labelled else "agreement",
@@ -224,19 +223,20 @@ def measure(
         per_class=per_class,
         passed=not nothing and (verdict == "holds" or (verdict, limits.undecided) == ("undecided", "pass")),
         interval=interval,
-        note=(silence.warning(largest) + _note(total, lost) + blind.note()).strip()
+        note=(silence.warning(largest) + findings.note(total, lost) + blind.note()).strip()
         if images
         else "No images: nothing was measured.",
-        worst=_worst(tally),
+        worst=findings.worst(tally),
         undecided=nothing or _open(interval, allowed, more),
         largest=largest,
+        tied=tied,
         verdict="undecided" if nothing else verdict,
         more_images=more,
         groups=len(together.equal),
         keep=limits.keep,
         class_limits=limits.classes,
         classes_over=over,
-        all_classes=_over_all_classes(total) if tally.labelled and images else None,
+        all_classes=findings.over_all_classes(total) if tally.labelled and images else None,
         per_image=tuple(tally.drops().tolist()),
     )
 
@@ -276,53 +276,6 @@ def _open(interval: tuple[float, float] | None, allowed: float, more: int | None
 def _over(per_class: Sequence[tuple[str, float, float]], limits: Limits) -> tuple[str, ...]:
     drops = {name: ours - theirs for name, ours, theirs in per_class}
     return tuple(name for name, limit in limits.classes if drops[name] > limit + ROUNDING)
-
-
-def _over_all_classes(total: Tally) -> tuple[float, float]:
-    (ours,), (theirs,) = total.over_all_classes()
-    return float(ours), float(theirs)
-
-
-def _per_class(total: Tally, labels: LabelSpace) -> tuple[tuple[str, float, float], ...]:
-    names = [labels.classes[i] for i in labels.scored]
-    ours = divide(total.hits, total.union)[0].tolist()
-    theirs = divide(total.other_hits, total.other_union)[0].tolist()
-    return tuple(zip(names, ours, theirs, strict=True))
-
-
-def _lost(total: Tally, labels: LabelSpace) -> tuple[str, ...]:
-    """Classes that the reference sees often and the candidate no longer does."""
-    often = total.truth[0] >= np.maximum(LOST_FROM_SHARE * total.pixels[0], 1)
-    kept = divide(total.other_hits, total.other_union)[0] >= LOST_BELOW_IOU
-    return tuple(labels.classes[i] for i, out in zip(labels.scored, often & ~kept, strict=True) if out)
-
-
-def _note(total: Tally, lost: Sequence[str]) -> str:
-    (reference,), (candidate,) = total.mious()
-    if not total.labelled:
-        gone = f" Lost: {', '.join(lost)}." if lost else ""
-        return (
-            "No labels: the reference's own predictions stand for the truth, so this shows that little has "
-            "changed, not that either is right. Passes if the share of pixels that differ is within the "
-            f"tolerance and every class the reference sees on {LOST_FROM_SHARE:.2%} of the pixels keeps an "
-            f"IoU of {LOST_BELOW_IOU} with it. mIoU against the reference: {candidate:.4f}.{gone}"
-        )
-    if math.isnan(reference):
-        return "No pixel is of a scored class: nothing was measured."
-    truth = total.truth[0]
-    constant = truth.max() / truth.sum() / np.count_nonzero(truth)
-    if reference > constant:
-        return ""
-    return (
-        f"The reference's mIoU is no better than that of one class everywhere ({constant:.4f}): parity "
-        "with it means little. Do the data's classes fit the model, and is it trained?"
-    )
-
-
-def _worst(tally: Tally) -> tuple[tuple[int, float], ...]:
-    drops = tally.drops()
-    order = [int(i) for i in np.argsort(-drops, kind="stable") if drops[i] > 0]
-    return tuple((i, float(drops[i])) for i in order[:_WORST])
 
 
 def _number(value: float) -> float | None:

@@ -20,7 +20,7 @@ from mosaic_deploy.accuracy.parity import ParityReport
 from mosaic_deploy.backends.joined_runs import joined, outputs_by_variant, variants
 from mosaic_deploy.backends.protocol import Run
 from mosaic_deploy.build.inputs import ValidationImage
-from mosaic_deploy.build.reference_maps import Maps, class_maps, pairs
+from mosaic_deploy.build.reference_maps import Maps, Reference, class_maps, pairs
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.labels import LabelSpace
 
@@ -45,7 +45,7 @@ class Comparison:
     """What the candidate is run on and compared with."""
 
     images: tuple[ValidationImage, ...]
-    reference: Maps
+    reference: Reference
     contract: Contract
     """That of the candidate."""
     labels: LabelSpace
@@ -57,11 +57,12 @@ class Comparison:
         if not early.looks(len(self.images)):
             return None
         return early.know(
-            pairs(self.images, self.reference, self.reference),
+            pairs(self.images, self.reference.maps, self.reference.maps),
             labels=self.labels,
             dataset=self.dataset,
             limits=self.limits,
             groups=[image.group for image in self.images],
+            tied=self.reference.tied,
         )
 
 
@@ -133,7 +134,7 @@ def _looked(
     spreads: float,
 ) -> dict[str, ParityReport]:
     """Of each variant the report, where the verdicts of all are certain; else nothing."""
-    images, reference = [against.images[index] for index in indices], against.reference.only(indices)
+    images, reference = [against.images[index] for index in indices], against.reference.only(indices).maps
     found = {}
     for name, candidate in maps.items():
         report = whole.look(partial(pairs, images, reference, candidate), indices, spreads=spreads)

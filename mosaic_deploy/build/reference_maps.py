@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mosaic_deploy.accuracy import ties
 from mosaic_deploy.backends import reference
 from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.build.float_graph import FloatGraph, GraphFile
@@ -45,10 +46,18 @@ class Reference:
 
     maps: Maps
     step: Step
+    ties: tuple[float, ...]
+    """Of each image the share of the pixels on which its best scores tie."""
+
+    @property
+    def tied(self) -> float:
+        """The mean of ``ties``."""
+        return sum(self.ties) / max(len(self.ties), 1)
 
     def only(self, indices: Sequence[int]) -> Reference:
         """What it gives on some images."""
-        return replace(self, maps=self.maps.only(indices))
+        kept = tuple(self.ties[index] for index in indices)
+        return replace(self, maps=self.maps.only(indices), ties=kept)
 
 
 def predict(
@@ -123,8 +132,9 @@ def reference_maps(
         if as_it_came:
             _restore(graph.ends.back, outputs)
         contract = graph.contract_of(kind)
+        tied = tuple(ties.share(contract, np.load(path, allow_pickle=False)) for path in outputs)
         maps = class_maps(contract, outputs, inputs.images, folder / f"maps-{kind}")
-        found[kind] = Reference(maps, step)
+        found[kind] = Reference(maps, step, tied)
     return found
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mosaic_deploy.accuracy.parity import LOST_BELOW_IOU, ROUNDING, ParityReport
+from mosaic_deploy.accuracy.findings import LOST_BELOW_IOU
+from mosaic_deploy.accuracy.parity import ROUNDING, ParityReport
 from mosaic_deploy.gate.fix_report import FixStep
 
 

@@ -206,7 +206,7 @@ class TargetBuilder:
         item, contract = self.order.plan, self.common.graph.contract
         against = Comparison(
             images=self.common.inputs.images,
-            reference=self.common.references[contract.output].maps,
+            reference=self.common.references[contract.output],
             contract=job.contract,
             labels=contract.labels,
             dataset=item.validation.name,
@@ -257,11 +257,11 @@ class TargetBuilder:
     def _compare(
         self, maps: Mapping[str, Maps], known: Mapping[str, ParityReport]
     ) -> dict[str, ParityReport]:
-        first = self.common.references[self.common.graph.contract.output].maps
+        first = self.common.references[self.common.graph.contract.output]
         found = {}
         for index, (name, candidate) in enumerate(maps.items()):
             self.progress("parity", index / len(maps), name)
-            found[name] = known.get(name) or self._measure(first, candidate)
+            found[name] = known.get(name) or self._measure(first.maps, candidate, tied=first.tied)
         self.progress("parity", 1.0, "")
         return found
 
@@ -273,7 +273,7 @@ class TargetBuilder:
         references = self.common.references
         return self._measure(references[own].maps, references[self.order.kind].maps)
 
-    def _measure(self, first: Maps, second: Maps) -> ParityReport:
+    def _measure(self, first: Maps, second: Maps, *, tied: float = 0.0) -> ParityReport:
         dataset = self.order.plan.validation
         return measure(
             pairs(self.common.inputs.images, first, second),
@@ -281,6 +281,7 @@ class TargetBuilder:
             dataset=dataset.name,
             tolerance=self.order.plan.limits,
             groups=tuple(image.group for image in self.common.inputs.images),
+            tied=tied,
         )
 
     def _pictures(self) -> Pictures:

@@ -108,6 +108,8 @@ class _Reference:
     contract: Contract
     images: tuple[ValidationImage, ...]
     maps: Maps
+    tied: float = 0.0
+    """Share of the pixels on which its best scores tie."""
 
 
 def validate(request: ValidationRequest, *, progress: StageProgress = silent) -> tuple[Validated, ...]:
@@ -197,7 +199,8 @@ def _reference(
     found = reference_maps(graph, kinds, inputs, on_progress=lambda s, note: progress("reference", s, note))
     progress("reference", 1.0, "")
     contract = graph.own.model_copy(update={"threshold": graph.contract.threshold})
-    return _Reference(contract, inputs.images, found[graph.contract.output].maps), dataset
+    made = found[graph.contract.output]
+    return _Reference(contract, inputs.images, made.maps, made.tied), dataset
 
 
 def _fitting(asked: FileDataset, labels: LabelSpace, contract: Contract, images: int | None) -> FileDataset:
@@ -275,6 +278,7 @@ def _compare(
                 dataset=dataset.name,
                 tolerance=limit,
                 groups=tuple(image.group for image in reference.images),
+                tied=reference.tied,
             ),
         )
         for name, found in maps.items()

@@ -236,6 +236,13 @@ class Contract(BaseModel):
             )
         return ids.astype(np.uint8)
 
+    def scores(self, output: NDArray[Any]) -> Floats | None:
+        """(channels, h, w) scores of a network's output; None where it gives class ids.
+
+        Raises ``ModelError`` as ``class_map`` does.
+        """
+        return None if self.output in ("classmap", "lowmap", "vim") else self._scores(np.asarray(output))
+
     def _scores(self, output: NDArray[Any]) -> Floats:
         """(C, h, w) float32 out of scores in either order of axes."""
         orders = ((0, 3, 1, 2), (0, 1, 2, 3)) if self.layout == "NHWC" else ((0, 1, 2, 3), (0, 3, 1, 2))

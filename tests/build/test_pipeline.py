@@ -82,6 +82,24 @@ def test_a_wrong_network_is_a_verdict_not_an_error(tiny: Tiny, tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_a_reference_whose_best_scores_tie_never_passes(tiny: Tiny, tmp_path: Path) -> None:
+    import onnx
+
+    model = onnx.load(tiny.onnx)
+    weights = onnx.numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weights[2] = weights[1]  # a road is a car as much
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weights, "w"))
+    onnx.save(model, tiny.onnx)
+    (report,) = deploy(request(tiny, tmp_path / "out"), progress=silent)
+    assert isinstance(report, BuildReport)
+    assert report.parity is not None
+    assert report.parity.agreement == 1.0
+    assert not report.passed
+    assert "best scores tie" in report.undecided
+    assert exit_code([report]) == 4
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "says"), [("crash", "SIGSEGV"), ("full", "disk is full|no space")], ids=["crash", "full-disk"]
 )
