@@ -145,10 +145,10 @@ def _left_in_float(file: Path) -> str:
 
 def _run(model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path) -> tuple[NDArray[Any], ...]:
     """Convert as ``build`` does, and run the file; raises ``MosaicError`` where either is refused."""
-    from mosaic_deploy.backends.ort.run import _failed, _open
+    from mosaic_deploy.backends.ort.run import _failed, open_file
 
     file = _converted(model, scratch / "work")
-    session = _open(file, 1, spin=False)
+    session = open_file(file, 1, spin=False)
     try:
         made = session.run(None, dict(feeds))
     except Exception as err:

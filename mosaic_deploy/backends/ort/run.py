@@ -36,7 +36,7 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     path = Path(request["ort"])
     found = nodes(path)
     require_portable(found, file=path.name)
-    session = _open(path, request["threads"], spin=False, profile=True)
+    session = open_file(path, request["threads"], spin=False, profile=True)
     source, result = request["input"], request["output"]
     pairs = list(zip(request["inputs"], request["outputs"], strict=True))
     for index, (image, place) in enumerate(pairs):
@@ -58,7 +58,7 @@ def time_here(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
 
     path = Path(request["ort"])
     require_portable(nodes(path), file=path.name)
-    session = _open(path, request["threads"], spin=True)
+    session = open_file(path, request["threads"], spin=True)
     feed = to_integers(np.load(request["image"], allow_pickle=False), request["input"])
     seconds = []
     for _ in range(request["warm_up"] + request["runs"]):
@@ -68,8 +68,11 @@ def time_here(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     return {"seconds": seconds[request["warm_up"] :], "version": ort.__version__}
 
 
-def _open(path: Path, threads: int, *, spin: bool, profile: bool = False) -> Any:
-    """Open a session that runs the file as it is: nothing is optimised any more, nothing replaced."""
+def open_file(path: Path, threads: int, *, spin: bool, profile: bool = False) -> Any:
+    """Open a session that runs the file as it is: nothing is optimised any more, nothing replaced.
+
+    Raises ``ToolError`` where it does not load.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()

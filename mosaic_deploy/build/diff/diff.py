@@ -1,0 +1,177 @@
+"""Where two ways to run one network part: the first tensor by bisection, then its operators alone.
+
+    A, B ─ named tensors that both have ─► bisection: cut there, compile, run on the images, compare
+         ─► the first that parts ─► what computes it, cut out, both fed what B saw ─► again, or not
+
+What a probe costs is a compilation and a run, so there are few of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaic_deploy.artifact.open import Artifact, workspace
+from mosaic_deploy.backends.protocol import WorkDir
+from mosaic_deploy.build.diff.bisect import first_wrong
+from mosaic_deploy.build.diff.bound import Distance, distance
+from mosaic_deploy.build.diff.case import write_case
+from mosaic_deploy.build.diff.found import Alone, Diff, DiffRequest, Probe
+from mosaic_deploy.build.diff.side import Asked, Side, ask, side
+from mosaic_deploy.datasets import open_data
+from mosaic_deploy.datasets.samples import FileDataset
+from mosaic_deploy.errors import ModelError, UsageError
+from mosaic_deploy.files import require_free
+from mosaic_deploy.specs.toolchain import require_toolchain
+from mosaic_deploy.workers.progress import StageProgress, silent
+
+
+def diff(request: DiffRequest, *, progress: StageProgress = silent) -> Diff:
+    """Find the first tensor where two sides part, and write the case into ``request.out`` if they do.
+
+    Raises:
+        UsageError: a side, a number or the place makes no sense, or the sides have no tensor in common.
+        ModelError: an artifact cannot be used.
+        DataError: the images cannot be read.
+        ToolError: a runtime is missing or failed.
+    """
+    if request.images < 1 or not request.slack > 0:
+        raise UsageError("--images must be 1 or more, and --slack above 0")
+    if request.out is not None:
+        require_free(request.out, force=request.force)
+    asked = (ask(request.first), ask(request.second))
+    artifacts = _artifacts(asked)
+    data = open_data(request.data, split="val").take(request.images)
+    with workspace() as space:
+        sides = []
+        for place, (one, artifact) in enumerate(zip(asked, artifacts, strict=True)):
+            own = WorkDir(space.scratch / f"side-{place}", space.logs / f"side-{place}")
+            own.scratch.mkdir()
+            own.logs.mkdir()
+            sides.append(side(one, artifact, _prepare(artifact, data, own), own))
+            require_toolchain(sides[-1].runner.toolchain, progress)
+        found = _Search(sides[0], sides[1], request, data.name, progress).run()
+    if found.parts and request.out is not None:
+        write_case(found, request)
+    return found
+
+
+def _artifacts(asked: tuple[Asked, Asked]) -> tuple[Artifact, Artifact]:
+    first, second = asked[0].artifact or asked[1].artifact, asked[1].artifact or asked[0].artifact
+    if first is None or second is None:
+        raise UsageError("one side at least must be an artifact's folder, whose network is compared")
+    size = (first.contract.height, first.contract.width)
+    if size != (second.contract.height, second.contract.width):
+        raise UsageError(f"{asked[0].text} and {asked[1].text}: they take images of different sizes")
+    return first, second
+
+
+def _prepare(artifact: Artifact, data: FileDataset, space: WorkDir) -> list[Path]:
+    folder = space.scratch / "images"
+    folder.mkdir()
+    paths = []
+    for index in range(len(data)):
+        paths.append(folder / f"{index:05d}.npy")
+        np.save(paths[-1], artifact.contract.prepare(data[index].image), allow_pickle=False)
+    return paths
+
+
+@dataclass(slots=True)
+class _Search:
+    first: Side
+    second: Side
+    request: DiffRequest
+    dataset: str
+    progress: StageProgress
+    probes: list[Probe] = field(default_factory=list)
+
+    def run(self) -> Diff:
+        """Bisect, then run what was found alone."""
+        common = self._common()
+        graph = self.second.graph
+        ancestors = {name: graph.ancestors[name] & common.keys() for name in common}
+        makers = {name: [m for m in graph.nearest(name, common) if m in common] for name in common}
+        last = next(reversed(common))
+        found = first_wrong(ancestors, makers, last, self._wrong)
+        self.progress("bisect", 1.0, "")
+        alone = None
+        if found is not None:
+            alone = self._alone(found, graph.nearest(found, common))
+        return Diff(
+            sides=(self.first.title, self.second.title),
+            ran_on=(self.first.ran_on, self.second.ran_on),
+            dataset=self.dataset,
+            images=len(self.second.images),
+            candidates=len(common),
+            probes=tuple(self.probes),
+            found=found,
+            alone=alone,
+        )
+
+    def _common(self) -> dict[str, None]:
+        """Tensors that both have, in the second's order."""
+        names = {name: None for name in self.second.graph.tensors if name in self.first.graph.tensors}
+        if not names or self.first.graph.image.name != self.second.graph.image.name:
+            raise UsageError(
+                f"{self.first.title} and {self.second.title}: have no tensor of the same name: are they of "
+                "one network?"
+            )
+        return names
+
+    def _wrong(self, name: str, left: int) -> bool:
+        done = len(self.probes)
+        self.progress(
+            "bisect", done / (done + left + 1), f"probe {done + 1} of about {done + left + 1}: {name}"
+        )
+        measured = self._distance(name, self.first.values(name), self.second.values(name), None)
+        self.probes.append(Probe(name, measured))
+        return measured.parts
+
+    def _distance(
+        self, name: str, first: tuple[NDArray[Any], ...], second: tuple[NDArray[Any], ...], depth: int | None
+    ) -> Distance:
+        tensors = (self.first.graph.tensors[name], self.second.graph.tensors[name])
+        if any(a.shape != b.shape for a, b in zip(first, second, strict=True)):
+            raise ModelError(
+                f"'{name}' has shape {list(first[0].shape)} in {self.first.title} and "
+                f"{list(second[0].shape)} in {self.second.title}: they are not of one network"
+            )
+        return distance(
+            first,
+            second,
+            (tensors[0].grid, tensors[1].grid),
+            depth=max(t.depth for t in tensors) if depth is None else depth,
+            slack=self.request.slack,
+        )
+
+    def _alone(self, name: str, makers: tuple[str, ...]) -> Alone:
+        """Feed both what the second one saw: its makers' values, the image as each takes it."""
+        self.progress("alone", 0.0, name)
+        inner = {maker: self.second.values(maker) for maker in makers if maker in self.second.graph.tensors}
+        image = self.second.graph.image.name
+        results = []
+        for one in (self.first, self.second):
+            own = {**inner, image: one.images} if image in makers else inner
+            results.append(one.alone(name, own))
+        graph = self.second.graph
+        depth = max(graph.tensors[name].depth - min(graph.at(m).depth for m in makers), 1)
+        measured = self._distance(name, results[0], results[1], depth)
+        shown = self.second
+        if shown.graph.tensors[name].grid is None and self.first.graph.tensors[name].grid is not None:
+            shown = self.first
+        fed = {**inner, image: shown.images} if image in makers else inner
+        worst = measured.worst
+        shapes = {maker: values[0].shape for maker, values in fed.items()}
+        self.progress("alone", 1.0, "")
+        return Alone(
+            distance=measured,
+            operators=shown.graph.operators(name, makers),
+            model=shown.graph.part(name, shapes).SerializeToString(deterministic=True),
+            inputs={shown.graph.at(m).stored: shown.store(m, values[worst]) for m, values in fed.items()},
+            expected=shown.store(name, results[0][worst]),
+            actual=shown.store(name, results[1][worst]),
+        )
