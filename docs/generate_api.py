@@ -23,6 +23,7 @@ PACKAGE = "mosaic_deploy"
 
 PARTS = (
     "accuracy.limits.Limits",
+    "accuracy.parity.EarlyStop",
     "artifact.bench.latency.Latencies",
     "artifact.bench.latency.Ratio",
     "artifact.bench.report.Machine",
@@ -32,6 +33,8 @@ PARTS = (
     "backends.protocol.Step",
     "build.report.Conversion",
     "build.report.Losses",
+    "build.sensitivity.Lift",
+    "build.sensitivity.TensorLoss",
     "datasets.samples.Item",
     "gate.config.Waiver",
     "gate.fix_report.FixStep",

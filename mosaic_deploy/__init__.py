@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mosaic_deploy.build.pipeline import deploy
     from mosaic_deploy.build.plan import Request
     from mosaic_deploy.build.report import BuildReport, Failure
+    from mosaic_deploy.build.sensitivity import Sensitivity, sensitivity
     from mosaic_deploy.datasets import open_data
     from mosaic_deploy.datasets.samples import FileDataset, Sample
     from mosaic_deploy.errors import (
@@ -73,6 +74,7 @@ __all__ = [
     "RefusedError",
     "Request",
     "Sample",
+    "Sensitivity",
     "SpecError",
     "StageProgress",
     "TargetSpec",
@@ -90,6 +92,7 @@ __all__ = [
     "open_data",
     "predict",
     "read_model",
+    "sensitivity",
     "spec_names",
 ]
 
@@ -115,6 +118,7 @@ _HOMES = {
     "RefusedError": "errors",
     "Request": "build.plan",
     "Sample": "datasets.samples",
+    "Sensitivity": "build.sensitivity",
     "SpecError": "errors",
     "StageProgress": "workers.progress",
     "TargetSpec": "specs.target",
@@ -132,6 +136,7 @@ _HOMES = {
     "open_data": "datasets",
     "predict": "artifact.predict",
     "read_model": "graph.reader.read",
+    "sensitivity": "build.sensitivity",
     "spec_names": "specs.registry",
 }
 """Public name -> the module below this package that it comes from, and after a colon its name there."""

@@ -23,9 +23,10 @@ PUBLIC = [
     "Artifact", "BenchReport", "BenchRequest", "BuildReport", "CheckReport", "Contract", "DataError",
     "Failure", "FileDataset", "FixReport", "InputOptions", "LabelSpace", "ModelCard", "ModelError",
     "MosaicError", "ParityReport", "Prediction", "QuantRecipe", "RefusedError", "Request", "Sample",
+    "Sensitivity",
     "SpecError", "StageProgress", "TargetSpec", "TargetVerdict", "ToolError", "UsageError", "Violation",
     "bench", "check", "compare", "deploy", "fix", "load_spec", "open_artifact", "open_data", "predict",
-    "read_model", "spec_names",
+    "read_model", "sensitivity", "spec_names",
 ]  # fmt: skip
 
 GELU = """c = Constant <value_float = 1.4142135> () one = Constant <value_float = 1.0> ()
