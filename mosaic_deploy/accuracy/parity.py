@@ -130,6 +130,10 @@ class ParityReport:
         """Sorts the worst of several variants to the front: by the verdict, then by the drop."""
         return _WORST_FIRST.index(self.verdict), -self.drop
 
+    def _index(self, index: int) -> int:
+        """Of an image that was run, its index among all."""
+        return index if self.early is None else self.early.images[index]
+
     def to_json(self) -> dict[str, object]:
         """The report as JSON's types; null stands for NaN."""
         return {
@@ -156,6 +160,7 @@ class ParityReport:
             "class_limits": dict(self.class_limits),
             "classes_over": list(self.classes_over),
             "all_classes": None if self.all_classes is None else [_number(v) for v in self.all_classes],
+            "worst": [{"image": self._index(index), "drop": drop} for index, drop in self.worst],
             "per_image": [_number(value) for value in self.per_image],
             "early": None
             if self.early is None

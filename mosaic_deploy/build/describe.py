@@ -42,6 +42,7 @@ def describe(order: TargetBuild, folder: Path, made: BuildState) -> BuildReport:
         output_change=made.output_change,
         conversion=made.conversion,
         variants=made.variants,
+        stages=made.stages,
         seconds=made.seconds,
         facts=made.facts,
         steps=made.steps,

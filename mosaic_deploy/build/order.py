@@ -14,6 +14,7 @@ from mosaic_deploy.build.inputs import Inputs
 from mosaic_deploy.build.plan import Plan
 from mosaic_deploy.build.reference_maps import Reference
 from mosaic_deploy.build.report import Conversion
+from mosaic_deploy.build.stages import Stage
 from mosaic_deploy.gate.op_support.judge import CheckReport
 from mosaic_deploy.specs.contract import Contract
 
@@ -73,4 +74,5 @@ class BuildState:
     conversion: Conversion | None = None
     output_change: ParityReport | None = None
     variants: Mapping[str, ParityReport] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
     seconds: float = 0.0

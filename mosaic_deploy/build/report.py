@@ -18,6 +18,7 @@ from mosaic_deploy.build.report_words import (
     way_out,
     why_failed,
 )
+from mosaic_deploy.build.stages import Stage
 from mosaic_deploy.gate.fix_report import FixStep
 from mosaic_deploy.gate.op_support.judge import CheckReport
 from mosaic_deploy.specs.fields import OutputKind
@@ -95,6 +96,8 @@ class BuildReport:
     """What the data sets say that a reader must know."""
     replaced: tuple[str, ...] = ()
     """What had changed since the artifact that lay there before: ``model``, ``data`` and the like."""
+    stages: tuple[Stage, ...] = ()
+    """The network after each stage, from the export to the compiled variants."""
     untrained: bool = False
     """The weights are random: what it sees means nothing, and how well integers keep it means little."""
 
@@ -196,6 +199,15 @@ class BuildReport:
             "conversion": None if self.conversion is None else self.conversion.to_json(),
             "parity": None if self.parity is None else self.parity.to_json(),
             "variants": {name: parity.to_json() for name, parity in self.variants.items()},
+            "stages": [
+                {
+                    "stage": stage.name,
+                    "variant": stage.variant,
+                    "parity": None if stage.parity is None else stage.parity.to_json(),
+                    "why": stage.why,
+                }
+                for stage in self.stages
+            ],
             "seconds": self.seconds,
             "undecided": self.undecided,
             "fixes": [{**asdict(step), "changes": step.changes} for step in self.fixes],

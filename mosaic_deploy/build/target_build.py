@@ -11,25 +11,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from mosaic_deploy.accuracy.parity import ParityReport, measure
-from mosaic_deploy.artifact import golden
 from mosaic_deploy.artifact.feeding import how_to_feed
-from mosaic_deploy.artifact.integrate.page import Integration, write_page
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, MixedBackend, Run, WorkDir
+from mosaic_deploy.build import stages
 from mosaic_deploy.build.auto import Searching, find
 from mosaic_deploy.build.candidate_run import Comparison, Ran, run_candidate
 from mosaic_deploy.build.describe import describe, description
+from mosaic_deploy.build.golden_sample import write_sample
 from mosaic_deploy.build.inputs import reorder_axes
 from mosaic_deploy.build.order import BuildState, Common, TargetBuild
 from mosaic_deploy.build.pictures import Pictures
 from mosaic_deploy.build.reference_maps import Maps, class_maps, pairs
 from mosaic_deploy.build.report import BuildReport, Conversion
+from mosaic_deploy.build.stages import Measuring
 from mosaic_deploy.build.wide_operators import kept_in_8_bits
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.files import moved_in_folder
-from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.workers.kept_logs import kept_logs
 from mosaic_deploy.workers.progress import OnProgress, StageProgress, counting
 
@@ -90,7 +88,7 @@ class TargetBuilder:
             steps=(*made.steps, reference.step),
             output_change=self._output_change(),
         )
-        converted, made = self._convert(job, inputs, made)
+        converted, changed, made = self._convert(job, inputs, made)
         if made.conversion is not None and not made.conversion.passed:
             return made
         backend = self.order.plan.backend
@@ -99,12 +97,28 @@ class TargetBuilder:
         self.progress("build", 1.0, "")
         ran = self._run_candidate(built, job, inputs, may_stop=converted is None)
         run = ran.run
-        sample = self._sample(replace(built, facts={**built.facts, **run.facts}), job.contract, inputs, ran)
+        first, _ = ran.first
+        pixels, place = self._pictures().pixels(first), self.order.plan.place
+        sample = (
+            ()
+            if pixels is None
+            else write_sample(built, job.contract, ran, pixels, inputs[first], place.name)
+        )
         some = self._only(ran.indices)
         pictures = some._pictures()
         preview = pictures.write(self.folder, ran.maps[run.name], self.order.plan.target.name)
         variants = some._compare(ran.maps, ran.reports)
         decisive = min(variants, key=lambda name: variants[name].rank)
+        output_change = made.output_change if some is self else some._output_change()
+        measuring = Measuring(some.common.inputs, self.space, some._against_float, self.progress)
+        early = (
+            stages.exported(self.common.graph.step.tool),
+            stages.output_kind(output_change),
+            stages.fixed(self.order.fitted, self.common.graph.contract_of(self.order.kind), measuring),
+            stages.converted(None if changed is None else self._against_float(changed)),
+            stages.quantised(built, job.contract, tuple(inputs[i] for i in ran.indices), measuring),
+        )
+        self.progress("stages", 1.0, "")
         views = pictures.write_views(self.folder, ran.maps[decisive])
         return replace(
             made,
@@ -116,8 +130,9 @@ class TargetBuilder:
                 **searched,
                 "feeding": how_to_feed(job.contract, built.facts["input"]),
             },
-            output_change=made.output_change if some is self else some._output_change(),
+            output_change=output_change,
             variants=variants,
+            stages=(*early, *stages.on_target(variants)),
         )
 
     def _only(self, indices: Sequence[int]) -> TargetBuilder:
@@ -152,19 +167,19 @@ class TargetBuilder:
 
     def _convert(
         self, job: BuildJob, inputs: tuple[Path, ...], made: BuildState
-    ) -> tuple[CompiledModel | None, BuildState]:
+    ) -> tuple[CompiledModel | None, Maps | None, BuildState]:
         """The float network in the runtime's own format, and how it compares before anything is quantised."""
         item = self.order.plan
         converted = item.backend.convert(job, on_progress=self._on_progress("convert"))
         self.progress("convert", 1.0, "")
         if converted is None:
-            return None, made
+            return None, None, made
         run = self._run(converted, job, inputs, "float run")
         maps = self._maps(run, job, "float run")
         parity = self._measure(self.common.references[self.order.kind].maps, maps[run.name])
         precision = str(run.facts["precision"])
         steps = (*made.steps, *converted.steps, *(replace(s, name=f"float {s.name}") for s in run.steps))
-        return converted, replace(made, steps=steps, conversion=Conversion(parity, precision))
+        return converted, maps[run.name], replace(made, steps=steps, conversion=Conversion(parity, precision))
 
     def _searched(self, job: BuildJob, converted: CompiledModel | None) -> tuple[BuildJob, dict[str, object]]:
         """The build with the precisions that the recipe looks for, where it does."""
@@ -240,20 +255,6 @@ class TargetBuilder:
             for name, paths in ran.items()
         }
 
-    def _sample(
-        self, built: CompiledModel, contract: Contract, inputs: tuple[Path, ...], ran: Ran
-    ) -> tuple[File, ...]:
-        """The first image, what is made of it, and the page that says how an app does the same."""
-        index, output = ran.first
-        pixels = self._pictures().pixels(index)
-        if pixels is None:
-            return ()
-        sample = golden.Sample(pixels, np.load(inputs[index], allow_pickle=False), output)
-        files = golden.write_golden(sample, self.folder, contract=contract, facts=built.facts)
-        paths = tuple(file.path for file in files)
-        page = Integration(self.order.plan.place.name, built, contract, str(built.facts["ran_on"]), paths)
-        return (*files, *write_page(page, self.folder))
-
     def _compare(
         self, maps: Mapping[str, Maps], known: Mapping[str, ParityReport]
     ) -> dict[str, ParityReport]:
@@ -272,6 +273,9 @@ class TargetBuilder:
             return None
         references = self.common.references
         return self._measure(references[own].maps, references[self.order.kind].maps)
+
+    def _against_float(self, candidate: Maps) -> ParityReport:
+        return self._measure(self.common.references[self.common.graph.contract.output].maps, candidate)
 
     def _measure(self, first: Maps, second: Maps, *, tied: float = 0.0) -> ParityReport:
         dataset = self.order.plan.validation

@@ -81,6 +81,15 @@ class LossRecord(_Part):
     quantisation: float
 
 
+class StageRecord(_Part):
+    """The network after one stage of the build."""
+
+    name: str
+    parity: ParityReport | None = None
+    why: str = ""
+    variant: str = ""
+
+
 class Summary(_Part):
     """The build's own words, so that the page repeats them and judges nothing itself."""
 
@@ -99,6 +108,7 @@ class BuildRecord(_Part):
     variants: Mapping[str, ParityReport] = {}
     fixes: tuple[FixRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    stages: tuple[StageRecord, ...] = ()
     summary: Summary | None = None
     """None in artifacts of before there was a page."""
 

@@ -14,6 +14,7 @@ from mosaic_deploy.artifact.html_report.charts import Bar, Scale
 from mosaic_deploy.artifact.html_report.figures import large, percent, points, size
 from mosaic_deploy.artifact.html_report.record import FixRecord, Record, ViolationRecord
 from mosaic_deploy.artifact.html_report.views import FOLDER, View
+from mosaic_deploy.artifact.html_report.waterfall import waterfall
 from mosaic_deploy.artifact.store import shipped_bytes
 
 PAGE = "report.html"
@@ -44,29 +45,6 @@ class Section:
     def template(self) -> str:
         """Name of its template."""
         return f"{self.id}.html.j2"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A row of the waterfall."""
-
-    name: str
-    detail: str
-    bar: Bar | None
-    change: str
-    gain: bool
-    total: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Waterfall:
-    """Where the accuracy went, step by step."""
-
-    metric: str
-    limit: float
-    zero: float
-    steps: tuple[Step, ...]
-    adds_up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,49 +91,6 @@ def violations(record: Record) -> tuple[tuple[ViolationRecord, tuple[str, ...]],
     groups = [(group[0], tuple(each.node for each in group)) for group in alike.values()]
     known = {level: place for place, level in enumerate(_LEVELS)}
     return tuple(sorted(groups, key=lambda group: known.get(group[0].level, len(known)))) or None
-
-
-def waterfall(record: Record) -> Waterfall | None:
-    """From the float network to the device."""
-    summary = record.build.summary
-    if summary is None or summary.losses is None or record.decisive is None:
-        return None
-    parity, losses = record.decisive[1], summary.losses
-    adds_up = parity.metric == "miou"
-    stages = (
-        (
-            "Output kind",
-            f"the network gives {record.build.output}",
-            losses.output,
-            record.build.output_change,
-        ),
-        ("Conversion", "float, in the runtime's own format", losses.conversion, record.build.conversion),
-        (
-            "Quantisation and device",
-            str(record.manifest.facts.get("precision", "")),
-            losses.quantisation,
-            True,
-        ),
-    )
-    shown = [(name, detail, loss) for name, detail, loss, there in stages if there]
-    if any(loss != loss for _, _, loss in shown):
-        return None
-    begun, spans = 0.0, []
-    for name, detail, loss in shown:
-        start = begun if adds_up else 0.0
-        spans.append((name, detail, start, start + loss))
-        begun += loss
-    ends = [-value for *_, one, other in spans for value in (one, other)]
-    scale = Scale.over((*ends, -parity.drop, -parity.tolerance))
-    steps = [
-        Step(name, detail, Bar.between(scale, -one, -other), points(one - other), other < one)
-        for name, detail, one, other in spans
-    ]
-    if adds_up and len(steps) > 1:
-        total = Bar.between(scale, 0.0, -parity.drop)
-        steps.append(Step("Together", "", total, points(-parity.drop), parity.drop < 0, total=True))
-    what = "mIoU" if adds_up else "agreement"
-    return Waterfall(what, scale.at(-parity.tolerance), scale.at(0.0), tuple(steps), adds_up)
 
 
 def classes(record: Record) -> Classes | None:
