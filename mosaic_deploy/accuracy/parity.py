@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from mosaic_deploy.accuracy import bootstrap, findings, silence, ties
+from mosaic_deploy.accuracy import bootstrap, boundary, findings, silence, ties
 from mosaic_deploy.accuracy.blind_spots import BlindSpots
 from mosaic_deploy.accuracy.limits import Limits
 from mosaic_deploy.accuracy.tally import Maps, Tally, count
@@ -111,6 +111,9 @@ class ParityReport:
 
     tied: float = 0.0
     """Share of the pixels, at the reference's own size, on which its best scores tie."""
+    boundary: tuple[float, float] | None = None
+    """Mean IoU of reference and candidate on the band along the classes' borders, ``boundary.SHARE`` of the
+    diagonal to either side; NaN where there is no border. Without labels against the reference."""
     early: EarlyStop | None = None
     """Where fewer images were run than there are. ``interval`` is then where that of all of them lies; every
     other figure is of those that were run."""
@@ -166,6 +169,13 @@ class ParityReport:
             if self.early is None
             else {"of": self.early.of, "alpha": self.early.alpha, "images": list(self.early.images)},
             "tied": self.tied,
+            "boundary": None
+            if self.boundary is None
+            else {
+                "reference": _number(self.boundary[0]),
+                "candidate": _number(self.boundary[1]),
+                "share_of_diagonal": boundary.SHARE,
+            },
             "largest": None if self.largest is None else {"class": self.largest[0], "share": self.largest[1]},
         }
 
@@ -199,7 +209,8 @@ def measure(
     limits = tolerance if isinstance(tolerance, Limits) else Limits(tolerance)
     limits.require_classes(labels.classes[i] for i in labels.scored)
     blind = BlindSpots(labels)
-    tally = count(blind.watch(maps), labels)
+    edges = boundary.Boundary(labels)
+    tally = count(edges.watch(blind.watch(maps)), labels)
     images, total = len(tally.equal), tally.total()
     (reference,), (candidate,) = total.mious()
     (agreement,) = total.agreements()
@@ -235,6 +246,7 @@ def measure(
         undecided=nothing or _open(interval, allowed, more),
         largest=largest,
         tied=tied,
+        boundary=edges.mious(),
         verdict="undecided" if nothing else verdict,
         more_images=more,
         groups=len(together.equal),

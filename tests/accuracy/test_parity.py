@@ -26,7 +26,7 @@ ADE = LabelSpace(("other", "wall", "floor"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), 
 KEYS = {
     "metric", "dataset", "images", "reference", "candidate", "drop", "tolerance", "agreement", "per_class",
     "passed", "interval", "note", "undecided", "largest", "verdict", "more_images", "groups", "keep",
-    "class_limits", "classes_over", "all_classes", "per_image", "early", "tied", "worst",
+    "class_limits", "classes_over", "all_classes", "per_image", "early", "tied", "worst", "boundary",
 }  # fmt: skip
 
 

@@ -161,6 +161,10 @@ def _figures(record: Record, shown: ParityReport | None) -> tuple[Figure, ...]:
         found.append(Figure("mIoU, target", percent(shown.candidate), f"{points(-shown.drop)} points"))
     if shown is not None:
         found.append(Figure("Same class", percent(shown.agreement), "of the pixels"))
+    if shown is not None and shown.boundary is not None and shown.boundary[0] == shown.boundary[0]:
+        ours, theirs = shown.boundary
+        change = f"{points(theirs - ours)} points, mean along borders"
+        found.append(Figure("Boundary IoU", percent(theirs), change))
     if shown is not None and shown.interval is not None:
         low, high = sorted(-end for end in shown.interval)
         over = "images" if shown.early is None else f"all {shown.early.of} images"
