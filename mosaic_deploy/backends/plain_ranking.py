@@ -24,7 +24,7 @@ _MEMORY = 8 * GIB
 
 
 def rank(job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
-    """Rank the activations of ``job.onnx``; see ``protocol.MixedBackend.rank``."""
+    """Rank the activations of ``job.onnx``, or try methods on it; see ``protocol.MixedBackend.rank``."""
     request = {
         "onnx": str(job.onnx.resolve()),
         "out": "unused",
@@ -40,8 +40,9 @@ def rank(job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapp
     folder = Path(tempfile.mkdtemp(prefix="rank-", dir=job.space.scratch.resolve()))
     log = job.space.logs.resolve() / "rank.log"
     interpreter = toolchain_python(TOOLCHAIN)
+    function = cpu_style.methods if terms.methods else cpu_style.rank
     made = call(
-        Call(cpu_style.rank, request, _RANK_S, _MEMORY, log, folder, name="rank", interpreter=interpreter),
+        Call(function, request, _RANK_S, _MEMORY, log, folder, name="rank", interpreter=interpreter),
         on_progress=on_progress,
     )
     return made.result

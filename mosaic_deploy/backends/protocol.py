@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from mosaic_deploy.specs.fields import Options
-from mosaic_deploy.specs.recipe import QuantRecipe
+from mosaic_deploy.specs.recipe import Method, QuantRecipe
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -154,6 +154,8 @@ class RankingTerms:
     """Whether each weight is measured too."""
     ranked: int | None = None
     """How many of the images tensors are ranked on; what lifts give is predicted on all. None for all."""
+    methods: tuple[Method, ...] = ()
+    """Of calibration, to be compared in place of tensors."""
 
     def to_json(self) -> JsonObject:
         """The part of a child's request that says it, as ``quantize.sensitivity.rank`` reads it."""
@@ -163,6 +165,7 @@ class RankingTerms:
             "shares": list(self.shares),
             "blocked": list(self.blocked),
             "weights": self.weights,
+            "methods": list(self.methods),
         }
 
 
@@ -238,8 +241,14 @@ class MixedBackend(Backend, Protocol):
     def lifts_to(self) -> Finer:
         """What it keeps them in."""
 
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """Of calibration, those that it has."""
+
     def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
         """Say what 8 bits of each tensor do to the classes, as ``quantize.sensitivity.rank`` returns it.
+
+        Where ``terms`` names methods, say what each gives instead, as ``quantize.sensitivity.methods`` does.
 
         Raises ``ModelError`` or ``ToolError`` where the graph cannot be quantised or run.
         """

@@ -1,9 +1,9 @@
 """Recipe ``auto``: the cheapest of several precisions that keeps parity on the target's own runtime.
 
-8 bits throughout ─► good enough on held-out images? ─ yes ─► that is it
-                               │ no
-                               ▼
-      rank the activations ─► lift the worst ─► compile, run, compare ─► ... ─► the cheapest that will do
+8 bits throughout ─► good enough on held-out images? ─ no ─► the same, its ranges found in another way
+        │ still no
+        ▼
+rank the activations ─► lift the worst ─► compile, run, compare ─► ... ─► the cheapest that will do
 
 Which images decide: some of the calibration set, which no range is made of then. Validation images decide
 nothing here; parity is measured on them afterwards, as for any recipe.
@@ -29,44 +29,18 @@ from mosaic_deploy.backends.protocol import (
     TimingConfig,
     WorkDir,
 )
+from mosaic_deploy.build.auto_choice import AS_GOOD, Attempt, Choice, cheapest, closest
 from mosaic_deploy.build.auto_record import Record
 from mosaic_deploy.build.inputs import ValidationImage
 from mosaic_deploy.build.reference_maps import Maps, class_maps, pairs, predict
 from mosaic_deploy.errors import RefusedError, ToolError, UsageError
 from mosaic_deploy.quantize.mixed import Mixed
-from mosaic_deploy.specs.recipe import Search
+from mosaic_deploy.specs.recipe import Method, Search
 from mosaic_deploy.workers.progress import OnProgress, StageProgress
 
 _FEWEST = 4
 """Calibration images; of fewer, none can be spared to decide."""
-_AS_GOOD = 1e-3
-"""Agreement that two attempts may differ by and still be worth the same, where none reaches the goal."""
 _WARM_UP, _RUNS, _THREADS = 1, 5, 2
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One choice of precisions, compiled and run."""
-
-    lifted: float
-    """Share of the activations that are lifted, in [0, 1]."""
-    tensors: int
-    """How many were chosen; what else lies between them is lifted with them."""
-    conversions: int
-    """Tensors that are converted between both precisions."""
-    predicted: float | None
-    """Agreement that the ranking predicted; None where nothing was ranked before."""
-    agreement: float
-    """Share of the held-out images' pixels that keep the float network's class, in [0, 1]; of several
-    compiled variants the least. 0 where it could not be compiled or run."""
-    good: bool
-    """It reaches the goal, and no class is lost."""
-    cost: float | None
-    """Of one image: the simulator's cycles, or seconds where the runtime is a real one. None if unknown."""
-    size: int
-    """Bytes of the compiled files that ship."""
-    error: str = ""
-    """Why it could not be compiled or run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,74 +139,91 @@ class _Search:
 
     def run(self) -> Found:
         """The whole ladder, as far up as is needed."""
-        tried = {0: self._attempt(Mixed(), 0.0, 0, None)}
-        lifts: list[dict[str, Any]] = []
+        method = self.job.recipe.calibration.method
+        tried = {0: self._attempt(Choice(method))}
+        attempts, lifts = [tried[0]], list[Choice]()
+        if not tried[0].good and (other := self._other_method(method)) is not None:
+            attempts.append(self._attempt(Choice(other)))
+            if attempts[1].agreement > attempts[0].agreement:
+                method, tried = other, {0: attempts[1]}
         if not tried[0].good:
-            ranked = self._ranked()
-            lifts = list(ranked["steps"])
+            ranked = self._ranked(method)
+            lifts = [Choice.of(method, step) for step in ranked["steps"]]
             self._climb(lifts, tried[0].agreement - float(ranked["agreement"]), tried)
+            attempts += [tried[index] for index in sorted(tried) if index]
         good = {index: attempt for index, attempt in tried.items() if attempt.good}
-        chosen = _cheapest(good) if good else _best(tried)
-        mixed = _mixed(lifts[chosen - 1]) if chosen else Mixed()
-        order = sorted(tried)
+        chosen = cheapest(good) if good else closest(tried)
         facts: dict[str, object] = {
             "goal": self.terms.agreement,
             "held_out": len(self.deciding),
             "calibrated_on": len(self.job.calibration),
             "lifts_to": self.given.backend.lifts_to,
             "cost_unit": "seconds" if self.job.target.times else "simulated cycles",
-            "attempts": [asdict(tried[index]) for index in order],
-            "chosen": order.index(chosen),
+            "attempts": [asdict(attempt) for attempt in attempts],
+            "chosen": attempts.index(tried[chosen]),
             "reached": tried[chosen].good,
         }
-        return Found(replace(self.job, mixed=mixed), facts)
+        mixed = lifts[chosen - 1].mixed if chosen else Mixed()
+        return Found(replace(_by(self.job, method), mixed=mixed), facts)
 
-    def _climb(self, lifts: Sequence[Mapping[str, Any]], shift: float, tried: dict[int, Attempt]) -> None:
+    def _other_method(self, own: Method) -> Method | None:
+        """The method that is predicted to do better than the recipe's; None where none is."""
+        names = (own, *(name for name in self.given.backend.methods if name != own))
+
+        def work() -> dict[str, Any]:
+            terms = RankingTerms(self.deciding, (), methods=names)
+            job = self._at(self.job, "methods")
+            return dict(self.given.backend.rank(job, terms, on_progress=self._tell("auto ranges")))
+
+        found = self.record.kept("methods", work)["agreement"]
+        best = max(names, key=lambda name: float(found[name]))
+        return best if found[best] > found[own] + AS_GOOD else None
+
+    def _climb(self, lifts: Sequence[Choice], shift: float, tried: dict[int, Attempt]) -> None:
         """Begin with the smallest lift that is predicted to do, go up until one does, then one down."""
 
         def attempt(index: int) -> bool:
-            lift = lifts[index - 1]
             if index not in tried:
-                tried[index] = self._attempt(
-                    _mixed(lift), lift["lifted"], lift["conversions"], lift["agreement"]
-                )
+                tried[index] = self._attempt(lifts[index - 1])
             return tried[index].good
 
         last = len(lifts)
         if not last:
             return
-        likely = [i for i in range(1, last + 1) if lifts[i - 1]["agreement"] + shift >= self.terms.agreement]
+        hopes = [(lift.predicted or 0.0) + shift for lift in lifts]
+        likely = [index for index, hope in enumerate(hopes, 1) if hope >= self.terms.agreement]
         first = likely[0] if likely else last
         good = next((index for index in range(first, last + 1) if attempt(index)), None)
         if good is not None and good == first and first > 1:
             attempt(first - 1)
         attempt(last)  # what is lifted in part must not cost more than everything
 
-    def _ranked(self) -> Mapping[str, Any]:
+    def _ranked(self, method: Method) -> Mapping[str, Any]:
         def work() -> dict[str, Any]:
-            few = self.deciding[: self.terms.ranked]
-            terms = RankingTerms(self.deciding, self.terms.shares, self.given.blocked, ranked=len(few))
-            return dict(self.given.backend.rank(self._at("rank"), terms, on_progress=self._tell("auto rank")))
+            few = min(self.terms.ranked, len(self.deciding))
+            terms = RankingTerms(self.deciding, self.terms.shares, self.given.blocked, ranked=few)
+            job = self._at(_by(self.job, method), "rank")
+            return dict(self.given.backend.rank(job, terms, on_progress=self._tell("auto rank")))
 
-        return self.record.kept("ranking", work)
+        return self.record.kept(f"ranking by {method}", work)
 
-    def _attempt(self, mixed: Mixed, lifted: float, conversions: int, predicted: float | None) -> Attempt:
+    def _attempt(self, choice: Choice) -> Attempt:
         """Compile it, run it on the images that decide, and see what it costs."""
 
         def work() -> dict[str, Any]:
             try:
-                return asdict(self._measured(mixed, lifted, conversions, predicted))
+                return asdict(self._measured(choice))
             except (RefusedError, ToolError) as err:
-                if not mixed.lifted:
+                if not choice.mixed.lifted:
                     raise
-                none = Attempt(lifted, len(mixed.lifted), conversions, predicted, 0.0, False, None, 0)  # noqa: FBT003
-                return asdict(replace(none, error=str(err)))
+                return asdict(choice.attempt(0.0, good=False, cost=None, size=0, error=str(err)))
 
-        return Attempt(**self.record.kept(f"lift {sorted(mixed.lifted)}", work))
+        return Attempt(**self.record.kept(f"{choice.method} {sorted(choice.mixed.lifted)}", work))
 
-    def _measured(self, mixed: Mixed, lifted: float, conversions: int, predicted: float | None) -> Attempt:
-        name = f"auto {lifted:.0%}"
-        job = self.given.backend.trial(replace(self._at(f"{lifted:.4f}"), mixed=mixed))
+    def _measured(self, choice: Choice) -> Attempt:
+        name = f"auto {choice.lifted:.0%}" if choice.mixed.lifted else f"auto {choice.method}"
+        job = self._at(_by(self.job, choice.method), f"{choice.method}-{choice.lifted:.4f}")
+        job = self.given.backend.trial(replace(job, mixed=choice.mixed))
         out = job.space.scratch.parent / "out"
         out.mkdir()
         backend = self.given.backend
@@ -253,16 +244,8 @@ class _Search:
         shutil.rmtree(out.parent)
         least = min(report.agreement for report in reports)
         good = least >= self.terms.agreement and all(report.verdict != "fails" for report in reports)
-        return Attempt(
-            lifted,
-            len(mixed.lifted),
-            conversions,
-            predicted,
-            least,
-            good,
-            cost if isinstance(cost, int | float) else None,
-            size,
-        )
+        known = cost if isinstance(cost, int | float) else None
+        return choice.attempt(least, good=good, cost=known, size=size)
 
     def _compared(self, job: BuildJob, outputs: tuple[Path, ...], folder: Path) -> ParityReport:
         maps = class_maps(job.contract, outputs, self.images, folder)
@@ -273,11 +256,11 @@ class _Search:
             tolerance=Limits(1 - self.terms.agreement),
         )
 
-    def _at(self, name: str) -> BuildJob:
+    def _at(self, job: BuildJob, name: str) -> BuildJob:
         """The build with a folder of its own to work in; its logs are the whole build's."""
         scratch = self.folder / name / "scratch"
         scratch.mkdir(parents=True)
-        return replace(self.job, space=WorkDir(scratch, self.job.space.logs))
+        return replace(job, space=WorkDir(scratch, job.space.logs))
 
     def _tell(self, stage: str, start: float = 0.0, end: float = 1.0) -> OnProgress:
         return lambda share, note: self.given.progress(stage, min(start + (end - start) * share, 0.999), note)
@@ -289,17 +272,7 @@ def held_out(images: int, most: int) -> tuple[int, ...]:
     return tuple(int(i) for i in np.linspace(0, images - 1, count + 2)[1:-1].round())
 
 
-def _mixed(lift: Mapping[str, Any]) -> Mixed:
-    return Mixed.from_json({"lifted": lift["sixteen"], "spans": lift["spans"]})
-
-
-def _cheapest(tried: Mapping[int, Attempt]) -> int:
-    """The one that costs least; of equal or unknown cost the one with least lifted."""
-    return min(tried, key=lambda index: (tried[index].cost is None, tried[index].cost, index))
-
-
-def _best(tried: Mapping[int, Attempt]) -> int:
-    """Of those that agree about as much as the best does, the cheapest."""
-    most = max(attempt.agreement for attempt in tried.values())
-    near = {i: attempt for i, attempt in tried.items() if attempt.agreement >= most - _AS_GOOD}
-    return _cheapest(near)
+def _by(job: BuildJob, method: Method) -> BuildJob:
+    """The build with ranges found in this way."""
+    calibration = job.recipe.calibration.model_copy(update={"method": method})
+    return replace(job, recipe=job.recipe.model_copy(update={"calibration": calibration}))

@@ -73,7 +73,7 @@ def searched(search: object) -> list[str]:
 
 def _lifted(attempt: Mapping[str, Any], lifts_to: str) -> str:
     if not attempt["tensors"]:
-        return "8 bits throughout"
+        return f"8 bits throughout, ranges by {attempt['method']}"
     count = attempt["conversions"]
     conversions = f"{count} conversion{'s' * (count != 1)}"
     return f"{attempt['lifted']:.0%} of the activations in {lifts_to}, {conversions}"

@@ -24,6 +24,11 @@ def rank(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     return sensitivity.rank(CPU_STYLE, request, on_progress)
 
 
+def methods(request: JsonObject, on_progress: OnProgress) -> JsonObject:
+    """Do as ``sensitivity.methods`` says, for these pairs."""
+    return sensitivity.methods(CPU_STYLE, request, on_progress)
+
+
 def named(plain: Path) -> Path:
     """Name the nodes that have no name, so that a refusal can."""
     import onnx

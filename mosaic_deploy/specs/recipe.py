@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from mosaic_deploy.specs.fields import Float, Name, Share, Spec
 
 _STARTS_AT = 8
+Method = Literal["minmax", "percentile", "mse", "entropy", "cross-validated"]
+"""How the range of a tensor follows from its values."""
 
 
 class IntegerFormat(Spec):
@@ -23,7 +25,7 @@ class IntegerFormat(Spec):
 class Calibration(Spec):
     """How ranges are found."""
 
-    method: Literal["minmax", "percentile", "mse", "entropy", "cross-validated"] = "minmax"
+    method: Method = "minmax"
     """``cross-validated`` takes for each tensor the one whose ranges of one half of the images have the least
     squared error on the other half."""
     percentile: Annotated[float, Field(gt=50, le=100)] = 99.99

@@ -11,7 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mosaic_deploy.build.auto import Attempt, _best, _cheapest, held_out
+from mosaic_deploy.build.auto import held_out
+from mosaic_deploy.build.auto_choice import Attempt, cheapest, closest
 from mosaic_deploy.build.auto_record import Record
 from mosaic_deploy.build.pipeline import deploy
 from mosaic_deploy.build.plan import Request
@@ -20,7 +21,7 @@ from mosaic_deploy.errors import UsageError
 from mosaic_deploy.specs.root import spec_root
 from tests.conftest import HEIGHT, WIDTH, Tiny, write_split
 
-PLAIN = Attempt(0.0, 0, 0, None, 0.99, good=True, cost=5.0, size=10)
+PLAIN = Attempt("percentile", 0.0, 0, 0, None, 0.99, good=True, cost=5.0, size=10)
 
 
 def test_a_quarter_of_the_images_decides_at_most() -> None:
@@ -34,15 +35,15 @@ def test_a_quarter_of_the_images_decides_at_most() -> None:
 
 def test_the_cheapest_is_taken_and_of_unknown_costs_the_least_lifted() -> None:
     dear, unknown = replace(PLAIN, cost=9.0), replace(PLAIN, cost=None)
-    assert _cheapest({1: dear, 2: PLAIN}) == 2
-    assert _cheapest({1: unknown, 2: dear}) == 2
-    assert _cheapest({3: unknown, 1: unknown}) == 1
+    assert cheapest({1: dear, 2: PLAIN}) == 2
+    assert cheapest({1: unknown, 2: dear}) == 2
+    assert cheapest({3: unknown, 1: unknown}) == 1
 
 
 def test_where_nothing_will_do_a_hair_of_agreement_is_worth_no_time() -> None:
     closer, far = replace(PLAIN, agreement=0.9905, cost=9.0), replace(PLAIN, agreement=0.9, cost=1.0)
-    assert _best({0: PLAIN, 1: closer, 2: far}) == 0
-    assert _best({0: PLAIN, 1: replace(closer, agreement=0.992), 2: far}) == 1
+    assert closest({0: PLAIN, 1: closer, 2: far}) == 0
+    assert closest({0: PLAIN, 1: replace(closer, agreement=0.992), 2: far}) == 1
 
 
 def test_what_was_tried_is_kept_and_a_damaged_record_is_made_anew(

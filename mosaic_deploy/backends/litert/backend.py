@@ -47,7 +47,7 @@ from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.metadata import METADATA_KEY
-from mosaic_deploy.specs.recipe import IntegerFormat
+from mosaic_deploy.specs.recipe import IntegerFormat, Method
 from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toolchain import unavailable
@@ -186,6 +186,11 @@ class TfliteBackend:
     def lifts_to(self) -> Finer:
         """``float``: TFLite has 16-bit activations for few operators, and XNNPACK for none."""
         return "float"
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """All but the one that chooses among them."""
+        return ("percentile", "entropy", "mse", "minmax")
 
     def trial(self, job: BuildJob) -> BuildJob:
         """The whole build: there is one file."""

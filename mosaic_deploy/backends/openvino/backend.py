@@ -31,7 +31,7 @@ from mosaic_deploy.errors import DataError, SpecError, ToolError
 from mosaic_deploy.quantize.boundary import raw_pixels
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
-from mosaic_deploy.specs.recipe import IntegerFormat, QuantRecipe
+from mosaic_deploy.specs.recipe import IntegerFormat, Method, QuantRecipe
 from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python, unavailable
@@ -145,6 +145,11 @@ class OpenVinoBackend:
     def lifts_to(self) -> Finer:
         """``float``: NNCF and OpenVINO's plugins have 8 bits."""
         return "float"
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """NNCF knows these two of ours."""
+        return ("percentile", "minmax")
 
     def trial(self, job: BuildJob) -> BuildJob:
         """The whole build: there is one file."""

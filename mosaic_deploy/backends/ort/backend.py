@@ -32,7 +32,7 @@ from mosaic_deploy.errors import SpecError
 from mosaic_deploy.quantize.boundary import raw_pixels
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
-from mosaic_deploy.specs.recipe import IntegerFormat
+from mosaic_deploy.specs.recipe import IntegerFormat, Method
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python, unavailable
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
@@ -128,6 +128,11 @@ class OrtBackend:
     def lifts_to(self) -> Finer:
         """``float``: ONNX Runtime has few kernels for 16-bit integers."""
         return "float"
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """All but the one that chooses among them."""
+        return ("percentile", "entropy", "mse", "minmax")
 
     def trial(self, job: BuildJob) -> BuildJob:
         """The whole build: there is one file."""

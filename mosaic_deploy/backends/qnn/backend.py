@@ -37,7 +37,7 @@ from mosaic_deploy.backends.qnn.child_calls import (
 )
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs.fields import Options
-from mosaic_deploy.specs.recipe import IntegerFormat
+from mosaic_deploy.specs.recipe import IntegerFormat, Method
 from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python, unavailable
@@ -176,6 +176,11 @@ class QnnBackend:
     def lifts_to(self) -> Finer:
         """``16 bits``."""
         return "16 bits"
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """All but the one that chooses among them."""
+        return ("percentile", "entropy", "mse", "minmax")
 
     def trial(self, job: BuildJob) -> BuildJob:
         """For the oldest and the newest architecture: those between compute as one of them does."""

@@ -23,11 +23,12 @@ def quantizing(job: BuildJob, qdq: Path, *, threads: int) -> Call:
 
 
 def ranking(job: BuildJob, terms: RankingTerms, *, threads: int) -> Call:
-    """Rank the activations by what 8 bits of each do to images that do not calibrate."""
-    from mosaic_deploy.backends.qnn.quantize import rank
+    """Rank the activations, or try the methods that the terms name, on images that do not calibrate."""
+    from mosaic_deploy.backends.qnn.quantize import methods, rank
 
     request = {**_asked(job, Path("unused"), threads), **terms.to_json()}
-    return _call(job, rank, request, timeout_s=_QUANTISE_S, name="rank")
+    function, name = (methods, "ranges") if terms.methods else (rank, "rank")
+    return _call(job, function, request, timeout_s=_QUANTISE_S, name=name)
 
 
 def _asked(job: BuildJob, qdq: Path, threads: int) -> JsonObject:

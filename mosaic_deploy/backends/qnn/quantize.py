@@ -43,6 +43,13 @@ def rank(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     return sensitivity.rank(Style(_fuse, _insert), request, on_progress)
 
 
+def methods(request: JsonObject, on_progress: OnProgress) -> JsonObject:
+    """Do as ``sensitivity.methods`` says, for the pairs that ``quantize`` would insert."""
+    from mosaic_deploy.quantize import sensitivity
+
+    return sensitivity.methods(Style(_fuse, _insert), request, on_progress)
+
+
 def _fuse(plain: Path) -> Path:
     """Rewrite what HTP gets wrong or runs out of memory on, and fuse what it has as one op."""
     import onnx
