@@ -99,8 +99,6 @@ class Row:
     class_map_s: float | None
     """Median time of turning the output into class ids at the input's size, by NumPy on one thread, which
     ``timed`` does not hold; None on a simulator."""
-    remarks: tuple[str, ...] = ()
-    """What is wrong with its time, and the way out: integers slower than floats, Resize and ArgMax on top."""
 
     def to_json(self) -> dict[str, object]:
         """The artifact's entry in ``--json``."""
@@ -115,7 +113,6 @@ class Row:
             "x_float": None if self.to_float is None else self.to_float.to_json(),
             "x_versus": None if self.to_versus is None else self.to_versus.to_json(),
             "class_map_ms": None if self.class_map_s is None else 1e3 * self.class_map_s,
-            "remarks": list(self.remarks),
         }
 
 

@@ -7,7 +7,7 @@ round 2:  a, b, c, float      the order moves on, so that no one always follows 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from mosaic_deploy.artifact.bench.entries import (
     choose_image,
     open_all,
 )
-from mosaic_deploy.artifact.bench.guard import remarks
 from mosaic_deploy.artifact.bench.latency import Latencies, Ratio, ratio
 from mosaic_deploy.artifact.bench.report import BenchReport, Machine, Row, Timed
 from mosaic_deploy.artifact.open import workspace
@@ -88,9 +87,7 @@ def bench(request: BenchRequest, *, progress: StageProgress = silent) -> BenchRe
         floats = dict(zip(yardsticks, timed, strict=False))
         artifacts = dict(zip(named, timed[len(yardsticks) :], strict=True))
         measured = _Measured(floats, artifacts, _class_maps(subjects, artifacts, progress))
-    plain = tuple(measured.row(subject, baseline) for subject in subjects)
-    said_of = remarks(plain, tuple(subject.opened for subject in subjects))
-    rows = tuple(replace(row, remarks=lines) for row, lines in zip(plain, said_of, strict=True))
+    rows = tuple(measured.row(subject, baseline) for subject in subjects)
     return BenchReport(
         machine=machine,
         threads=request.threads,
@@ -171,7 +168,6 @@ def _notes(machine: Machine, request: BenchRequest, rows: Sequence[Row]) -> list
         notes.append(f"{request.threads} threads on {machine.cores} cores compete with each other")
     for row in rows:
         name = row.timed.name
-        notes += row.remarks
         if row.timed.threads != request.threads and row.timed.latencies is not None:
             notes.append(f"{name} ran on {row.timed.threads} threads")
         if row.timed.latencies is not None and row.timed.latencies.spread > _SCATTERED:
