@@ -105,7 +105,8 @@ class Run:
     """``ran_on``: runtime and device in words. ``precision``: what the arithmetic really was, ``float32``,
     ``int8`` and the like. Where there could be a fallback, ``nodes`` and ``outside``, the names of those
     that ran elsewhere. Where that is another kernel on the same processor, ``fallback``: ``operators``, how
-    many of each, ``macs_share`` of all multiply-accumulates, and ``time_share`` of the measured time."""
+    many of each, ``macs_share`` of all multiply-accumulates, and ``time_share`` of the measured time. Where
+    the runtime times its nodes, ``time_shares``: kind of operator -> its share of the time of all."""
     name: str = "main"
     """What the compiled variant is called that gave ``outputs``."""
     others: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)

@@ -143,7 +143,8 @@ class FakeBackend:
             outputs[name] = (space.scratch / f"{name}.npy",)
             np.save(outputs[name][0], scores)
         (main, ran), *others = outputs.items()
-        return Run(ran, (), {"ran_on": f"a fake {main}", "precision": "none"}, main, dict(others))
+        told = {key: built.facts[key] for key in ("precision", "time_shares") if key in built.facts}
+        return Run(ran, (), {"ran_on": f"a fake {main}", "precision": "none", **told}, main, dict(others))
 
     def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
         CALLS.append(built.folder.name)

@@ -75,6 +75,16 @@ class BenchEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What one run of an artifact shows."""
+
+    class_map_s: float
+    """Median seconds that its output takes to become class ids at the input's size."""
+    facts: Mapping[str, object]
+    """Of its ``Run``."""
+
+
+@dataclass(frozen=True, slots=True)
 class TimedArtifact:
     """An artifact that is being timed."""
 
@@ -84,13 +94,18 @@ class TimedArtifact:
     space: WorkDir
     trial: TimingConfig
 
+    @property
+    def kin(self) -> tuple[str, str, str]:
+        """What it has in common with the same network in another precision on the same runtime."""
+        return self.opened.model, self.opened.target, self.opened.contract.output
+
     def contender(self) -> BenchEntry:
         """What times it."""
         call = partial(self.backend.time, self.opened.built, self.trial, space=self.space)
         return BenchEntry(self.name, self.opened.size_bytes, call)
 
-    def class_map_s(self) -> float:
-        """Median seconds that its output takes to become class ids at the input's size."""
+    def look(self) -> Look:
+        """Run it once, and time how its output becomes class ids at the input's size."""
         contract = self.opened.contract
         ran = self.backend.run(
             self.opened.built,
@@ -105,7 +120,7 @@ class TimedArtifact:
             begun = time.perf_counter()
             contract.class_map(output, (contract.height, contract.width))
             seconds.append(time.perf_counter() - begun)
-        return float(np.median(seconds[1:]))
+        return Look(float(np.median(seconds[1:])), ran.facts)
 
 
 def open_all(request: BenchRequest) -> tuple[dict[str, Artifact], str | None]:
@@ -190,4 +205,4 @@ def _float_contract(path: Path, contract: Contract) -> Contract:
     return contract.model_copy(update={"layout": takes.layout})
 
 
-__all__ = ["BenchEntry", "BenchRequest", "Stage", "TimedArtifact", "choose_image", "open_all"]
+__all__ = ["BenchEntry", "BenchRequest", "Look", "Stage", "TimedArtifact", "choose_image", "open_all"]

@@ -99,6 +99,8 @@ class Row:
     class_map_s: float | None
     """Median time of turning the output into class ids at the input's size, by NumPy on one thread, which
     ``timed`` does not hold; None on a simulator."""
+    slow: tuple[str, ...] = ()
+    """What makes an integer network not worth it, with the fix; empty where nothing was found."""
 
     def to_json(self) -> dict[str, object]:
         """The artifact's entry in ``--json``."""
@@ -113,6 +115,7 @@ class Row:
             "x_float": None if self.to_float is None else self.to_float.to_json(),
             "x_versus": None if self.to_versus is None else self.to_versus.to_json(),
             "class_map_ms": None if self.class_map_s is None else 1e3 * self.class_map_s,
+            "slow": list(self.slow),
         }
 
 
@@ -176,7 +179,8 @@ class BenchReport:
             view.add_row(
                 Text(row.timed.name), row.output, *_times(row.timed), *cells, after, *_sizes(row.timed)
             )
-        return Group(view, *(_hot_spots(row.timed) for row in self.rows if row.timed.hot_spots))
+        slow = (Text(f"slow: {row.timed.name}: {said}") for row in self.rows for said in row.slow)
+        return Group(view, *slow, *(_hot_spots(row.timed) for row in self.rows if row.timed.hot_spots))
 
     def _title(self) -> str:
         return (

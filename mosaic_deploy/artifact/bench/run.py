@@ -14,11 +14,13 @@ import numpy as np
 from mosaic_deploy.artifact.bench.entries import (
     BenchEntry,
     BenchRequest,
+    Look,
     Stage,
     TimedArtifact,
     choose_image,
     open_all,
 )
+from mosaic_deploy.artifact.bench.guard import Suspect, complaints
 from mosaic_deploy.artifact.bench.latency import Latencies, Ratio, ratio
 from mosaic_deploy.artifact.bench.report import BenchReport, Machine, Row, Timed
 from mosaic_deploy.artifact.open import workspace
@@ -40,10 +42,10 @@ class _Measured:
     floats: Mapping[str, Timed]
     """By the sha256 of their files."""
     artifacts: Mapping[str, Timed]
-    class_maps: Mapping[str, float]
+    looks: Mapping[str, Look]
 
-    def row(self, subject: TimedArtifact, baseline: str | None) -> Row:
-        opened, timed = subject.opened, self.artifacts[subject.name]
+    def row(self, subject: TimedArtifact, baseline: str | None, subjects: Sequence[TimedArtifact]) -> Row:
+        opened, timed, look = subject.opened, self.artifacts[subject.name], self.looks.get(subject.name)
         digest = None if opened.float_onnx is None else opened.float_onnx.sha256
         float_baseline = None if digest is None else self.floats[digest]
         other = None if baseline is None or baseline == subject.name else self.artifacts[baseline]
@@ -57,7 +59,29 @@ class _Measured:
             float_baseline=None if float_baseline is None else float_baseline.name,
             to_float=_ratio(timed, float_baseline),
             to_versus=_ratio(timed, other),
-            class_map_s=self.class_maps.get(subject.name),
+            class_map_s=None if look is None else look.class_map_s,
+            slow=() if look is None else complaints(self._suspect(subject, look, subjects, float_baseline)),
+        )
+
+    def _suspect(
+        self, subject: TimedArtifact, look: Look, subjects: Sequence[TimedArtifact], baseline: Timed | None
+    ) -> Suspect:
+        """Beside the float artifact of the same runtime where one is timed too, else the float ONNX."""
+        siblings = [
+            other
+            for other in subjects
+            if other.kin == subject.kin and other.name in self.looks and _floats(self.looks[other.name])
+        ]
+        beside = self.artifacts[siblings[0].name] if siblings else baseline
+        shares, fallback = look.facts.get("time_shares"), look.facts.get("fallback")
+        return Suspect(
+            precision=str(look.facts.get("precision", "")),
+            output=subject.opened.contract.output,
+            target=subject.opened.target,
+            beside="" if beside is None else beside.name,
+            ratio=_ratio(self.artifacts[subject.name], beside),
+            time_shares=shares if isinstance(shares, Mapping) else {},
+            fallback=fallback if isinstance(fallback, Mapping) else {},
         )
 
 
@@ -86,8 +110,8 @@ def bench(request: BenchRequest, *, progress: StageProgress = silent) -> BenchRe
         timed = [_timed(c, found, request) for c, found in zip(contenders, timings, strict=True)]
         floats = dict(zip(yardsticks, timed, strict=False))
         artifacts = dict(zip(named, timed[len(yardsticks) :], strict=True))
-        measured = _Measured(floats, artifacts, _class_maps(subjects, artifacts, progress))
-    rows = tuple(measured.row(subject, baseline) for subject in subjects)
+        measured = _Measured(floats, artifacts, _looks(subjects, artifacts, progress))
+    rows = tuple(measured.row(subject, baseline, subjects) for subject in subjects)
     return BenchReport(
         machine=machine,
         threads=request.threads,
@@ -139,14 +163,18 @@ def _timed(contender: BenchEntry, timings: Sequence[Timing], request: BenchReque
     )
 
 
-def _class_maps(
+def _floats(look: Look) -> bool:
+    return str(look.facts.get("precision", "")).startswith("float")
+
+
+def _looks(
     subjects: Sequence[TimedArtifact], timed: Mapping[str, Timed], progress: StageProgress
-) -> dict[str, float]:
+) -> dict[str, Look]:
     found = {}
     running = [subject for subject in subjects if timed[subject.name].latencies is not None]
     for index, subject in enumerate(running):
         progress("class map", index / len(running), subject.name)
-        found[subject.name] = subject.class_map_s()
+        found[subject.name] = subject.look()
     progress("class map", 1.0, "")
     return found
 

@@ -11,6 +11,7 @@ import numpy as np
 from mosaic_deploy.backends.openvino.fallback import fallback_of
 from mosaic_deploy.backends.openvino.ir import bring_openvino, read, reason
 from mosaic_deploy.backends.openvino.precision import judge, nodes_of
+from mosaic_deploy.backends.time_shares import time_shares
 from mosaic_deploy.errors import ToolError
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -31,7 +32,8 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
 
     Returns:
         ``version``, ``device`` in words, ``devices`` that OpenVINO finds here, and ``facts``: see
-        ``precision.judge``, and of an int8 network ``fallback``: see ``fallback.fallback_of``.
+        ``precision.judge``, and of an int8 network ``fallback``, see
+        ``fallback.fallback_of``, and ``time_shares`` of kinds of nodes.
 
     Raises:
         ModelError: the files are damaged.
@@ -54,7 +56,9 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         np.save(place, runner.get_output_tensor().data, allow_pickle=False)
         on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
     if timed and pairs:
-        facts["fallback"] = fallback_of(read(Path(request["xml"])), nodes, _seconds(runner))
+        spent = _seconds(runner)
+        facts["fallback"] = fallback_of(read(Path(request["xml"])), nodes, spent)
+        facts["time_shares"] = time_shares((node.kind, spent.get(node.name, 0.0)) for node in nodes)
     name = str(core.get_property(device, "FULL_DEVICE_NAME")) if device == _CPU else device
     found = list(core.available_devices)
     return {"version": ov.__version__, "device": name, "devices": found, "facts": facts}

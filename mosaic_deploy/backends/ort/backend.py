@@ -181,7 +181,7 @@ class OrtBackend:
             "outside": [] if precision == "float32" else result["outside"],
         }
         if precision != "float32":
-            facts["fallback"] = result["fallback"]
+            facts |= {key: result[key] for key in ("fallback", "time_shares")}
         return Run(outputs, (_step("run", outcome),), facts)
 
     def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mosaic_deploy.backends.ort.fallback import fallback_of, seconds_of
 from mosaic_deploy.backends.ort.ort_file import nodes, require_portable
+from mosaic_deploy.backends.time_shares import time_shares
 from mosaic_deploy.errors import ToolError
 from mosaic_deploy.quantize.boundary import to_floats, to_integers
 from mosaic_deploy.workers.progress import OnProgress
@@ -24,8 +25,8 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
 
     Returns:
         ``version``; ``nodes`` and ``outside`` as ``convert.to_ort`` does; ``fallback``, see
-        ``fallback.fallback_of``; ``saturates``, whether this CPU's integer sums stop at 16 bits, which a
-        phone's do not.
+        ``fallback.fallback_of``; ``time_shares`` of kinds of nodes; ``saturates``, whether this CPU's integer
+        sums stop at 16 bits, which a phone's do not.
 
     Raises:
         RefusedError: the file holds kernels of x86 only.
@@ -44,9 +45,10 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         np.save(place, to_floats(_run(session, source, feed), result), allow_pickle=False)
         on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
     outside = [node.title for node in found if node.floats]
-    fallback = fallback_of(found, seconds_of(Path(session.end_profiling())))
+    spent = seconds_of(Path(session.end_profiling()))
+    fallback, shares = fallback_of(found, spent), time_shares((n.op, spent.get(n.name, 0.0)) for n in found)
     facts = {"nodes": len(found), "outside": outside, "fallback": fallback, "saturates": _saturates()}
-    return {**facts, "version": ort.__version__}
+    return {**facts, "time_shares": shares, "version": ort.__version__}
 
 
 def time_here(request: JsonObject, _on_progress: OnProgress) -> JsonObject:

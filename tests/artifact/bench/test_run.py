@@ -148,6 +148,19 @@ def test_the_yardstick_gets_its_own_layout(tmp_path: Path, monkeypatch: pytest.M
     assert shapes == [(1, 3, 32, 48)]
 
 
+def test_integers_that_are_slow_are_called_so_beside_the_float_of_their_own_runtime(tmp_path: Path) -> None:
+    a = fake_artifact(tmp_path / "a", seconds=[0.03], precision="int8", time_shares={"Resize": 0.7})
+    b = fake_artifact(tmp_path / "b", seconds=[0.02], precision="float32")
+    alone, beside = (bench(BenchRequest(of, runs=3, rounds=3), progress=silent) for of in ((a,), (a, b)))
+    assert alone.rows[0].slow == (
+        "Resize takes 70% of the time: build it with --output lowres, and let the app enlarge the scores",
+    )
+    assert beside.rows[0].slow[0].startswith("slower than b, 1.50 (1.50-1.50) times its time: ")
+    assert beside.rows[0].slow[1:] == alone.rows[0].slow
+    assert beside.rows[1].slow == ()
+    assert "slow: a: slower than b" in shown(beside)
+
+
 def test_a_simulator_gets_no_latency_whatsoever(tmp_path: Path) -> None:
     a = fake_artifact(tmp_path / "real", seconds=[0.01])
     b = fake_artifact(tmp_path / "sim", seconds=None)
@@ -198,8 +211,9 @@ def test_the_object_that_is_printed(tmp_path: Path) -> None:
         "name": "a", "ran_on": "a fake", "threads": 1, "simulator": False, "runs": 4,
         "median_ms": 15.0, "p90_ms": 20.0, "min_ms": 10.0, "spread": pytest.approx(4 / 3),
         "rounds_ms": [[10.0, 10.0], [20.0, 20.0]], "peak_bytes": 2 << 20,
-        "size_bytes": (a / "echo.onnx").stat().st_size, "hot_spots": [], "folder": str(a), "target": "fake",
-        "recipe": "w8a8", "output": "logits", "passed": True, "float": "float logits", "x_versus": None,
+        "size_bytes": (a / "echo.onnx").stat().st_size, "hot_spots": [], "slow": [], "folder": str(a),
+        "target": "fake", "recipe": "w8a8", "output": "logits", "passed": True,
+        "float": "float logits", "x_versus": None,
     }  # fmt: skip
     (floating,) = record["floats"]
     assert (floating["name"], floating["median_ms"]) == ("float logits", 1e3 * FLOAT_S)
