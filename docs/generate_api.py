@@ -35,6 +35,7 @@ PARTS = (
     "build.report.Losses",
     "build.sensitivity.Lift",
     "build.sensitivity.TensorLoss",
+    "build.stages.Stage",
     "datasets.samples.Item",
     "gate.config.Waiver",
     "gate.fix_report.FixStep",

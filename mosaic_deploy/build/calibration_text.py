@@ -40,6 +40,11 @@ def explain(found: RangesFile) -> list[str]:
     return lines
 
 
+def audited(ranges: RangesFile | None) -> dict[str, object]:
+    """The audit as a build's fact, where ranges of a file were used."""
+    return {} if ranges is None else {"calibration_audit": explain(ranges)}
+
+
 def _subset(found: RangesFile) -> str:
     if found.subset < found.images:
         return f"{found.subset} of the images give every range within half a step"

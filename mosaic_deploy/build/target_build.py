@@ -16,6 +16,7 @@ from mosaic_deploy.artifact.feeding import how_to_feed
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, MixedBackend, Run, WorkDir
 from mosaic_deploy.build import stages
 from mosaic_deploy.build.auto import Searching, find
+from mosaic_deploy.build.calibration_text import audited
 from mosaic_deploy.build.candidate_run import Comparison, Ran, run_candidate
 from mosaic_deploy.build.describe import describe, description
 from mosaic_deploy.build.golden_sample import write_sample
@@ -128,6 +129,7 @@ class TargetBuilder:
                 **built.facts,
                 **run.facts,
                 **searched,
+                **audited(self.order.plan.ranges),
                 "feeding": how_to_feed(job.contract, built.facts["input"]),
             },
             output_change=output_change,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mosaic_deploy.accuracy.parity import ParityReport
 from mosaic_deploy.artifact.html_report.charts import Bar, Scale
-from mosaic_deploy.artifact.html_report.figures import large, percent, points, size
+from mosaic_deploy.artifact.html_report.figures import large, magnitude, percent, points, size
 from mosaic_deploy.artifact.html_report.record import FixRecord, Record, ViolationRecord
 from mosaic_deploy.artifact.html_report.views import FOLDER, View
 from mosaic_deploy.artifact.html_report.waterfall import waterfall
@@ -58,6 +58,10 @@ class ClassRow:
     change: str
     bar: Bar | None
     gain: bool
+    limit: str
+    """What it may lose, where that was limited; else empty."""
+    over: bool
+    """Whether it lost more than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ def classes(record: Record) -> Classes | None:
     there = [(n, ours, theirs) for n, ours, theirs in shown.per_class if ours == ours and theirs == theirs]
     labelled = shown.metric == "miou"
     changes = (theirs - ours for _, ours, theirs in there)
+    limits = dict(shown.class_limits)
     scale = Scale.over((*changes, -shown.tolerance))
     rows = [
         ClassRow(
@@ -113,6 +118,8 @@ def classes(record: Record) -> Classes | None:
             change=points(theirs - ours),
             bar=Bar.between(scale, 0.0, theirs - ours),
             gain=theirs > ours,
+            limit=f"up to {magnitude(limits[name])} allowed" if name in limits else "",
+            over=name in shown.classes_over,
         )
         for name, ours, theirs in sorted(there, key=lambda row: row[2] - row[1])
     ]
@@ -160,6 +167,12 @@ def cost(record: Record) -> tuple[tuple[str, str, str], ...] | None:
     return tuple(rows) or None
 
 
+def calibration(record: Record) -> tuple[str, ...] | None:
+    """What ``calibrate`` found about the images, where its ranges were used."""
+    stated = record.manifest.facts.get("calibration_audit")
+    return tuple(str(line) for line in stated) or None if isinstance(stated, list) else None
+
+
 def provenance(record: Record) -> Mapping[str, object]:
     """Steps with their versions, data, digests and files: all by which the build can be made again."""
     manifest = record.manifest
@@ -184,6 +197,7 @@ SECTIONS = (
     Section("violations", "Operators that the target does not take as they are", violations),
     Section("variants", "Per device", variants),
     Section("fixes", "Rewritten for the target", fixes),
+    Section("calibration", "What the calibration images are worth", calibration),
     Section("cost", "Cost", cost),
     Section("provenance", "How it was made", provenance, open=False),
 )

@@ -168,6 +168,8 @@ def _figures(record: Record, shown: ParityReport | None) -> tuple[Figure, ...]:
     if shown is not None and shown.interval is not None:
         low, high = sorted(-end for end in shown.interval)
         over = "images" if shown.early is None else f"all {shown.early.of} images"
+        if shown.early is None and 0 < shown.groups < shown.images:
+            over = f"{shown.groups} groups of like images"
         found.append(Figure("95 % interval", f"{points(low)} … {points(high)}", f"points, over {over}"))
     if record.decisive is not None and any(entry.ships for entry in record.manifest.files):
         found.append(Figure("Size", size(shipped_bytes(record.manifest.files)), "on the device"))

@@ -65,6 +65,34 @@ def test_a_failure_names_what_lost_most(tmp_path: Path) -> None:
     assert "<bdi>car</bdi></b> 50.0 % → 30.0 %" in page
 
 
+def test_a_class_with_a_limit_of_its_own_has_it_in_the_table(tmp_path: Path) -> None:
+    limits = {"class_limits": [["car", 0.01], ["sky", 0.02]], "classes_over": ["car"]}
+    page = page_of(tmp_path, report(parity(drop=0.1) | limits, verdict="parity failed"), passed=False)
+    assert '<small class="over-limit">up to 1.00 allowed</small>' in page
+    assert "<small>up to 2.00 allowed</small>" in page
+
+
+def test_fewer_images_are_counted_of_all_and_groups_are_named(tmp_path: Path) -> None:
+    stop = {"early": {"of": 101, "alpha": 0.05, "images": list(range(7))}, "groups": 7}
+    page = page_of(tmp_path / "some", report(parity(drop=0.002) | stop))
+    assert "on 7 of 101 images of streets, drawn at random" in head(page)
+    assert "points, over all 101 images" in head(page)
+    page = page_of(tmp_path / "all", report(parity(drop=0.002) | {"groups": 6}))
+    assert "points, over 6 groups of like images" in head(page)
+
+
+def test_the_audit_of_calibration_images_is_there_where_it_was_made(tmp_path: Path) -> None:
+    place = write_artifact(tmp_path / "made", report=report(parity(drop=0.002)), passed=True)
+    join([place], tmp_path / "page.html")
+    title = "What the calibration images are worth"
+    assert title not in (tmp_path / "page.html").read_text()
+    edit(place, "facts", value={"calibration_audit": ["no image looks like one of the validation set"]})
+    join([place], tmp_path / "page.html", force=True)
+    page = (tmp_path / "page.html").read_text()
+    assert title in page
+    assert "no image looks like one of the validation set" in page
+
+
 def test_without_labels_it_speaks_of_pixels(tmp_path: Path) -> None:
     page = page_of(tmp_path, report(parity(drop=0.004, metric="agreement")))
     assert "0.40 % of the pixels change their class on 7 images of streets" in head(page)
