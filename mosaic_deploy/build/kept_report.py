@@ -9,7 +9,7 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 
 from pydantic import TypeAdapter, ValidationError
@@ -33,10 +33,9 @@ def report_text(report: BuildReport) -> str:
     are left out.
     """
     plain = _adapter().dump_python(replace(report, artifacts=()))
-    losses = None if report.losses is None else asdict(report.losses)
     nodes = report.check.explain() if report.check else []
     lines = [line for line in report.explain() if line not in nodes]
-    plain["summary"] = {"verdict": report.verdict, "losses": losses, "lines": lines}
+    plain["summary"] = {"verdict": report.verdict, "lines": lines}
     return json.dumps(_without_nan(plain), indent=1, allow_nan=False) + "\n"
 
 

@@ -23,6 +23,8 @@ from mosaic_deploy.workers.progress import StageProgress
 StageName = Literal["export", "output", "fixes", "conversion", "quantised", "target"]
 QDQ = "qdq-onnx"
 """Kind of a built file that is the quantised graph as ONNX Runtime takes it."""
+_REFUSED = "ONNX Runtime's CPU kernels do not run it"
+"""Said alone: the tool's own words name folders of this machine, and a report is sent on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,8 @@ def fixed(fitted: Fitted, contract: Contract, measuring: Measuring) -> Stage:
             on_progress=lambda share, note: measuring.progress("stages", share / 2, note),
         )
         maps = class_maps(contract, outputs, inputs.images, place / "maps")
-    except MosaicError as err:
-        return Stage("fixes", why=str(err))
+    except MosaicError:
+        return Stage("fixes", why=_REFUSED)
     return Stage("fixes", measuring.measure(maps))
 
 
@@ -108,8 +110,8 @@ def quantised(
             on_progress=lambda share, note: measuring.progress("stages", (1 + share) / 2, note),
         )
         maps = class_maps(contract, run.outputs, measuring.inputs.images, place / "maps")
-    except MosaicError as err:
-        return Stage("quantised", why=str(err))
+    except MosaicError:
+        return Stage("quantised", why=_REFUSED)
     return Stage("quantised", measuring.measure(maps))
 
 

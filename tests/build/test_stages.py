@@ -13,8 +13,11 @@ from mosaic_deploy.build.stages import Stage
 from tests.conftest import Tiny
 
 
-def stages(tiny: Tiny, out: Path, target: str, **options: str) -> dict[str, Stage]:
-    (report,) = deploy(Request(model=str(tiny.card), targets=(target,), out=out, options=options))
+def stages(
+    tiny: Tiny, out: Path, target: str, *, recipe: str | None = None, **options: str
+) -> dict[str, Stage]:
+    asked = Request(model=str(tiny.card), targets=(target,), out=out, recipe=recipe, options=options)
+    (report,) = deploy(asked)
     assert isinstance(report, BuildReport)
     assert report.parity is not None
     for stage in report.stages:
@@ -36,8 +39,9 @@ def test_a_conversion_is_a_stage_and_a_missing_one_says_why(tiny: Tiny, tmp_path
 
 
 @pytest.mark.slow
-def test_the_quantised_graph_runs_on_onnx_runtime_too(tiny: Tiny, tmp_path: Path) -> None:
-    found = stages(tiny, tmp_path / "out", "dsp", arch="75")
+@pytest.mark.parametrize("recipe", ["w8a8", "w8a16"])
+def test_the_quantised_graph_runs_on_onnx_runtime_too(tiny: Tiny, tmp_path: Path, recipe: str) -> None:
+    found = stages(tiny, tmp_path / "out", "dsp", recipe=recipe, arch="75")
     quantised = found["quantised"].parity
     assert quantised is not None
     assert quantised.agreement > 0.99

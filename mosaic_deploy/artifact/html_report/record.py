@@ -73,14 +73,6 @@ class FixRecord(_Part):
     output_error: float | None = None
 
 
-class LossRecord(_Part):
-    """Where the drop came from; NaN where nothing was measured."""
-
-    output: float
-    conversion: float
-    quantisation: float
-
-
 class StageRecord(_Part):
     """The network after one stage of the build."""
 
@@ -94,7 +86,6 @@ class Summary(_Part):
     """The build's own words, so that the page repeats them and judges nothing itself."""
 
     verdict: str
-    losses: LossRecord | None = None
     lines: tuple[str, ...] = ()
 
 

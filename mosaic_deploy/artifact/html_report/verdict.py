@@ -126,11 +126,23 @@ def _sentence(record: Record, state: State, shown: ParityReport | None) -> str:
             f"{percent(shown.drop)} of the pixels change their class {where}; "
             f"up to {percent(shown.tolerance)} may. Without labels nothing tells whether they became wrong."
         )
+    if state == "failed" and shown.classes_over:
+        return f"IoU fell {where}: {_beyond(shown)}."
     way = "fell" if shown.drop > 0 else "rose"
     change = f"mIoU {way} by {magnitude(shown.drop)} points {where}"
     if float(magnitude(shown.drop) if shown.drop == shown.drop else 0) == 0:
         change = f"mIoU stayed the same {where}"
     return f"{change}; up to {magnitude(shown.tolerance)} is allowed."
+
+
+def _beyond(parity: ParityReport) -> str:
+    """Each class that lost more than its own limit, and both figures in points."""
+    limits = dict(parity.class_limits)
+    drops = {name: ours - theirs for name, ours, theirs in parity.per_class}
+    return ", ".join(
+        f"{name} by {magnitude(drops[name])} points, where {magnitude(limits[name])} may be lost"
+        for name in parity.classes_over
+    )
 
 
 def interval(parity: ParityReport) -> Interval | None:
