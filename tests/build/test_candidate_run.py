@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mosaic_deploy.accuracy.limits import Limits
+from mosaic_deploy.backends.protocol import Run, Step
+from mosaic_deploy.build.candidate_run import Comparison, run_candidate
+from mosaic_deploy.build.inputs import ValidationImage
 from mosaic_deploy.build.pipeline import deploy
 from mosaic_deploy.build.plan import Request
+from mosaic_deploy.build.reference_maps import Maps, Reference
 from mosaic_deploy.build.report import BuildReport
+from mosaic_deploy.specs.contract import Contract
+from mosaic_deploy.specs.labels import LabelSpace
 from tests.conftest import Tiny, write_split
 
 
@@ -54,3 +63,53 @@ def test_every_image_is_run_where_that_is_asked_for_or_there_are_few(tiny: Tiny,
         report = build(tiny, tmp_path / str(images), images=images, all_images=all_images)
         assert report.parity is not None
         assert (report.parity.images, report.parity.early) == (images, None)
+
+
+IDS = np.repeat(np.array([0, 1], np.uint8), 200).reshape(20, 20)
+LABELS = LabelSpace(("sky", "road"), ((0, 0, 0), (1, 1, 1)))
+
+
+def against(folder: Path, images: int) -> Comparison:
+    """Half sky, half road on every image, and a float network that sees it."""
+    path = folder / "ids.npy"
+    np.save(path, IDS)
+    contract = {"height": 20, "width": 20, "classes": LABELS.classes, "palette": LABELS.palette}
+    return Comparison(
+        images=tuple(ValidationImage((20, 20), path, group=str(index)) for index in range(images)),
+        reference=Reference(Maps((path,) * images), Step("reference", "", "", 0.0, 0), (0.0,) * images),
+        contract=Contract.model_validate(contract),
+        labels=LABELS,
+        dataset="toy",
+        limits=Limits(0.02),
+    )
+
+
+@pytest.mark.parametrize(("wrong", "images"), [(0, 16), (1, 33), (100, 16)], ids=["holds", "open", "fails"])
+def test_images_are_run_until_every_variant_is_certain(tmp_path: Path, wrong: int, images: int) -> None:
+    """The old variant takes ``wrong`` pixels of the first images, or of all, for sky; the new one none."""
+    asked: list[Sequence[int]] = []
+
+    def run(indices: Sequence[int]) -> Run:
+        asked.append(indices)
+        outputs: dict[str, tuple[Path, ...]] = {}
+        for name in ("old", "new"):
+            place = tmp_path / f"{name}-{len(asked)}"
+            place.mkdir()
+            for index in indices:
+                ids = IDS.copy()
+                if name == "old" and wrong:
+                    ids[10:].reshape(-1)[: wrong if wrong > 1 else 10 * (index % 2)] = 0
+                scores = np.stack([ids == 0, ids == 1]).astype(np.float32)[None]
+                np.save(place / f"{index}.npy", scores)
+            outputs[name] = tuple(place / f"{index}.npy" for index in indices)
+        return Run(outputs["new"], (), {}, "new", {"old": outputs["old"]})
+
+    compared = against(tmp_path, 33)
+    ran = run_candidate(run, compared, tmp_path / "maps", whole=compared.know())
+    assert len(ran.indices) == images
+    assert ran.indices == tuple(sorted(index for chunk in asked for index in chunk))
+    assert list(ran.maps) == ["old", "new"]
+    assert all(len(found.paths) == images for found in ran.maps.values())
+    assert np.array_equal(ran.maps["new"][3], IDS)
+    verdicts = {name: report.verdict for name, report in ran.reports.items()}
+    assert verdicts == ({} if images == 33 else {"old": "holds" if not wrong else "fails", "new": "holds"})
