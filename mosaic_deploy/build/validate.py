@@ -12,27 +12,30 @@ from pathlib import Path
 
 import numpy as np
 
-from mosaic_deploy.accuracy.parity import ParityReport, measure
-from mosaic_deploy.artifact.foreign import Foreign, Stated, open_foreign
+from mosaic_deploy.accuracy.limits import Limits
+from mosaic_deploy.accuracy.parity import measure
+from mosaic_deploy.artifact.foreign import Foreign, Runner, Stated, open_foreign
 from mosaic_deploy.artifact.open import Artifact, open_artifact, workspace
-from mosaic_deploy.backends.protocol import WorkDir
+from mosaic_deploy.backends.protocol import Run, WorkDir
 from mosaic_deploy.backends.reference import TOOLCHAIN
+from mosaic_deploy.backends.registry import load_backend
+from mosaic_deploy.build.candidate_run import Comparison, run_candidate
 from mosaic_deploy.build.float_graph import FloatGraph, write_float_graph
 from mosaic_deploy.build.inputs import ValidationImage, prepare_inputs
 from mosaic_deploy.build.model_source import InputOptions, find_model
-from mosaic_deploy.build.reference_maps import Maps, class_maps, pairs, reference_maps
-from mosaic_deploy.build.report import UNDECIDED
+from mosaic_deploy.build.reference_maps import Reference, class_maps, pairs, reference_maps
+from mosaic_deploy.build.validated import Validated
 from mosaic_deploy.datasets import open_data
 from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.errors import ModelError, MosaicError, UsageError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.labels import LabelSpace
 from mosaic_deploy.specs.model_card import ModelCard
-from mosaic_deploy.specs.registry import locate_spec, read_spec
+from mosaic_deploy.specs.registry import load_spec, locate_spec, read_spec, spec_names
+from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import StageProgress, silent
 
-SCHEMA = 1
 TOLERANCE, AGREEMENT_TOLERANCE = 0.01, 0.05
 """Largest drop of mIoU that passes, and without labels the largest share of pixels that change."""
 
@@ -46,6 +49,8 @@ class ValidationRequest:
     data: str
     """``NAME[:DIR]``."""
     images: int | None = None
+    all_images: bool = False
+    """Run every image, also on a slow runtime where fewer make the verdict certain."""
     tolerance: float | None = None
     contract: str | None = None
     """A model card that says what the artifacts take."""
@@ -56,60 +61,10 @@ class ValidationRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Validated:
-    """What came of one artifact."""
-
-    artifact: str
-    contract_from: str = ""
-    """Who said what it takes."""
-    feeding: str = ""
-    """Mean, scale, colour, layout and output kind that were used, in words."""
-    ran_on: str = ""
-    variants: tuple[tuple[str, ParityReport], ...] = ()
-    error: str = ""
-    """Why there is no verdict."""
-    exit_code: int = 0
-    """That of the error."""
-
-    @property
-    def parity(self) -> ParityReport | None:
-        """Of the variant that does worst."""
-        return min((p for _, p in self.variants), key=lambda p: p.rank, default=None)
-
-    @property
-    def passed(self) -> bool:
-        """Whether parity holds."""
-        return self.parity is not None and self.parity.passed
-
-    @property
-    def verdict(self) -> str:
-        """In two words at most."""
-        if self.parity is None:
-            return "no verdict"
-        return "passed" if self.passed else "undecided" if self.parity.undecided else "parity failed"
-
-    def to_json(self) -> dict[str, object]:
-        """Its entry in ``--json``."""
-        return {
-            "artifact": self.artifact,
-            "passed": self.passed,
-            "verdict": self.verdict,
-            "contract_from": self.contract_from,
-            "feeding": self.feeding,
-            "ran_on": self.ran_on,
-            "parity": None if self.parity is None else self.parity.to_json(),
-            "variants": {name: parity.to_json() for name, parity in self.variants},
-            "error": self.error,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class _Reference:
     contract: Contract
     images: tuple[ValidationImage, ...]
-    maps: Maps
-    tied: float = 0.0
-    """Share of the pixels on which its best scores tie."""
+    found: Reference
 
 
 def validate(request: ValidationRequest, *, progress: StageProgress = silent) -> tuple[Validated, ...]:
@@ -139,28 +94,12 @@ def validate(request: ValidationRequest, *, progress: StageProgress = silent) ->
             own = _own_space(space, index)
             try:
                 item = open_foreign(path, base=base, stated=request.stated, space=own)
-                results.append(_compare(item, reference, dataset, own, progress, request.tolerance))
+                results.append(_compare(item, reference, dataset, own, progress, request))
             except MosaicError as err:
                 if len(request.artifacts) == 1:
                     raise
                 results.append(Validated(str(path), error=str(err), exit_code=err.exit_code))
         return tuple(results)
-
-
-def exit_code(results: Sequence[Validated]) -> int:
-    """0 where all passed, 1 where parity failed, else that of the first error, 4 for an undecided one."""
-    codes = [
-        result.exit_code
-        or (0 if result.passed else UNDECIDED if result.parity and result.parity.undecided else 1)
-        for result in results
-    ]
-    return 1 if 1 in codes else next((c for c in codes if c not in (0, UNDECIDED)), max(codes, default=0))
-
-
-def to_json(results: Sequence[Validated]) -> dict[str, object]:
-    """The object that ``validate --json`` prints."""
-    passed = bool(results) and all(result.passed for result in results)
-    return {"schema": SCHEMA, "passed": passed, "artifacts": [result.to_json() for result in results]}
 
 
 def _own_space(space: WorkDir, index: int) -> WorkDir:
@@ -200,7 +139,7 @@ def _reference(
     progress("reference", 1.0, "")
     contract = graph.own.model_copy(update={"threshold": graph.contract.threshold})
     made = found[graph.contract.output]
-    return _Reference(contract, inputs.images, made.maps, made.tied), dataset
+    return _Reference(contract, inputs.images, made), dataset
 
 
 def _fitting(asked: FileDataset, labels: LabelSpace, contract: Contract, images: int | None) -> FileDataset:
@@ -223,18 +162,18 @@ def _run_artifact(
         inside.scratch / "inputs",
         on_progress=lambda s, note: progress("decode", s, note),
     )
-    _, maps = _maps(item, inputs.validation, inputs.images, inside, progress)
-    return _Reference(item.contract, inputs.images, next(iter(maps.values())))
+    found = _run_reference(item, inputs.validation, inputs.images, inside, progress)
+    return _Reference(item.contract, inputs.images, found)
 
 
-def _maps(
+def _run_reference(
     item: Foreign,
     prepared: tuple[Path, ...],
     images: tuple[ValidationImage, ...],
     space: WorkDir,
     progress: StageProgress,
-) -> tuple[str, dict[str, Maps]]:
-    """What ran it, and class maps of each variant, the main one first."""
+) -> Reference:
+    """Class maps of the main variant; whether scores tie is asked of float networks alone."""
     require_toolchain(item.runner.toolchain, progress)
     ran = item.runner.run(
         item.built,
@@ -244,10 +183,8 @@ def _maps(
         on_progress=lambda s, note: progress(f"run {item.path.name}", s, note),
     )
     progress(f"run {item.path.name}", 1.0, "")
-    outputs = {ran.name: ran.outputs, **ran.others}
-    folder = space.scratch / "maps"
-    maps = {name: class_maps(item.contract, paths, images, folder / name) for name, paths in outputs.items()}
-    return str(ran.facts.get("ran_on", "")), maps
+    maps = class_maps(item.contract, ran.outputs, images, space.scratch / "maps")
+    return Reference(maps, ran.steps[0], ())
 
 
 def _compare(
@@ -256,7 +193,7 @@ def _compare(
     dataset: FileDataset,
     space: WorkDir,
     progress: StageProgress,
-    tolerance: float | None,
+    request: ValidationRequest,
 ) -> Validated:
     prepared = []
     folder = space.scratch / "inputs"
@@ -265,31 +202,68 @@ def _compare(
         prepared.append(folder / f"{index:05d}.npy")
         np.save(prepared[-1], item.contract.prepare(dataset[index].image), allow_pickle=False)
         progress(f"prepare {item.path.name}", (index + 1) / len(dataset), "")
-    ran_on, maps = _maps(item, tuple(prepared), reference.images, space, progress)
-    limit = tolerance
+    limit = request.tolerance
     if limit is None:
         limit = TOLERANCE if dataset.labelled else AGREEMENT_TOLERANCE
+    against = Comparison(
+        images=reference.images,
+        reference=reference.found,
+        contract=item.contract,
+        labels=reference.contract.labels,
+        dataset=dataset.name,
+        limits=Limits(limit),
+    )
+    require_toolchain(item.runner.toolchain, progress)
+    done = 0
+
+    def run(indices: Sequence[int]) -> Run:
+        nonlocal done
+        before, done = done, done + len(indices)
+        return item.runner.run(
+            item.built,
+            item.contract,
+            tuple(prepared[index] for index in indices),
+            space=space,
+            on_progress=lambda share, note: progress(
+                f"run {item.path.name}", (before + share * len(indices)) / len(prepared), note
+            ),
+        )
+
+    whole = None if request.all_images or not _is_slow(item.runner) else against.know()
+    ran = run_candidate(run, against, space.scratch / "maps", whole=whole)
+    progress(f"run {item.path.name}", 1.0, "")
     variants = tuple(
         (
             name,
-            measure(
-                pairs(reference.images, reference.maps, found),
+            ran.reports.get(name)
+            or measure(
+                pairs(reference.images, reference.found.maps, ran.maps[name]),
                 labels=reference.contract.labels,
                 dataset=dataset.name,
                 tolerance=limit,
                 groups=tuple(image.group for image in reference.images),
-                tied=reference.tied,
+                tied=reference.found.tied,
             ),
         )
-        for name, found in maps.items()
+        for name in (ran.run.name, *ran.run.others)
     )
     return Validated(
         artifact=str(item.path),
         contract_from=item.contract_from,
         feeding=_feeding(item),
-        ran_on=ran_on,
+        ran_on=str(ran.run.facts.get("ran_on", "")),
         variants=variants,
     )
+
+
+def _is_slow(runner: Runner) -> bool:
+    """Whether it is what a target runs on that says so of itself."""
+    slow = (spec for spec in map(_target, spec_names(TargetSpec)) if spec.slow)
+    return any(runner is load_backend(spec.backend) for spec in slow)
+
+
+def _target(name: str) -> TargetSpec:
+    return load_spec(TargetSpec, name)
 
 
 def _feeding(item: Foreign) -> str:

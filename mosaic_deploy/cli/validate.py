@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from mosaic_deploy.build.validate import Validated
+    from mosaic_deploy.build.validated import Validated
 
 EXAMPLES = (
     "validate mosaic made_elsewhere.tflite --data camvid --images 24",
@@ -38,6 +38,13 @@ def validate(
     ],
     data: Annotated[str, typer.Option(metavar="NAME[:DIR]", help="Data set to compare on.")],
     images: Annotated[int | None, typer.Option(help="Number of images; default: all.")] = None,
+    all_images: Annotated[
+        bool,
+        typer.Option(
+            "--all-images",
+            help="Run every image also on a slow simulator, where a sample makes the verdict of all certain.",
+        ),
+    ] = False,
     tolerance: Annotated[
         float | None,
         typer.Option(
@@ -76,6 +83,7 @@ def validate(
     """
     from mosaic_deploy.artifact.foreign import Stated
     from mosaic_deploy.build import validate as validating
+    from mosaic_deploy.build import validated
     from mosaic_deploy.build.model_source import InputOptions, has_card
 
     options = InputOptions.parse(
@@ -87,6 +95,7 @@ def validate(
         artifacts=tuple(artifacts),
         data=data,
         images=images,
+        all_images=all_images,
         tolerance=tolerance,
         contract=contract,
         stated=Stated(options.mean, options.scale, options.colour, options.resize) if described else Stated(),
@@ -94,11 +103,11 @@ def validate(
     )
     with bars(quiet=json_) as progress:
         results = validating.validate(request, progress=progress)
-    show(json_, validating.to_json(results), lambda: _table(results))
+    show(json_, validated.to_json(results), lambda: _table(results))
     for result in results:
         for line in _lines(result):
             say(line)
-    raise typer.Exit(validating.exit_code(results))
+    raise typer.Exit(validated.exit_code(results))
 
 
 def _table(results: Sequence[Validated]) -> Table:
@@ -119,7 +128,7 @@ def _table(results: Sequence[Validated]) -> Table:
             continue
         view.add_row(
             result.artifact,
-            f"{parity.images} {parity.dataset}",
+            f"{parity.counted} {parity.dataset}",
             f"{parity.reference:.4f}",
             f"{parity.candidate:.4f}",
             f"{parity.drop:+.4f}",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from mosaic_deploy.build import inputs
 from mosaic_deploy.build.pipeline import deploy
 from mosaic_deploy.build.plan import Request
 from mosaic_deploy.build.report import BuildReport
-from mosaic_deploy.build.validate import ValidationRequest, exit_code, to_json, validate
+from mosaic_deploy.build.validate import ValidationRequest, validate
+from mosaic_deploy.build.validated import exit_code, to_json
 from mosaic_deploy.errors import ModelError, UsageError
-from tests.conftest import Tiny
+from tests.conftest import Tiny, write_split
 
 
 @pytest.fixture
@@ -114,3 +116,18 @@ def test_a_shipped_file_alone_has_the_verdict_of_its_build(tmp_path: Path, targe
     assert found.parity.agreement == pytest.approx(report.parity.agreement, abs=5e-3)
     assert found.contract_from == "the description that a build left in it"
     np.testing.assert_allclose(found.parity.drop, report.parity.drop, atol=5e-3)
+
+
+@pytest.mark.slow
+def test_on_the_simulator_a_sample_is_enough_unless_all_are_asked_for(tiny: Tiny, tmp_path: Path) -> None:
+    shutil.rmtree(tiny.data / "val")
+    write_split(tiny.data / "val", images=34, seed=2)
+    asked = Request(str(tiny.card), ("dsp",), tmp_path / "out", images=4, options={"arch": "75"})
+    (built,) = deploy(asked)
+    request = ValidationRequest(str(tiny.card), (Path(built.folder),), f"folder:{tiny.data}")  # type: ignore[union-attr]  # it was built
+    for all_images, images in ((False, 16), (True, 34)):
+        (found,) = validate(replace(request, all_images=all_images))
+        assert found.passed
+        assert found.parity is not None
+        assert found.parity.images == images
+        assert (found.parity.early is None) == all_images
