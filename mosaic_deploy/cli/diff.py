@@ -34,6 +34,9 @@ def diff(
     second: Annotated[str, typer.Argument(metavar="B", help="What is held against it: the same.")],
     data: Annotated[str, typer.Option(metavar="NAME[:DIR]", help="Data set whose images both get.")],
     images: Annotated[int, typer.Option(min=1, help="Number of images.")] = 2,
+    spots: Annotated[
+        int, typer.Option(min=0, help="Inner tensors that are probed too where the last one agrees.")
+    ] = 4,
     slack: Annotated[
         float, typer.Option(help="Factor on the difference that rounding on the grids explains.")
     ] = 1.0,
@@ -58,7 +61,7 @@ def diff(
     from mosaic_deploy.build.diff import diff as diffing
     from mosaic_deploy.build.diff.found import DiffRequest
 
-    request = DiffRequest(first, second, data, images, slack, out, force)
+    request = DiffRequest(first, second, data, images, spots, slack, out, force)
     with bars(quiet=json_) as progress:
         found = diffing.diff(request, progress=progress)
     show(json_, found.to_json(), lambda: _table(found))
@@ -88,7 +91,7 @@ def _lines(found: Diff, out: Path | None) -> list[str]:
     first, second = found.ran_on
     lines = [f"A: {first}; B: {second}; {found.candidates} tensors in common"]
     if found.alone is None or found.at is None:
-        return [*lines, "no parting: the last tensor agrees within what the grids explain"]
+        return [*lines, f"no parting: all {len(found.probes)} tensors that were probed agree"]
     alone = found.alone
     named = ", ".join(alone.operators[:_SHOWN]) or "a change of scale"
     more = f" and {len(alone.operators) - _SHOWN} more" if len(alone.operators) > _SHOWN else ""

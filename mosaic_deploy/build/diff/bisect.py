@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 
 def first_wrong(
     ancestors: Mapping[str, frozenset[str]],
     makers: Mapping[str, Collection[str]],
-    last: str,
+    starts: Sequence[str],
     wrong: Callable[[str, int], bool],
 ) -> str | None:
     """Find a tensor that is wrong while none that it is computed from directly is.
@@ -20,11 +20,11 @@ def first_wrong(
     Args:
         ancestors: tensor -> all that it depends on.
         makers: tensor -> those that it is computed from directly.
-        last: where the search begins.
+        starts: where the search begins: at the first of these that is wrong.
         wrong: the probe of a tensor, asked once for each; it also hears how many probes are likely left.
 
     Returns:
-        None where ``last`` is right.
+        None where all ``starts`` are right.
     """
     known: dict[str, bool] = {}
 
@@ -33,9 +33,10 @@ def first_wrong(
             known[name] = wrong(name, suspects.bit_length())
         return known[name]
 
-    if not probe(last, len(ancestors[last])):
+    found = next((name for name in starts if probe(name, len(ancestors[name]))), None)
+    if found is None:
         return None
-    found, cleared = last, frozenset[str]()
+    cleared = frozenset[str]()
     while True:
         suspects = ancestors[found] - cleared - known.keys()
         if suspects:

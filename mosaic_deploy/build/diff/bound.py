@@ -1,23 +1,15 @@
 """How far two values of one tensor lie apart, and how far they may.
 
 On a grid, distances are counted in its steps. Values without a grid are put on the other side's first, so
-that its rounding and its range are no difference. What remains is the rounding of the tensors before, of d on
-the longest way. A value is rounded by half a step at most, evenly: a variance of 1/12 (Widrow and Kollar,
-«Quantization Noise», 2008). Rounded independently and carried on at their size, d of them spread by
-sqrt(d / 12) steps. A weight on a grid adds as much. Two runs of the same integers round alike but for
-neighbours where their sums fall close to a half: one step for one value in twelve is a variance of 1/12 too.
+that its rounding and its range are no difference. What remains is the rounding of earlier tensors, as this
+very network carries it on: ``noise`` measures it, and 1.25 of that is the bound, a step at least.
 
-    the same grid on both sides    4 * sqrt(d / 12) steps
-    a grid on one, or two grids    4 * sqrt(2 * d / 12) steps
-    between floats                 4 * 100 * 2^-24 * sqrt(d) of the tensor's largest value
+Between floats the bound is 4 * 100 * 2^-24 * sqrt(d) of the tensor's largest value: in float32, u = 2^-24, a
+sum of K products is off by about sqrt(K) * u (Higham, «Accuracy and Stability of Numerical Algorithms», 2002,
+4.2), K is 10^4 at most in such networks, and d of them one after another add up like a random walk.
 
-A bound in steps is at least one. The last is of float32, u = 2^-24: a sum of K products is off by about
-sqrt(K) * u (Higham, «Accuracy and Stability of Numerical Algorithms», 2002, 4.2), and K is 10^4 at most in
-such networks. All are expectations and no proofs: a layer that amplifies what it gets passes them without
-being wrong. So what is found is run alone.
-
-The 99.9 % quantile of the distances is held against the bound: four spreads of a bell curve leave out 0.006 %
-of the values.
+The 99.9 % quantile of the distances is held against the bound. Both bounds are expectations and no proofs, so
+what is found is run alone.
 """
 
 from __future__ import annotations
@@ -33,8 +25,8 @@ from numpy.typing import NDArray
 from mosaic_deploy.build.diff.named import Grid
 
 QUANTILE = 0.999
-_SPREADS = 4.0
-_FLOAT_UNIT = 100 * 2.0**-24
+_MARGIN = 1.25
+_FLOAT_UNIT = 4 * 100 * 2.0**-24
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,34 +69,31 @@ class Distance:
         }
 
 
-def distance(
-    first: Sequence[NDArray[Any]],
-    second: Sequence[NDArray[Any]],
-    grids: tuple[Grid | None, Grid | None],
-    *,
-    depth: int,
-    slack: float,
-) -> Distance:
-    """Compare the values of one tensor.
+def bound_in_steps(moved: float, slack: float) -> float:
+    """The bound on a grid, of what noise does there."""
+    return max(1.0, slack * _MARGIN * moved)
 
-    Args:
-        first: one array of floats per image.
-        second: the same of the other side.
-        grids: of the two; the coarser one counts.
-        depth: named tensors on the longest way to this one.
-        slack: factor on the bound.
-    """
-    grid = max((g for g in grids if g is not None), key=lambda g: g.scale, default=None)
+
+def bound_of_floats(depth: int, slack: float) -> float:
+    """The bound between floats, as a share of the largest value; ``depth`` is d."""
+    return slack * _FLOAT_UNIT * math.sqrt(depth)
+
+
+def coarser(first: Grid | None, second: Grid | None) -> Grid | None:
+    """The grid on which two tensors are compared."""
+    return max((grid for grid in (first, second) if grid is not None), key=lambda g: g.scale, default=None)
+
+
+def distance(
+    first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]], grid: Grid | None, *, bound: float
+) -> Distance:
+    """Compare the values of one tensor: one array of floats per image, and the same of the other side."""
     if grid is not None:
         apart = [_steps(a, b, grid) for a, b in zip(first, second, strict=True)]
-        variance = depth / 12 if grids[0] == grids[1] else 2 * depth / 12
-        bound = max(1.0, slack * _SPREADS * math.sqrt(variance))
-        unit = "steps"
     else:
         size = max((float(np.abs(a).max(initial=0.0)) for a in first), default=0.0) or 1.0
         apart = [np.abs(a.astype(np.float64) - b) / size for a, b in zip(first, second, strict=True)]
-        bound = slack * _SPREADS * _FLOAT_UNIT * math.sqrt(depth)
-        unit = "of the largest value"
+    unit = "of the largest value" if grid is None else "steps"
     apart = [np.nan_to_num(values, nan=math.inf) for values in apart]
     together = np.concatenate([values.ravel() for values in apart])
     largest = [float(values.max(initial=0.0)) for values in apart]

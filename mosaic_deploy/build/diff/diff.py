@@ -8,6 +8,7 @@ What a probe costs is a compilation and a run, so there are few of them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from numpy.typing import NDArray
 from mosaic_deploy.artifact.open import Artifact, workspace
 from mosaic_deploy.backends.protocol import WorkDir
 from mosaic_deploy.build.diff.bisect import first_wrong
-from mosaic_deploy.build.diff.bound import Distance, distance
+from mosaic_deploy.build.diff.bound import Distance, bound_in_steps, bound_of_floats, coarser, distance
 from mosaic_deploy.build.diff.case import write_case
 from mosaic_deploy.build.diff.found import Alone, Diff, DiffRequest, Probe
-from mosaic_deploy.build.diff.side import Asked, Side, ask, side
+from mosaic_deploy.build.diff.named import Grid
+from mosaic_deploy.build.diff.noise import spread
+from mosaic_deploy.build.diff.side import Arrays, Asked, Side, ask, side
 from mosaic_deploy.datasets import open_data
 from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.errors import ModelError, UsageError
@@ -39,8 +42,8 @@ def diff(request: DiffRequest, *, progress: StageProgress = silent) -> Diff:
         DataError: the images cannot be read.
         ToolError: a runtime is missing or failed.
     """
-    if request.images < 1 or not request.slack > 0:
-        raise UsageError("--images must be 1 or more, and --slack above 0")
+    if request.images < 1 or request.spots < 0 or not request.slack > 0:
+        raise UsageError("--images must be 1 or more, --spots 0 or more, and --slack above 0")
     if request.out is not None:
         require_free(request.out, force=request.force)
     asked = (ask(request.first), ask(request.second))
@@ -80,6 +83,12 @@ def _prepare(artifact: Artifact, data: FileDataset, space: WorkDir) -> list[Path
     return paths
 
 
+def _starts(names: list[str], spots: int) -> list[str]:
+    """The last tensor, and so many others evenly between it and the first, the latest first."""
+    places = [round((spots - spot) * len(names) / (spots + 1)) for spot in range(spots)]
+    return [names[-1], *(names[place] for place in places if place < len(names))]
+
+
 @dataclass(slots=True)
 class _Search:
     first: Side
@@ -88,6 +97,8 @@ class _Search:
     dataset: str
     progress: StageProgress
     probes: list[Probe] = field(default_factory=list)
+    moved: dict[str, float] | None = None
+    """What noise does, once it is known; see ``noise.spread``."""
 
     def run(self) -> Diff:
         """Bisect, then run what was found alone."""
@@ -95,8 +106,7 @@ class _Search:
         graph = self.second.graph
         ancestors = {name: graph.ancestors[name] & common.keys() for name in common}
         makers = {name: [m for m in graph.nearest(name, common) if m in common] for name in common}
-        last = next(reversed(common))
-        found = first_wrong(ancestors, makers, last, self._wrong)
+        found = first_wrong(ancestors, makers, _starts([*common], self.request.spots), self._wrong)
         self.progress("bisect", 1.0, "")
         alone = None
         if found is not None:
@@ -127,26 +137,47 @@ class _Search:
         self.progress(
             "bisect", done / (done + left + 1), f"probe {done + 1} of about {done + left + 1}: {name}"
         )
-        measured = self._distance(name, self.first.values(name), self.second.values(name), None)
+        measured = self._distance(name, self.first.values(name), self.second.values(name), self._bound(name))
         self.probes.append(Probe(name, measured))
         return measured.parts
 
+    def _bound(self, name: str) -> float:
+        """From the image on."""
+        if self._grid(name) is None:
+            return bound_of_floats(self.second.graph.tensors[name].depth, self.request.slack)
+        one = self._gridded()
+        if self.moved is None:
+            names = {n: t.stored for n, t in one.graph.tensors.items() if t.grid is not None}
+            feeds = {one.graph.image.stored: one.images[0]}
+            self.progress("bisect", 0.0, "what rounding does in this network")
+            self.moved = spread(
+                one.graph.model, feeds, names, same_grid=self._same(name), folder=one.space.scratch / "noise"
+            )
+        return bound_in_steps(self.moved[name], self.request.slack)
+
+    def _grids(self, name: str) -> tuple[Grid | None, Grid | None]:
+        return self.first.graph.tensors[name].grid, self.second.graph.tensors[name].grid
+
+    def _grid(self, name: str) -> Grid | None:
+        return coarser(*self._grids(name))
+
+    def _same(self, name: str) -> bool:
+        first, second = self._grids(name)
+        return first == second
+
+    def _gridded(self) -> Side:
+        """The side whose graph has grids, the second where both have."""
+        return self.second if self.second.quantised else self.first
+
     def _distance(
-        self, name: str, first: tuple[NDArray[Any], ...], second: tuple[NDArray[Any], ...], depth: int | None
+        self, name: str, first: tuple[NDArray[Any], ...], second: tuple[NDArray[Any], ...], bound: float
     ) -> Distance:
-        tensors = (self.first.graph.tensors[name], self.second.graph.tensors[name])
         if any(a.shape != b.shape for a, b in zip(first, second, strict=True)):
             raise ModelError(
                 f"'{name}' has shape {list(first[0].shape)} in {self.first.title} and "
                 f"{list(second[0].shape)} in {self.second.title}: they are not of one network"
             )
-        return distance(
-            first,
-            second,
-            (tensors[0].grid, tensors[1].grid),
-            depth=max(t.depth for t in tensors) if depth is None else depth,
-            slack=self.request.slack,
-        )
+        return distance(first, second, self._grid(name), bound=bound)
 
     def _alone(self, name: str, makers: tuple[str, ...]) -> Alone:
         """Feed both what the second one saw: its makers' values, the image as each takes it."""
@@ -157,13 +188,9 @@ class _Search:
         for one in (self.first, self.second):
             own = {**inner, image: one.images} if image in makers else inner
             results.append(one.alone(name, own))
-        graph = self.second.graph
-        depth = max(graph.tensors[name].depth - min(graph.at(m).depth for m in makers), 1)
-        measured = self._distance(name, results[0], results[1], depth)
-        shown = self.second
-        if shown.graph.tensors[name].grid is None and self.first.graph.tensors[name].grid is not None:
-            shown = self.first
+        shown = self._gridded()
         fed = {**inner, image: shown.images} if image in makers else inner
+        measured = self._distance(name, results[0], results[1], self._bound_alone(name, shown, fed))
         worst = measured.worst
         shapes = {maker: values[0].shape for maker, values in fed.items()}
         self.progress("alone", 1.0, "")
@@ -175,3 +202,16 @@ class _Search:
             expected=shown.store(name, results[0][worst]),
             actual=shown.store(name, results[1][worst]),
         )
+
+    def _bound_alone(self, name: str, shown: Side, fed: Mapping[str, Arrays]) -> float:
+        """Of the part that computes a tensor from others that both sides get alike."""
+        if self._grid(name) is None:
+            return bound_of_floats(1, self.request.slack)
+        part = shown.graph.part(name, {maker: values[0].shape for maker, values in fed.items()})
+        given = {shown.graph.at(maker).stored: shown.store(maker, values[0]) for maker, values in fed.items()}
+        given[shown.graph.image.stored] = shown.images[0]
+        feeds = {value.name: given[value.name] for value in part.graph.input}
+        stored = {name: shown.graph.tensors[name].stored}
+        folder = shown.space.scratch / "noise-alone"
+        found = spread(part, feeds, stored, same_grid=self._same(name), folder=folder)
+        return bound_in_steps(found[name], self.request.slack)

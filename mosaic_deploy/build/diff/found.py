@@ -23,6 +23,8 @@ class DiffRequest:
     data: str
     """``NAME[:DIR]``."""
     images: int = 2
+    spots: int = 4
+    """Tensors that are probed beside the last one where that agrees: what parts may vanish on the way."""
     slack: float = 1.0
     """Factor on what grids explain."""
     out: Path | None = None
@@ -67,7 +69,7 @@ class Diff:
     probes: tuple[Probe, ...]
     """In the order of asking."""
     found: str | None = None
-    """The first tensor that parts; None where the last one does not."""
+    """The first tensor that parts; None where no probe does."""
     alone: Alone | None = field(default=None, repr=False)
 
     @property

@@ -60,6 +60,11 @@ class Side:
     """Parts that were run."""
     _known: dict[str, tuple[NDArray[Any], ...]] = field(default_factory=dict)
 
+    @property
+    def quantised(self) -> bool:
+        """Whether the graph has grids."""
+        return any(tensor.grid is not None for tensor in self.graph.tensors.values())
+
     def values(self, name: str) -> tuple[NDArray[Any], ...]:
         """A tensor for each image, in floats; computed once.
 
