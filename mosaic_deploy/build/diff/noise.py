@@ -1,11 +1,12 @@
 """What rounding does in this very network: noise on every grid, carried on by the network itself.
 
-Two runs of the same integers round alike but for sums that fall close to a half: one value in twelve is taken to
-go to its neighbour, a variance of 1/12 step as of rounding itself (Widrow and Kollar, «Quantization Noise»,
-2008). Where only one side has the grid, or the two grids differ, it is two in twelve. Uniform noise of half
-width a before a quantiser moves a value to its neighbour with a probability of a / 2, so a is 1/6 or 1/3.
+Two runs of the same integers round alike but for sums that fall close to a half: one value in twelve is taken
+to go to its neighbour, a variance of 1/12 step as of rounding itself (Widrow and Kollar, «Quantization
+Noise», 2008). Where only one side has the grid, or the two grids differ, it is two in twelve. Uniform noise
+of half width a before a quantiser moves a value to its neighbour with a probability of a / 2, so a is 1/6 or
+1/3.
 
-How layers amplify or damp this, nobody has to know: the graph runs on ONNX Runtime with and without the noise.
+Nobody has to know how layers amplify or damp this: the graph runs on ONNX Runtime with it and without.
 """
 
 from __future__ import annotations
@@ -74,16 +75,8 @@ def _noisy(model: onnx.ModelProto, half_width: float) -> onnx.ModelProto:
         if scale is not None:
             width = half_width * float(numpy_helper.to_array(scale).max())
             noise, sum_ = f"{node.output[0]}/noise", f"{node.output[0]}/noisy"
-            nodes.append(
-                helper.make_node(
-                    "RandomUniformLike",
-                    [node.input[0]],
-                    [noise],
-                    low=-width,
-                    high=width,
-                    seed=float(place + 1),
-                )
-            )
+            limits: dict[str, Any] = {"low": -width, "high": width, "seed": float(place + 1)}
+            nodes.append(helper.make_node("RandomUniformLike", [node.input[0]], [noise], **limits))
             nodes.append(helper.make_node("Add", [node.input[0], noise], [sum_]))
             node.input[0] = sum_
         nodes.append(node)
