@@ -66,3 +66,26 @@ def quantised() -> onnx.ModelProto:
         graph.initializer.append(numpy_helper.from_array(np.array(scale, np.float32), f"{name}/s"))
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def unfolded() -> onnx.ModelProto:
+    """Float image -> first -> normal, a BatchNormalization of its own -> logits."""
+    model = branched()
+    rng = np.random.default_rng(1)
+    numbers = {
+        "scale": rng.uniform(0.5, 1.5, 3),
+        "shift": rng.normal(0, 0.3, 3),
+        "mean": -rng.uniform(0.5, 3, 3),
+        "variance": 10 ** rng.uniform(-4, -2, 3),
+    }
+    graph = model.graph
+    first, last = graph.node[0], graph.node[-1]
+    last.input[0] = "normal"
+    nodes = [first, helper.make_node("Relu", ["first"], ["active"], name="active")]
+    nodes.append(helper.make_node("BatchNormalization", ["active", *numbers], ["normal"], name="normal"))
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in (*nodes, last)]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for name, values in numbers.items():
+        graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), name))
+    return model

@@ -12,6 +12,7 @@ from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from mosaic_deploy.artifact.manifest import MANIFEST
+from mosaic_deploy.backends.qnn.quantize import _insert
 from mosaic_deploy.build.diff.diff import diff
 from mosaic_deploy.build.diff.found import DiffRequest
 from mosaic_deploy.build.pipeline import deploy
@@ -19,36 +20,44 @@ from mosaic_deploy.build.plan import Request
 from mosaic_deploy.cli.app import app
 from mosaic_deploy.errors import ModelError, UsageError
 from mosaic_deploy.files import sha256_of
+from mosaic_deploy.quantize.qdq import Style, quantize_as
+from mosaic_deploy.specs.recipe import QuantRecipe
+from mosaic_deploy.specs.registry import locate_spec, read_spec
 from tests.artifact.tiny_artifact import write_artifact
-from tests.build.diff.graphs import branched
-from tests.conftest import Tiny
+from tests.build.diff.graphs import branched, unfolded
+from tests.conftest import HEIGHT, WIDTH, Tiny
 
 KERNEL = "left"
 """The planted node."""
 
 
-def built(tiny: Tiny, target: str, **options: str) -> Path:
-    onnx.save(branched(), tiny.onnx)
+def built(tiny: Tiny, target: str, model: onnx.ModelProto | None = None, **options: str) -> Path:
+    onnx.save(model or branched(), tiny.onnx)
     out = tiny.root / "out"
     deploy(Request(model=str(tiny.card), targets=(target,), out=out, options=options))
     (folder,) = out.iterdir()
     return folder
 
 
-def plant(folder: Path) -> None:
-    """Turn the kernel of one convolution upside down in the quantised graph, as a careful forger would."""
+def replace_graph(folder: Path, model: onnx.ModelProto) -> None:
+    """Put another quantised graph into an artifact, as a careful forger would."""
     path = folder / "model.qdq.onnx"
-    model = onnx.load(path)
-    (node,) = (node for node in model.graph.node if node.name == KERNEL)
-    (pair,) = (other for other in model.graph.node if node.input[1] in other.output)
-    (kernel,) = (tensor for tensor in model.graph.initializer if tensor.name == pair.input[0])
-    values = numpy_helper.to_array(kernel)
-    kernel.CopyFrom(numpy_helper.from_array(values[:, :, ::-1].copy(), kernel.name))
     onnx.save(model, path)
     record = json.loads((folder / MANIFEST).read_text())
     (entry,) = (entry for entry in record["files"] if entry["path"] == path.name)
     entry |= {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     (folder / MANIFEST).write_text(json.dumps(record))
+
+
+def plant(folder: Path) -> None:
+    """Turn the kernel of one convolution upside down."""
+    model = onnx.load(folder / "model.qdq.onnx")
+    (node,) = (node for node in model.graph.node if node.name == KERNEL)
+    (pair,) = (other for other in model.graph.node if node.input[1] in other.output)
+    (kernel,) = (tensor for tensor in model.graph.initializer if tensor.name == pair.input[0])
+    values = numpy_helper.to_array(kernel)
+    kernel.CopyFrom(numpy_helper.from_array(values[:, :, ::-1].copy(), kernel.name))
+    replace_graph(folder, model)
 
 
 @pytest.mark.slow
@@ -100,6 +109,33 @@ def test_simulated_architectures_agree_and_a_planted_kernel_is_found_on_one(
     assert "v75" in found.ran_on[1]
     with pytest.raises(UsageError, match="no device '70'"):
         diff(DiffRequest("float", f"{folder}:70", data))
+
+
+@pytest.mark.slow
+def test_a_normalisation_that_hexagon_gets_wrong_is_found_in_a_graph_that_keeps_it(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = built(tiny, "dsp", unfolded(), arch="75"), tiny.root / "case"
+    asked = DiffRequest("qdq", str(folder), f"folder:{tiny.data}", images=1, out=out)
+    assert not diff(asked).parts  # as a build rewrites it
+    monkeypatch.chdir(tiny.root)
+    calibration = [f"{place}.npy" for place in range(2)]
+    for place, name in enumerate(calibration):
+        image = np.random.default_rng(place).uniform(0, 255, (1, 3, HEIGHT, WIDTH))
+        np.save(name, image.astype(np.float32))
+    recipe = read_spec(QuantRecipe, locate_spec(QuantRecipe, "w8a8"))
+    request = {
+        "onnx": str(tiny.onnx), "out": "kept.onnx", "calibration": calibration, "threads": 1,
+        "recipe": recipe.model_dump(mode="json", by_alias=True), "pixels": None,
+    }  # fmt: skip
+    quantize_as(Style(lambda path: path, _insert), request, lambda _share, _text: None)
+    replace_graph(folder, onnx.load("kept.onnx"))
+    found = diff(asked)
+    assert found.found == "normal"
+    assert found.alone is not None
+    assert found.alone.operators == ("BatchNormalization 'normal'",)
+    assert found.alone.distance.parts
+    assert "give the same difference" in (out / "issue.md").read_text()
 
 
 def test_a_request_that_makes_no_sense_is_refused(tiny: Tiny) -> None:
