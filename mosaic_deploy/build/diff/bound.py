@@ -58,11 +58,11 @@ class Distance:
         )
 
     def to_json(self) -> dict[str, object]:
-        """For ``--json``."""
+        """For ``--json``; null where a value is no number."""
         return {
             "unit": self.unit,
-            "quantile_999": self.typical,
-            "largest": self.largest,
+            "quantile_999": _finite(self.typical),
+            "largest": _finite(self.largest),
             "beyond_bound": self.beyond,
             "bound": self.bound,
             "parts": self.parts,
@@ -94,7 +94,7 @@ def distance(
         size = max((float(np.abs(a).max(initial=0.0)) for a in first), default=0.0) or 1.0
         apart = [np.abs(a.astype(np.float64) - b) / size for a, b in zip(first, second, strict=True)]
     unit = "of the largest value" if grid is None else "steps"
-    apart = [np.nan_to_num(values, nan=math.inf) for values in apart]
+    apart = [np.nan_to_num(values, nan=math.inf, posinf=math.inf) for values in apart]
     together = np.concatenate([values.ravel() for values in apart])
     largest = [float(values.max(initial=0.0)) for values in apart]
     return Distance(
@@ -112,3 +112,8 @@ def _steps(first: NDArray[Any], second: NDArray[Any], grid: Grid) -> NDArray[Any
     lost = np.isnan(first) | np.isnan(second)  # no integer stands for it
     found: NDArray[Any] = np.where(lost, math.inf, np.abs(ours - theirs))
     return found
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity."""
+    return value if math.isfinite(value) else None

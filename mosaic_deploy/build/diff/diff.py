@@ -192,15 +192,18 @@ class _Search:
         fed = {**inner, image: shown.images} if image in makers else inner
         measured = self._distance(name, results[0], results[1], self._bound_alone(name, shown, fed))
         worst = measured.worst
+        actual = results[1][worst]
         shapes = {maker: values[0].shape for maker, values in fed.items()}
         self.progress("alone", 1.0, "")
         return Alone(
             distance=measured,
             operators=shown.graph.operators(name, makers),
-            model=shown.graph.part(name, shapes).SerializeToString(deterministic=True),
+            model=shown.graph.part(name, shapes, results[1][worst].shape).SerializeToString(
+                deterministic=True
+            ),
             inputs={shown.graph.at(m).stored: shown.store(m, values[worst]) for m, values in fed.items()},
             expected=shown.store(name, results[0][worst]),
-            actual=shown.store(name, results[1][worst]),
+            actual=shown.store(name, actual),
         )
 
     def _bound_alone(self, name: str, shown: Side, fed: Mapping[str, Arrays]) -> float:

@@ -93,8 +93,13 @@ class NamedGraph:
                     waiting.append(maker)
         return tuple(found)
 
-    def part(self, name: str, given: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
-        """Cut out what computes a tensor from ``given``, tensor -> its shape; from the image if empty."""
+    def part(
+        self, name: str, given: Mapping[str, tuple[int, ...]], shape: tuple[int, ...] | None = None
+    ) -> onnx.ModelProto:
+        """Cut out what computes a tensor from ``given``, tensor -> its shape; from the image if empty.
+
+        ``shape`` is the tensor's own, where it is known and to be stated.
+        """
         import onnx
 
         fed = {}
@@ -107,7 +112,12 @@ class NamedGraph:
             del fed[self.image.stored]
         part = between(self.model, self.tensors[name].stored, fed)
         kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype(name)))
-        part.graph.output[0].type.tensor_type.elem_type = kind
+        end = part.graph.output[0].type.tensor_type
+        end.elem_type = kind
+        if shape is not None:
+            end.shape.CopyFrom(onnx.TensorShapeProto())
+            for side in shape:
+                end.shape.dim.add().dim_value = side
         return part
 
     def at(self, name: str) -> Named:
@@ -133,17 +143,21 @@ def read_named(path: Path) -> NamedGraph:
     """
     import onnx
 
-    from mosaic_deploy.graph.reader.read import read_names
+    from mosaic_deploy.graph.reader.read import read_model, read_names
 
-    read_names(path)  # bounded and checked before anything native sees it
-    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    model = read_names(path)  # nothing native sees it here
+    quantised = any(node.op_type == _QUANTIZE for node in model.graph.node)
+    if not quantised:
+        model = read_model(path)  # its types are wanted
+    elsewhere = onnx.TensorProto.EXTERNAL
+    if any(tensor.data_location == elsewhere for tensor in model.graph.initializer):
+        raise ModelError(f"{path}: its weights lie in another file, which no build does: build it again")
     stored = {tensor.name for tensor in model.graph.initializer}
     images = [value for value in model.graph.input if value.name not in stored]
     if len(images) != 1 or len(model.graph.output) != 1:
         raise ModelError(
             f"{path}: has {len(images)} inputs and {len(model.graph.output)} outputs, not one each"
         )
-    quantised = any(node.op_type == _QUANTIZE for node in model.graph.node)
     graph = _named(model, images[0].name, quantised=quantised)
     if not graph.tensors:
         raise ModelError(f"{path}: no tensor in it can be compared: none is a float, or has one scale")

@@ -65,3 +65,4 @@ def test_what_is_no_number_parts(grid: Grid | None) -> None:
     found = distance([VALUES, VALUES], [VALUES, broken], grid, bound=100)
     assert found.parts
     assert found.worst == 1
+    assert found.to_json()["largest"] is None

@@ -45,7 +45,8 @@ def test_a_grid_is_that_of_the_pair_and_stores_integers(tmp_path: Path) -> None:
 
 
 def test_a_part_is_a_sound_model_of_the_nodes_between(graph: NamedGraph) -> None:
-    whole, part = graph.part("sum", {}), graph.part("sum", {"left": SHAPE, "right": SHAPE})
+    whole = graph.part("sum", {}, SHAPE)
+    part = graph.part("sum", {"left": SHAPE, "right": SHAPE}, SHAPE)
     for model in (whole, part):
         onnx.checker.check_model(model, full_check=True)
     assert [value.name for value in whole.graph.input] == ["image"]
@@ -53,6 +54,15 @@ def test_a_part_is_a_sound_model_of_the_nodes_between(graph: NamedGraph) -> None
     assert not {tensor.name for tensor in part.graph.initializer} & {"a", "b", "d"}
     assert graph.operators("sum", ("left", "right")) == ("Add 'sum'",)
     assert graph.operators("logits", ("first",))[0] == "Conv 'left'"
+
+
+def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
+    model = quantised()
+    (kernel,) = (tensor for tensor in model.graph.initializer if tensor.name == "a")
+    onnx.external_data_helper.set_external_data(kernel, location="../../secret")
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError):
+        read_named(tmp_path / "net.onnx")
 
 
 def test_a_graph_without_a_comparable_tensor_is_refused(tmp_path: Path) -> None:
