@@ -150,16 +150,22 @@ class _Search:
             names = {n: t.stored for n, t in one.graph.tensors.items() if t.grid is not None}
             feeds = {one.graph.image.stored: one.images[0]}
             self.progress("bisect", 0.0, "what rounding does in this network")
+            same = all(self._same(tensor) for tensor in self._common())
             self.moved = spread(
-                one.graph.model, feeds, names, same_grid=self._same(name), folder=one.space.scratch / "noise"
+                one.graph.model, feeds, names, same_grid=same, folder=one.space.scratch / "noise"
             )
-        return bound_in_steps(self.moved[name], self.request.slack)
+        return bound_in_steps(self._counted(name, self.moved[name]), self.request.slack)
 
     def _grids(self, name: str) -> tuple[Grid | None, Grid | None]:
         return self.first.graph.tensors[name].grid, self.second.graph.tensors[name].grid
 
     def _grid(self, name: str) -> Grid | None:
         return coarser(*self._grids(name))
+
+    def _counted(self, name: str, moved: float) -> float:
+        """Steps of the graph that noise was measured in, as steps of the grid that counts."""
+        own, counted = self._gridded().graph.tensors[name].grid, self._grid(name)
+        return moved if own is None or counted is None else moved * own.scale / counted.scale
 
     def _same(self, name: str) -> bool:
         first, second = self._grids(name)
@@ -217,4 +223,4 @@ class _Search:
         stored = {name: shown.graph.tensors[name].stored}
         folder = shown.space.scratch / "noise-alone"
         found = spread(part, feeds, stored, same_grid=self._same(name), folder=folder)
-        return bound_in_steps(found[name], self.request.slack)
+        return bound_in_steps(self._counted(name, found[name]), self.request.slack)
