@@ -47,6 +47,8 @@ PARTS = (
     "specs.model_card.Published",
     "specs.model_card.Source",
     "specs.model_card.Training",
+    "specs.ranges.ClassShare",
+    "specs.ranges.TensorRange",
     "specs.recipe.Calibration",
     "specs.recipe.IntegerFormat",
     "specs.recipe.Search",

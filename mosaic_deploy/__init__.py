@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mosaic_deploy.artifact.bench.run import bench
     from mosaic_deploy.artifact.open import Artifact, open_artifact
     from mosaic_deploy.artifact.predict import Prediction, predict
+    from mosaic_deploy.build.calibration import CalibrationRequest, calibrate
     from mosaic_deploy.build.model_source import InputOptions
     from mosaic_deploy.build.pipeline import deploy
     from mosaic_deploy.build.plan import Request
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from mosaic_deploy.specs.contract import Contract
     from mosaic_deploy.specs.labels import LabelSpace
     from mosaic_deploy.specs.model_card import ModelCard
+    from mosaic_deploy.specs.ranges import RangesFile, read_ranges
     from mosaic_deploy.specs.recipe import QuantRecipe
     from mosaic_deploy.specs.registry import load_spec, spec_names
     from mosaic_deploy.specs.target import TargetSpec
@@ -57,6 +59,7 @@ __all__ = [
     "BenchReport",
     "BenchRequest",
     "BuildReport",
+    "CalibrationRequest",
     "CheckReport",
     "Contract",
     "DataError",
@@ -71,6 +74,7 @@ __all__ = [
     "ParityReport",
     "Prediction",
     "QuantRecipe",
+    "RangesFile",
     "RefusedError",
     "Request",
     "Sample",
@@ -83,6 +87,7 @@ __all__ = [
     "UsageError",
     "Violation",
     "bench",
+    "calibrate",
     "check",
     "compare",
     "deploy",
@@ -92,6 +97,7 @@ __all__ = [
     "open_data",
     "predict",
     "read_model",
+    "read_ranges",
     "sensitivity",
     "spec_names",
 ]
@@ -101,6 +107,7 @@ _HOMES = {
     "BenchReport": "artifact.bench.report",
     "BenchRequest": "artifact.bench.entries",
     "BuildReport": "build.report",
+    "CalibrationRequest": "build.calibration",
     "CheckReport": "gate.op_support.judge",
     "Contract": "specs.contract",
     "DataError": "errors",
@@ -115,6 +122,7 @@ _HOMES = {
     "ParityReport": "accuracy.parity",
     "Prediction": "artifact.predict",
     "QuantRecipe": "specs.recipe",
+    "RangesFile": "specs.ranges",
     "RefusedError": "errors",
     "Request": "build.plan",
     "Sample": "datasets.samples",
@@ -127,6 +135,7 @@ _HOMES = {
     "UsageError": "errors",
     "Violation": "gate.op_support.judge",
     "bench": "artifact.bench.run",
+    "calibrate": "build.calibration",
     "check": "gate.api",
     "compare": "accuracy.parity:measure",
     "deploy": "build.pipeline",
@@ -136,6 +145,7 @@ _HOMES = {
     "open_data": "datasets",
     "predict": "artifact.predict",
     "read_model": "graph.reader.read",
+    "read_ranges": "specs.ranges",
     "sensitivity": "build.sensitivity",
     "spec_names": "specs.registry",
 }

@@ -20,13 +20,14 @@ from tests.conftest import Tiny
 from tests.gate.gate_models import write
 
 PUBLIC = [
-    "Artifact", "BenchReport", "BenchRequest", "BuildReport", "CheckReport", "Contract", "DataError",
+    "Artifact", "BenchReport", "BenchRequest", "BuildReport", "CalibrationRequest",
+    "CheckReport", "Contract", "DataError",
     "Failure", "FileDataset", "FixReport", "InputOptions", "LabelSpace", "ModelCard", "ModelError",
-    "MosaicError", "ParityReport", "Prediction", "QuantRecipe", "RefusedError", "Request", "Sample",
+    "MosaicError", "ParityReport", "Prediction", "QuantRecipe", "RangesFile", "RefusedError", "Request", "Sample",
     "Sensitivity",
     "SpecError", "StageProgress", "TargetSpec", "TargetVerdict", "ToolError", "UsageError", "Violation",
-    "bench", "check", "compare", "deploy", "fix", "load_spec", "open_artifact", "open_data", "predict",
-    "read_model", "sensitivity", "spec_names",
+    "bench", "calibrate", "check", "compare", "deploy", "fix", "load_spec", "open_artifact", "open_data", "predict",
+    "read_model", "read_ranges", "sensitivity", "spec_names",
 ]  # fmt: skip
 
 GELU = """c = Constant <value_float = 1.4142135> () one = Constant <value_float = 1.0> ()
