@@ -23,11 +23,11 @@ PUBLIC = [
     "Artifact", "BenchReport", "BenchRequest", "BuildReport", "CalibrationRequest",
     "CheckReport", "Contract", "DataError",
     "Failure", "FileDataset", "FixReport", "InputOptions", "LabelSpace", "ModelCard", "ModelError",
-    "MosaicError", "ParityReport", "Prediction", "QuantRecipe", "RangesFile", "RefusedError", "Request", "Sample",
-    "Sensitivity",
+    "MosaicError", "ParityReport", "Prediction", "QuantRecipe", "RangesFile", "RefusedError", "Request",
+    "Sample", "Sensitivity",
     "SpecError", "StageProgress", "TargetSpec", "TargetVerdict", "ToolError", "UsageError", "Violation",
-    "bench", "calibrate", "check", "compare", "deploy", "fix", "load_spec", "open_artifact", "open_data", "predict",
-    "read_model", "read_ranges", "sensitivity", "spec_names",
+    "bench", "calibrate", "check", "compare", "deploy", "fix", "load_spec", "open_artifact", "open_data",
+    "predict", "read_model", "read_ranges", "sensitivity", "spec_names",
 ]  # fmt: skip
 
 GELU = """c = Constant <value_float = 1.4142135> () one = Constant <value_float = 1.0> ()
