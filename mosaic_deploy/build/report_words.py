@@ -48,10 +48,16 @@ def fixed(step: FixStep) -> str:
 
 
 def given_ranges(ranges: object) -> list[str]:
-    """How many tensors got their range from a file."""
-    if not isinstance(ranges, Mapping) or not ranges.get("given"):
+    """How many tensors got their range from a file, and which method trials told."""
+    if not isinstance(ranges, Mapping):
         return []
-    return [f"ranges: those of {ranges['given']} of {ranges['tensors']} tensors are the file's"]
+    lines = []
+    if ranges.get("given"):
+        lines.append(f"ranges: those of {ranges['given']} of {ranges['tensors']} tensors are the file's")
+    if ranges.get("tried"):
+        gave = ", ".join(f"{name} {each['flips']:.2%}" for name, each in ranges["tried"].items())
+        lines.append(f"ranges: by {ranges['method']}; pixels with another class on images held out: {gave}")
+    return lines
 
 
 def searched(search: object) -> list[str]:

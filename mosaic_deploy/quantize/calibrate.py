@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -25,6 +25,7 @@ from mosaic_deploy.quantize.histogram import (
 )
 from mosaic_deploy.quantize.range_choice import (
     EIGHT_BITS,
+    METHODS,
     Levels,
     Method,
     Range,
@@ -38,6 +39,9 @@ from mosaic_deploy.workers.worker import JsonObject
 Activations = Callable[[Path], Iterator[tuple[str, Floats]]]
 """Runs the network on an image (.npy) and yields its input and every float tensor, by name."""
 CROSS_VALIDATED: Final = "cross-validated"
+BEST_SCORES: Final = "best-scores"
+PLAIN: Method = "percentile"
+"""The default, and what ``best-scores`` is where nothing is tried."""
 Choice = Method | Literal["cross-validated"]
 
 
@@ -56,10 +60,11 @@ class Calibrator:
 
     @classmethod
     def of(cls, recipe: JsonObject, threads: int, axes: tuple[int, ...] | None = None) -> Calibrator:
-        """As a ``QuantRecipe`` (a dict) of integers says."""
+        """As a ``QuantRecipe`` (a dict) of integers says; what only trials tell is the default here."""
         stated, grid = recipe["calibration"], recipe["activations"]
         levels = Levels(grid["bits"], grid["symmetric"])
-        return cls(stated["method"], stated["percentile"], threads, axes, levels)
+        method = PLAIN if stated["method"] == BEST_SCORES else stated["method"]
+        return cls(method, stated["percentile"], threads, axes, levels)
 
 
 def collect(
@@ -73,8 +78,40 @@ def collect(
     Raises ``ValueError`` if a tensor holds NaN or infinity.
     """
     parts = halves(images) if how.method == CROSS_VALIDATED else (tuple(images),)
+    extents, counted = _gather(activations, images, parts, on_progress, extremes_alone=how.method == "minmax")
+    if how.method == "minmax":
+        return merged(extents).ranges
+    return {name: in_float32(range_of(found, how)[1]) for name, found in spreads(extents, counted).items()}
+
+
+def collect_by_method(
+    activations: Activations,
+    images: Sequence[Path],
+    how: Calibrator,
+    on_progress: OnProgress,
+) -> dict[Method, Ranges]:
+    """Find what each method gives, all from the same two passes; as ``collect`` else."""
+    extents, counted = _gather(activations, images, (tuple(images),), on_progress, extremes_alone=False)
+    known = spreads(extents, counted)
+    return {
+        method: {
+            name: in_float32(range_of(found, replace(how, method=method))[1]) for name, found in known.items()
+        }
+        for method in METHODS
+    }
+
+
+def _gather(
+    activations: Activations,
+    images: Sequence[Path],
+    parts: Sequence[Sequence[Path]],
+    on_progress: OnProgress,
+    *,
+    extremes_alone: bool,
+) -> tuple[list[Extents], list[Histograms]]:
+    """Extremes and histograms of each part of the images; without histograms where extremes are enough."""
     place = {path: index for index, part in enumerate(parts) for path in part}
-    rounds = 1 if how.method == "minmax" else 2
+    rounds = 1 if extremes_alone else 2
     extents = [Extents() for _ in parts]
     for index, path in enumerate(images):
         for name, values in activations(path):
@@ -83,15 +120,14 @@ def collect(
             except ValueError as err:
                 raise ValueError(f"{err} on calibration image {path.name}") from err
         on_progress((index + 1) / len(images) / rounds, "ranges")
-    whole = merged(extents)
-    if how.method == "minmax":
-        return whole.ranges
-    counted = [Histograms(whole.ranges) for _ in parts]
+    if extremes_alone:
+        return extents, []
+    counted = [Histograms(merged(extents).ranges) for _ in parts]
     for index, path in enumerate(images):
         for name, values in activations(path):
             counted[place[path]].add(name, values)
         on_progress((1 + (index + 1) / len(images)) / rounds, "histograms")
-    return {name: in_float32(range_of(found, how)[1]) for name, found in spreads(extents, counted).items()}
+    return extents, counted
 
 
 def range_of(parts: Sequence[Spread], how: Calibrator) -> tuple[Method, Range]:

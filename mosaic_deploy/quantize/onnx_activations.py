@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from mosaic_deploy.graph.execute import Session, expose
-from mosaic_deploy.quantize.calibrate import Calibrator, collect
+from mosaic_deploy.quantize.calibrate import Calibrator, collect, collect_by_method
 from mosaic_deploy.quantize.histogram import Floats, Ranges
+from mosaic_deploy.quantize.range_choice import Method
 from mosaic_deploy.workers.progress import OnProgress
 
 if TYPE_CHECKING:
@@ -41,6 +42,17 @@ def activation_ranges(
     """
     runner = Runner(model, how.threads)
     return collect(lambda path: runner.activations(_load(path, how.axes)), images, how, on_progress)
+
+
+def ranges_by_method(
+    model: onnx.ModelProto,
+    images: Sequence[Path],
+    how: Calibrator,
+    on_progress: OnProgress,
+) -> dict[Method, Ranges]:
+    """What each method gives, at the cost of one; as ``activation_ranges`` else."""
+    runner = Runner(model, how.threads)
+    return collect_by_method(lambda path: runner.activations(_load(path, how.axes)), images, how, on_progress)
 
 
 def _load(path: Path, axes: tuple[int, ...] | None) -> Floats:

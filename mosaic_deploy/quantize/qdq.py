@@ -42,7 +42,7 @@ from mosaic_deploy.quantize.mixed import Finer, Mixed, in_float, island, without
 from mosaic_deploy.quantize.mixed_facts import count
 from mosaic_deploy.quantize.mixed_overrides import TwoRanges, merged
 from mosaic_deploy.quantize.mixed_overrides import overrides as wide_overrides
-from mosaic_deploy.quantize.onnx_activations import activation_ranges
+from mosaic_deploy.quantize.onnx_activations import activation_ranges, ranges_by_method
 from mosaic_deploy.quantize.ort_tools import tool
 from mosaic_deploy.quantize.sentinels import bound_sentinels, without_infinities
 from mosaic_deploy.quantize.weight_grids import Kept, own_grids
@@ -103,7 +103,8 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
     None) and ``threads``. It may hold ``layout``, "NCHW" or "NHWC", and ``wanted``, the order of the
     calibration files, to which both ends are turned; ``ranges``, [low, high] of tensors in place of what the
     images say; ``description``, an object to store in the file; ``mixed``, what a ``Mixed`` gives as JSON;
-    and ``kept_ranges``, a folder that keeps what calibration found.
+    ``kept_ranges``, a folder that keeps what calibration found; and ``every_method``, whether it is to find
+    and keep what each method gives.
 
     Returns:
         ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes``, ``version``,
@@ -210,6 +211,11 @@ def _calibrate(model: onnx.ModelProto, request: JsonObject, on_progress: OnProgr
     if kept is not None:
         return kept
     try:
+        if folder and request.get("every_method"):
+            every = ranges_by_method(model, images, how, lambda share, text: on_progress(0.9 * share, text))
+            for method, each in every.items():
+                save_ranges(Path(folder, f"{method}.json"), each)
+            return _calibrate(model, {**request, "every_method": False}, on_progress)
         found = activation_ranges(model, images, how, lambda share, text: on_progress(0.9 * share, text))
     except ValueError as err:
         raise ModelError(f"{Path(request['onnx']).name}: {err}") from err

@@ -9,6 +9,7 @@ from mosaic_deploy.accuracy.parity import ParityReport, measure
 from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.backends.protocol import Step
 from mosaic_deploy.build.report import BuildReport, Conversion, Failure, exit_code, explain, to_json
+from mosaic_deploy.build.report_words import given_ranges
 from mosaic_deploy.build.result_table import table
 from mosaic_deploy.gate.fix_report import FixStep
 from mosaic_deploy.gate.op_support.judge import CheckReport, Violation
@@ -181,3 +182,11 @@ def test_a_lost_class_is_named_where_the_drop_alone_would_pass() -> None:
     assert "lost against the float network" in line
     assert "road (IoU 0.33)" in line
     assert "sky" not in line
+
+
+def test_the_method_that_trials_told_is_said_with_what_each_gave() -> None:
+    tried = {"percentile": {"flips": 0.02, "lost": 0.01}, "entropy": {"flips": 0.01, "lost": 0.002}}
+    (said,) = given_ranges({"tensors": 9, "given": 0, "method": "entropy", "tried": tried})
+    gave = "percentile 2.00%, entropy 1.00%"
+    assert said == f"ranges: by entropy; pixels with another class on images held out: {gave}"
+    assert given_ranges({"tensors": 9, "given": 0}) == []

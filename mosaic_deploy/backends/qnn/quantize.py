@@ -11,7 +11,8 @@ from mosaic_deploy.graph.passes import apply
 from mosaic_deploy.graph.passes.convolutions import BATCH_NORM_ALONE, BATCH_NORM_FOLDED, DEPTHWISE_WIDE
 from mosaic_deploy.graph.passes.norms import INSTANCE_NORM_SQUARE
 from mosaic_deploy.graph.passes.stacking import CONCAT_LOW_RANK
-from mosaic_deploy.quantize.qdq import Insertion, Style, quantize_as
+from mosaic_deploy.quantize.method_trial import quantize_best
+from mosaic_deploy.quantize.qdq import Insertion, Style
 from mosaic_deploy.quantize.shared_biases import separate_biases
 from mosaic_deploy.quantize.sound_ranges import SMALLEST_RANGE, sound_ranges
 from mosaic_deploy.workers.progress import OnProgress
@@ -33,7 +34,7 @@ _NORMALISES_SINCE = 17
 
 def quantize(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Do as ``qdq.quantise_as`` says, with pairs in the shape that the QNN provider recognises."""
-    return quantize_as(Style(_fuse, _insert), request, on_progress)
+    return quantize_best(Style(_fuse, _insert), request, on_progress)
 
 
 def rank(request: JsonObject, on_progress: OnProgress) -> JsonObject:

@@ -1,0 +1,118 @@
+"""One calibration method for a network: the one whose ranges change the fewest decisions on images held out.
+
+The error of a tensor does not tell what it does to the classes, so each method's ranges, of the other images,
+go through the network as the compiler will get it, rounded between its operators. What that decides is held
+against what the float network decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mosaic_deploy.graph.execute import Session
+from mosaic_deploy.quantize.boundary import inner_axes
+from mosaic_deploy.quantize.calibrate import BEST_SCORES, PLAIN
+from mosaic_deploy.quantize.qdq import Style, pairs_inserted, quantize_as
+from mosaic_deploy.quantize.range_choice import METHODS, Method
+from mosaic_deploy.quantize.sensitivity import Decision, changed, decide
+from mosaic_deploy.workers.progress import OnProgress
+from mosaic_deploy.workers.worker import JsonObject
+
+_HELD_OUT = 4
+"""One image of so many is held out."""
+_NOISE = 0.1
+"""Share of the default's loss by which another method must be better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What the ranges of one method gave on the images held out."""
+
+    flips: float
+    """Share of the pixels whose class is another than the float network's."""
+    lost: float
+    """The same, weighed by the margin of the float network's decision."""
+
+
+def held_out(images: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Part images, by what they hold: ranges are made of the first part, a quarter is held out.
+
+    The order and the names make no difference. Of a single image nothing is held out.
+    """
+    ranked = sorted(images, key=lambda path: hashlib.blake2b(path.read_bytes(), digest_size=16).digest())
+    count = max(len(ranked) // _HELD_OUT, 1) if len(ranked) > 1 else 0
+    return tuple(ranked[count:]), tuple(ranked[:count])
+
+
+def best(tried: Mapping[Method, Tried]) -> Method:
+    """The method that loses least; the default unless another loses a tenth less."""
+    leader = min(tried, key=lambda method: (tried[method].lost, tried[method].flips))
+    return leader if tried[leader].lost < (1 - _NOISE) * tried[PLAIN].lost else PLAIN
+
+
+def try_methods(style: Style, request: JsonObject, on_progress: OnProgress) -> dict[Method, Tried]:
+    """See what the ranges of each method change; ``request`` is that of ``quantize_as``.
+
+    Nothing is tried where there is a single image. Raises ``ModelError`` as ``quantize_as`` does.
+    """
+    fit, held = held_out([Path(path) for path in request["calibration"]])
+    if not held:
+        return {}
+    float_graph = Session(Path(request["onnx"]), threads=request["threads"], optimize=True)
+    base = _decisions(float_graph, held, request)
+    found: dict[Method, Tried] = {}
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        shared = {
+            "calibration": list(map(str, fit)),
+            "kept_ranges": folder,
+            "every_method": True,
+            "mixed": None,
+        }
+        for index, method in enumerate(METHODS):
+            made = pairs_inserted(
+                style, {**_with(request, method), **shared}, on_progress if not index else _silent
+            )
+            rounded = Session(made.model, threads=request["threads"])
+            found[method] = Tried(*changed(base, _decisions(rounded, held, request)))
+    return found
+
+
+def quantize_best(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObject:
+    """Do as ``quantize_as`` says; where the recipe wants ``best-scores``, with the method that trials tell.
+
+    ``ranges`` then also holds ``method`` and, of each that was tried, its ``flips`` and ``lost``.
+    """
+    if request["recipe"]["calibration"]["method"] != BEST_SCORES:
+        return quantize_as(style, request, on_progress)
+    tried = try_methods(style, request, lambda share, text: on_progress(share / 2, text))
+    method = best(tried) if tried else PLAIN
+    made = quantize_as(style, _with(request, method), lambda share, text: on_progress((1 + share) / 2, text))
+    told = {name: {"flips": each.flips, "lost": each.lost} for name, each in tried.items()}
+    return {**made, "ranges": {**made["ranges"], "method": method, "tried": told}}
+
+
+def _with(request: JsonObject, method: Method) -> JsonObject:
+    recipe = request["recipe"]
+    return {**request, "recipe": {**recipe, "calibration": {**recipe["calibration"], "method": method}}}
+
+
+def _decisions(session: Session, images: Sequence[Path], request: JsonObject) -> list[Decision]:
+    port, axes = session.inputs[0], inner_axes(request)
+    found = []
+    for path in images:
+        values = np.load(path, allow_pickle=False)
+        values = values if axes is None else np.ascontiguousarray(values.transpose(axes))
+        feed = values.astype(np.float32) if port.type == "tensor(float)" else values
+        output = session.run({port.name: feed})[0]
+        found.append(decide(output, channels_last=request.get("layout") == "NHWC"))
+    return found
+
+
+def _silent(_share: float, _text: str) -> None:
+    pass
