@@ -249,7 +249,7 @@ class MixedBackend(Backend, Protocol):
     def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
         """Say what 8 bits of each tensor do to the classes, as ``quantize.sensitivity.rank`` returns it.
 
-        Where ``terms`` names methods, say what each gives instead, as ``quantize.sensitivity.methods`` does.
+        Where ``terms`` names methods, say which is best, as ``quantize.method_trial.compared`` does.
 
         Raises ``ModelError`` or ``ToolError`` where the graph cannot be quantised or run.
         """

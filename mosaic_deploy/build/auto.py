@@ -29,7 +29,7 @@ from mosaic_deploy.backends.protocol import (
     TimingConfig,
     WorkDir,
 )
-from mosaic_deploy.build.auto_choice import AS_GOOD, Attempt, Choice, cheapest, closest
+from mosaic_deploy.build.auto_choice import Attempt, Choice, cheapest, closest
 from mosaic_deploy.build.auto_record import Record
 from mosaic_deploy.build.inputs import ValidationImage
 from mosaic_deploy.build.reference_maps import Maps, class_maps, pairs, predict
@@ -175,9 +175,8 @@ class _Search:
             job = self._at(self.job, "methods")
             return dict(self.given.backend.rank(job, terms, on_progress=self._tell("auto ranges")))
 
-        found = self.record.kept("methods", work)["agreement"]
-        best = max(names, key=lambda name: float(found[name]))
-        return best if found[best] > found[own] + AS_GOOD else None
+        best: Method = self.record.kept("methods", work)["method"]
+        return best if best != own else None
 
     def _climb(self, lifts: Sequence[Choice], shift: float, tried: dict[int, Attempt]) -> None:
         """Begin with the smallest lift that is predicted to do, go up until one does, then one down."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -56,31 +56,34 @@ def best(tried: Mapping[Method, Tried]) -> Method:
     return leader if tried[leader].lost < (1 - _NOISE) * tried[PLAIN].lost else PLAIN
 
 
-def try_methods(style: Style, request: JsonObject, on_progress: OnProgress) -> dict[Method, Tried]:
-    """See what the ranges of each method change; ``request`` is that of ``quantize_as``.
+def try_methods(
+    style: Style, request: JsonObject, on_progress: OnProgress, *, names: Sequence[Method] = METHODS
+) -> dict[Method, Tried]:
+    """See what the ranges of each method change on images that none is made of.
 
-    Nothing is tried where there is a single image. Raises ``ModelError`` as ``quantize_as`` does.
+    ``request`` is that of ``quantize_as``, with ``held_out``, the ``.npy`` files that decide.
+
+    Raises ``ModelError`` as ``quantize_as`` does.
     """
-    fit, held = held_out([Path(path) for path in request["calibration"]])
-    if not held:
-        return {}
+    held = [Path(path) for path in request["held_out"]]
     float_graph = Session(Path(request["onnx"]), threads=request["threads"], optimize=True)
     base = _decisions(float_graph, held, request)
     found: dict[Method, Tried] = {}
     with tempfile.TemporaryDirectory(dir=".") as folder:
-        shared = {
-            "calibration": list(map(str, fit)),
-            "kept_ranges": folder,
-            "every_method": True,
-            "mixed": None,
-        }
-        for index, method in enumerate(METHODS):
+        shared = {"kept_ranges": folder, "every_method": True, "mixed": None}
+        for index, method in enumerate(names):
             made = pairs_inserted(
                 style, {**_with(request, method), **shared}, on_progress if not index else _silent
             )
             rounded = Session(made.model, threads=request["threads"])
             found[method] = Tried(*changed(base, _decisions(rounded, held, request)))
     return found
+
+
+def compared(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObject:
+    """Do as ``try_methods`` says for ``request["methods"]``; gives the best one's name as ``method``."""
+    tried = try_methods(style, request, on_progress, names=request["methods"])
+    return {"method": best(tried), "tried": {name: asdict(each) for name, each in tried.items()}}
 
 
 def quantize_best(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObject:
@@ -90,10 +93,14 @@ def quantize_best(style: Style, request: JsonObject, on_progress: OnProgress) ->
     """
     if request["recipe"]["calibration"]["method"] != BEST_SCORES:
         return quantize_as(style, request, on_progress)
-    tried = try_methods(style, request, lambda share, text: on_progress(share / 2, text))
+    fit, held = held_out([Path(path) for path in request["calibration"]])
+    tried = {}
+    if held:
+        parted = {"calibration": list(map(str, fit)), "held_out": list(map(str, held))}
+        tried = try_methods(style, {**request, **parted}, lambda share, text: on_progress(share / 2, text))
     method = best(tried) if tried else PLAIN
     made = quantize_as(style, _with(request, method), lambda share, text: on_progress((1 + share) / 2, text))
-    told = {name: {"flips": each.flips, "lost": each.lost} for name, each in tried.items()}
+    told = {name: asdict(each) for name, each in tried.items()}
     return {**made, "ranges": {**made["ranges"], "method": method, "tried": told}}
 
 

@@ -100,31 +100,6 @@ def rank(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObje
     }
 
 
-def methods(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObject:
-    """Predict what each way of choosing ranges gives, 8 bits throughout.
-
-    The request is that of ``rank``, with ``methods`` (of ``Calibration``) in place of ``shares``.
-
-    Returns ``agreement``, by method: the share of the held-out images' pixels that keep the float network's
-    class, in [0, 1].
-
-    Raises ``ModelError`` as ``quantize_as`` does.
-    """
-    recipe, names = request["recipe"], request["methods"]
-    found: dict[str, float] = {}
-    for index, name in enumerate(names):
-        own = {**recipe, "calibration": {**recipe["calibration"], "method": name}}
-
-        def tell(share: float, note: str, done: int = index, word: str = name) -> None:
-            on_progress((done + 0.8 * share) / len(names), f"{word}: {note}")
-
-        made = pairs_inserted(style, {**request, "recipe": own, "mixed": None}, tell)
-        graph = switchable(made.model, made.plain, made.ranges)
-        plain = Session(Path(request["onnx"]), threads=request["threads"], optimize=True)
-        found[name] = _Probe(graph, request).predictor(plain)(frozenset(graph.switches))
-    return {"agreement": found}
-
-
 def _activations(
     probe: _Probe, images: Sequence[str], made: Inserted, on_progress: OnProgress
 ) -> Iterator[JsonObject]:

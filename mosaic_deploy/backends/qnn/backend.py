@@ -179,7 +179,7 @@ class QnnBackend:
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """All but the one that chooses among them."""
+        """All that do not choose among others."""
         return ("percentile", "entropy", "mse", "minmax")
 
     def trial(self, job: BuildJob) -> BuildJob:

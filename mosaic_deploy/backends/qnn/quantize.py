@@ -11,7 +11,7 @@ from mosaic_deploy.graph.passes import apply
 from mosaic_deploy.graph.passes.convolutions import BATCH_NORM_ALONE, BATCH_NORM_FOLDED, DEPTHWISE_WIDE
 from mosaic_deploy.graph.passes.norms import INSTANCE_NORM_SQUARE
 from mosaic_deploy.graph.passes.stacking import CONCAT_LOW_RANK
-from mosaic_deploy.quantize.method_trial import quantize_best
+from mosaic_deploy.quantize.method_trial import compared, quantize_best
 from mosaic_deploy.quantize.qdq import Insertion, Style
 from mosaic_deploy.quantize.shared_biases import separate_biases
 from mosaic_deploy.quantize.sound_ranges import SMALLEST_RANGE, sound_ranges
@@ -45,10 +45,8 @@ def rank(request: JsonObject, on_progress: OnProgress) -> JsonObject:
 
 
 def methods(request: JsonObject, on_progress: OnProgress) -> JsonObject:
-    """Do as ``sensitivity.methods`` says, for the pairs that ``quantize`` would insert."""
-    from mosaic_deploy.quantize import sensitivity
-
-    return sensitivity.methods(Style(_fuse, _insert), request, on_progress)
+    """Do as ``method_trial.compared`` says, for the pairs that ``quantize`` would insert."""
+    return compared(Style(_fuse, _insert), request, on_progress)
 
 
 def _fuse(plain: Path) -> Path:
