@@ -37,6 +37,9 @@ def test_names_and_order_of_the_images_do_not_matter(images: list[Path], tmp_pat
     (tmp_path / "turned").mkdir()
     turned = [Path(shutil.copy(path, tmp_path / "turned" / f"{9 - int(path.stem)}.npy")) for path in images]
     assert [p.read_bytes() for p in held_out(turned)[1]] == [p.read_bytes() for p in held]
+    for path in turned:
+        np.save(path, np.load(path).transpose(0, 2, 3, 1))
+    assert [p.name for p in held_out(turned)[1]] == [f"{9 - int(p.stem)}.npy" for p in held]
     assert held_out(images[:1]) == ((images[0],), ())
 
 
