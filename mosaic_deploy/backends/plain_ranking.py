@@ -15,12 +15,36 @@ from mosaic_deploy.backends.protocol import BuildJob, RankingTerms
 from mosaic_deploy.backends.reference import TOOLCHAIN
 from mosaic_deploy.quantize import cpu_style
 from mosaic_deploy.quantize.boundary import raw_pixels
+from mosaic_deploy.quantize.mixed import Finer
+from mosaic_deploy.specs.recipe import Method
 from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
 
 _RANK_S = 3600.0
 _MEMORY = 8 * GIB
+
+
+class FloatIslands:
+    """What backends have in common that leave single operators in float; see ``protocol.MixedBackend``."""
+
+    @property
+    def lifts_to(self) -> Finer:
+        """``float``: these runtimes have few kernels for integers of 16 bits."""
+        return "float"
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """All that do not choose among others."""
+        return ("percentile", "entropy", "mse", "minmax")
+
+    def trial(self, job: BuildJob) -> BuildJob:
+        """The whole build: there is one file."""
+        return job
+
+    def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
+        """Rank on ONNX Runtime, which rounds at the same places or nearly so."""
+        return rank(job, terms, on_progress=on_progress)
 
 
 def rank(job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:

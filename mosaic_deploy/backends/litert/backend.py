@@ -16,9 +16,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import final
 
-from mosaic_deploy.backends import plain_ranking
 from mosaic_deploy.backends.litert import quantize, run
 from mosaic_deploy.backends.litert.child_calls import (
     CONVERT_S,
@@ -33,11 +32,11 @@ from mosaic_deploy.backends.litert.child_calls import (
 from mosaic_deploy.backends.litert.convert import convert
 from mosaic_deploy.backends.litert.edgetpu import compile as compiler
 from mosaic_deploy.backends.litert.gpu import accelerator as gpu
+from mosaic_deploy.backends.plain_ranking import FloatIslands
 from mosaic_deploy.backends.protocol import (
     BuildJob,
     CompiledModel,
     File,
-    RankingTerms,
     Run,
     Timing,
     TimingConfig,
@@ -47,16 +46,13 @@ from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.metadata import METADATA_KEY
-from mosaic_deploy.specs.recipe import IntegerFormat, Method
+from mosaic_deploy.specs.recipe import IntegerFormat
 from mosaic_deploy.specs.registry import nearest
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toolchain import unavailable
 from mosaic_deploy.workers.call import Call, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
-
-if TYPE_CHECKING:  # a check asks for devices alone
-    from mosaic_deploy.quantize.mixed import Finer
 
 _TOOLCHAIN = "litert"
 _OPTIONS = ("accelerator", "floats_stay", "convolve_pools", "compiler_table", "compiler")
@@ -66,7 +62,7 @@ _CONVERTING = 0.3
 
 
 @final
-class TfliteBackend:
+class TfliteBackend(FloatIslands):
     """onnx2tf, ai-edge-quantizer and LiteRT."""
 
     @property
@@ -181,24 +177,6 @@ class TfliteBackend:
         return compiler.compile_further(
             job, built, on_progress=lambda s, text: on_progress(0.9 + 0.1 * s, text)
         )
-
-    @property
-    def lifts_to(self) -> Finer:
-        """``float``: TFLite has 16-bit activations for few operators, and XNNPACK for none."""
-        return "float"
-
-    @property
-    def methods(self) -> tuple[Method, ...]:
-        """All that do not choose among others."""
-        return ("percentile", "entropy", "mse", "minmax")
-
-    def trial(self, job: BuildJob) -> BuildJob:
-        """The whole build: there is one file."""
-        return job
-
-    def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
-        """Rank on ONNX Runtime, which rounds at about the same places."""
-        return plain_ranking.rank(job, terms, on_progress=on_progress)
 
     def run(
         self,

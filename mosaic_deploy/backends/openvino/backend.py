@@ -11,16 +11,15 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
-from mosaic_deploy.backends import plain_ranking
 from mosaic_deploy.backends.openvino import ir, quantize, run
 from mosaic_deploy.backends.openvino.recipes import require_possible
+from mosaic_deploy.backends.plain_ranking import FloatIslands
 from mosaic_deploy.backends.protocol import (
     BuildJob,
     CompiledModel,
     File,
-    RankingTerms,
     Run,
     Step,
     Timing,
@@ -38,9 +37,6 @@ from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python, unav
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject, Work
-
-if TYPE_CHECKING:  # a check asks for devices alone
-    from mosaic_deploy.quantize.mixed import Finer
 
 _TOOLCHAIN = "openvino"
 _TOOL = "openvino"
@@ -60,7 +56,7 @@ _PARTS = tuple(
 
 
 @final
-class OpenVinoBackend:
+class OpenVinoBackend(FloatIslands):
     """OpenVINO's converter and runtime, and NNCF."""
 
     @property
@@ -142,22 +138,9 @@ class OpenVinoBackend:
         return CompiledModel(out, _PARTS, steps, facts)
 
     @property
-    def lifts_to(self) -> Finer:
-        """``float``: NNCF and OpenVINO's plugins have 8 bits."""
-        return "float"
-
-    @property
     def methods(self) -> tuple[Method, ...]:
         """NNCF knows these two of ours."""
         return ("percentile", "minmax")
-
-    def trial(self, job: BuildJob) -> BuildJob:
-        """The whole build: there is one file."""
-        return job
-
-    def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
-        """Rank on ONNX Runtime, which rounds at about the same places."""
-        return plain_ranking.rank(job, terms, on_progress=on_progress)
 
     def run(
         self,

@@ -13,15 +13,14 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import final
 
-from mosaic_deploy.backends import plain_ranking
 from mosaic_deploy.backends.ort import convert, quantize, run
+from mosaic_deploy.backends.plain_ranking import FloatIslands
 from mosaic_deploy.backends.protocol import (
     BuildJob,
     CompiledModel,
     File,
-    RankingTerms,
     Run,
     Step,
     Timing,
@@ -32,15 +31,12 @@ from mosaic_deploy.errors import SpecError
 from mosaic_deploy.quantize.boundary import raw_pixels
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
-from mosaic_deploy.specs.recipe import IntegerFormat, Method
+from mosaic_deploy.specs.recipe import IntegerFormat
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python, unavailable
 from mosaic_deploy.workers.call import GIB, Call, Outcome, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject, Work
-
-if TYPE_CHECKING:
-    from mosaic_deploy.quantize.mixed import Finer
 
 _TOOLCHAIN = "ort"
 _TOOL = "onnxruntime"
@@ -54,7 +50,7 @@ _CONFIG = "required_operators_and_types.config"
 
 
 @final
-class OrtBackend:
+class OrtBackend(FloatIslands):
     """ONNX Runtime's quantiser, converter and CPU kernels."""
 
     @property
@@ -123,24 +119,6 @@ class OrtBackend:
             shutil.copyfile(made.folder / file.path, out / file.path)
         on_progress(1.0, "copied")
         return CompiledModel(out, made.files, made.steps, made.facts)
-
-    @property
-    def lifts_to(self) -> Finer:
-        """``float``: ONNX Runtime has few kernels for 16-bit integers."""
-        return "float"
-
-    @property
-    def methods(self) -> tuple[Method, ...]:
-        """All that do not choose among others."""
-        return ("percentile", "entropy", "mse", "minmax")
-
-    def trial(self, job: BuildJob) -> BuildJob:
-        """The whole build: there is one file."""
-        return job
-
-    def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
-        """Switch the quantisers that the file would have, one by one."""
-        return plain_ranking.rank(job, terms, on_progress=on_progress)
 
     def run(
         self,
