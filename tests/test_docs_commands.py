@@ -46,6 +46,8 @@ LEFT_OUT = {
     "probe ort-mobile --verify": "runs a test grid: tests/probing",
     "mosaic-deploy zoo": "tries every card on every target, for an hour or more: tests/survey",
     "mosaic-deploy field": "makes networks of others, for an hour or more: tests/survey",
+    "--recipe auto": "simulates for minutes: tests/build/test_auto.py",
+    "mosaic-deploy sensitivity": "runs the network once for each tensor: tests/build/test_sensitivity.py",
     "mosaic-deploy diff": "compiles and simulates for minutes: tests/build/diff",
     "doctor --install": "installs: tests/build/test_doctor.py",
     "doctor --clean": "removes the person's own toolchains: tests/build/test_doctor.py",
