@@ -17,6 +17,7 @@ from mosaic_deploy.quantize import cpu_style
 from mosaic_deploy.quantize.boundary import raw_pixels
 from mosaic_deploy.quantize.mixed import Finer
 from mosaic_deploy.specs.recipe import Method
+from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
@@ -28,8 +29,7 @@ _MEMORY = 8 * GIB
 class FloatIslands:
     """What backends have in common that leave single operators in float; see ``protocol.MixedBackend``."""
 
-    @property
-    def lifts_to(self) -> Finer:
+    def lifts_to(self, target: TargetSpec) -> Finer | None:  # noqa: ARG002  # the protocol's
         """``float``: these runtimes have few kernels for integers of 16 bits."""
         return "float"
 

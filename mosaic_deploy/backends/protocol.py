@@ -238,9 +238,8 @@ class Backend(Protocol):
 class MixedBackend(Backend, Protocol):
     """A backend that keeps single activations more finely than the rest, as ``BuildJob.mixed`` says."""
 
-    @property
-    def lifts_to(self) -> Finer:
-        """What it keeps them in."""
+    def lifts_to(self, target: TargetSpec) -> Finer | None:
+        """What it keeps them in; None where ranges are all there is to choose."""
 
     @property
     def methods(self) -> tuple[Method, ...]:

@@ -146,7 +146,8 @@ class _Search:
             attempts.append(self._attempt(Choice(other)))
             if attempts[1].agreement > attempts[0].agreement:
                 method, tried = other, {0: attempts[1]}
-        if not tried[0].good:
+        finer = self.given.backend.lifts_to(self.job.target)
+        if not tried[0].good and finer is not None:
             ranked = self._ranked(method)
             lifts = [Choice.of(method, step) for step in ranked["steps"]]
             self._climb(lifts, tried[0].agreement - float(ranked["agreement"]), tried)
@@ -157,7 +158,7 @@ class _Search:
             "goal": self.terms.agreement,
             "held_out": len(self.deciding),
             "calibrated_on": len(self.job.calibration),
-            "lifts_to": self.given.backend.lifts_to,
+            "lifts_to": finer,
             "cost_unit": "seconds" if self.job.target.times else "simulated cycles",
             "attempts": [asdict(attempt) for attempt in attempts],
             "chosen": attempts.index(tried[chosen]),

@@ -110,7 +110,8 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
     if isinstance(item, Unplanned):
         raise item.error
     target, backend = item.target.name, item.backend
-    if not isinstance(backend, MixedBackend) or AUTO not in item.target.recipes:
+    finer = backend.lifts_to(item.target) if isinstance(backend, MixedBackend) else None
+    if not isinstance(backend, MixedBackend) or finer is None or AUTO not in item.target.recipes:
         raise UsageError(f"target {target}: all its activations are of one precision; measure it for dsp")
     if item.recipe.precision != "w8a8":
         raise UsageError(f"recipe {item.recipe.name}: sensitivity is measured for recipes of 8 bits (w8a8)")
@@ -124,7 +125,7 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
                 f"run mosaic-deploy check {request.model} --target {target}"
             )
         job, images = job_of(order, common, folder / "build", progress)
-        blocked = kept_in_8_bits(item, job.onnx, backend.lifts_to)
+        blocked = kept_in_8_bits(item, job.onnx, finer)
         found = backend.rank(
             job,
             RankingTerms(images, SHARES, blocked, weights),
@@ -139,7 +140,7 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
         images=len(images),
         activations=_losses(found["activations"]),
         weights=_losses(found["weights"]),
-        lifts_to=backend.lifts_to,
+        lifts_to=finer,
         agreement=float(str(found["agreement"])),
         lifts=_lifts(found["steps"]),
         blocked=blocked,

@@ -197,7 +197,7 @@ class TargetBuilder:
                 backend=backend,
                 converted=converted,
                 plain_inputs=self.common.inputs.calibrations[len(item.calibration)],
-                blocked=kept_in_8_bits(item, job.onnx, backend.lifts_to),
+                blocked=kept_in_8_bits(item, job.onnx, backend.lifts_to(item.target)),
                 made_from=self.order.made_from,
                 progress=self.progress,
             )

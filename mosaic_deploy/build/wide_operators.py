@@ -12,14 +12,14 @@ from mosaic_deploy.specs.precision import Precision
 _PRECISION: dict[Finer, Precision] = {"16 bits": "w8a16", "float": "float"}
 
 
-def kept_in_8_bits(plan: Plan, path: Path, finer: Finer) -> tuple[str, ...]:
+def kept_in_8_bits(plan: Plan, path: Path, finer: Finer | None) -> tuple[str, ...]:
     """Names of what goes into and comes out of nodes that the table does not clear in ``finer``.
 
     ``path`` is the ONNX file that is compiled.
     """
     import onnx
 
-    if plan.table is None:
+    if plan.table is None or finer is None:
         return ()
     model = onnx.load(path)
     report = check(model, table=plan.table, precision=_PRECISION[finer], devices=plan.devices)

@@ -43,6 +43,7 @@ from mosaic_deploy.backends.protocol import (
     WorkDir,
 )
 from mosaic_deploy.errors import SpecError
+from mosaic_deploy.quantize.mixed import Finer
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.metadata import METADATA_KEY
@@ -177,6 +178,10 @@ class TfliteBackend(FloatIslands):
         return compiler.compile_further(
             job, built, on_progress=lambda s, text: on_progress(0.9 + 0.1 * s, text)
         )
+
+    def lifts_to(self, target: TargetSpec) -> Finer | None:
+        """``float``, where floats may stay in an int8 file at all."""
+        return "float" if target.options.get("floats_stay") else None
 
     def run(
         self,

@@ -172,8 +172,7 @@ class QnnBackend:
         }
         return CompiledModel(out, tuple(files), tuple(steps), facts)
 
-    @property
-    def lifts_to(self) -> Finer:
+    def lifts_to(self, target: TargetSpec) -> Finer | None:  # noqa: ARG002  # the protocol's
         """``16 bits``."""
         return "16 bits"
 
