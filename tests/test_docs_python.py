@@ -153,6 +153,7 @@ SCENES: dict[str, tuple[Callable[[Path, Tiny], None], str]] = {
     "add-a-pass.md": (_nothing, ""),
     "architecture.md": (_nothing, ""),
     "bench.md": (_artifacts, ""),
+    "calibrate.md": (_nothing, ""),
     "check.md": (_models, ""),
     "ci-gate.md": (_nothing, ""),
     "cpu.md": (_built("cpu", "w8a8"), _PIXELS),
