@@ -238,7 +238,8 @@ class _Search:
         timing = TimingConfig(self.deciding[0], _WARM_UP, _RUNS, _THREADS)
         timed = backend.time(built, timing, space=job.space)
         cycles = timed.facts.get("cycles")
-        cost = float(np.median(timed.seconds)) if timed.seconds else cycles
+        real = bool(timed.seconds) and job.target.times
+        cost = float(np.median(timed.seconds)) if real else cycles
         size = sum((out / file.path).stat().st_size for file in built.files if file.ships)
         self.given.progress(name, 1.0, "")
         shutil.rmtree(out.parent)
