@@ -22,7 +22,8 @@ HEIGHT, WIDTH = 32, 48
 
 SLOW = (
     "artifact/bench/test_run.py", "backends/litert/gpu/", "backends/litert/edgetpu/", "backends/litert/test_",
-    "backends/openvino/", "backends/ort/", "backends/qnn/test_backend.py", "backends/qnn/test_profile.py",
+    "backends/openvino/", "backends/oracle/test_fleet.py", "backends/ort/", "backends/qnn/test_backend.py",
+    "backends/qnn/test_profile.py", "backends/qnn/test_rewrites.py", "probing/test_synthesis.py",
     "cli/test_app.py", "gate/test_integrations.py", "graph/reader/test_hostile_models.py", "quantize/",
     "zoo/mlperf/",
 )  # fmt: skip
