@@ -21,6 +21,7 @@ from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
+from mosaic_deploy.workers.worker import JsonObject
 
 _RANK_S = 3600.0
 _MEMORY = 8 * GIB
@@ -49,18 +50,7 @@ class FloatIslands:
 
 def rank(job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
     """Rank the activations of ``job.onnx``, or try methods on it; see ``protocol.MixedBackend.rank``."""
-    request = {
-        "onnx": str(job.onnx.resolve()),
-        "out": "unused",
-        "layout": job.layout,
-        "wanted": job.contract.layout,
-        "calibration": [str(path.resolve()) for path in job.calibration],
-        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
-        "pixels": raw_pixels(job.contract),
-        "threads": len(os.sched_getaffinity(0)),
-        "kept_ranges": None if job.kept_ranges is None else str(job.kept_ranges.resolve()),
-        **terms.to_json(),
-    }
+    request = {**asked(job, Path("unused")), **terms.to_json()}
     folder = Path(tempfile.mkdtemp(prefix="rank-", dir=job.space.scratch.resolve()))
     log = job.space.logs.resolve() / "rank.log"
     interpreter = toolchain_python(TOOLCHAIN)
@@ -70,3 +60,21 @@ def rank(job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapp
         on_progress=on_progress,
     )
     return made.result
+
+
+def asked(job: BuildJob, qdq: Path) -> JsonObject:
+    """The request of ``qdq.quantize_as`` for a build, which writes to ``qdq``."""
+    return {
+        "onnx": str(job.onnx.resolve()),
+        "out": str(qdq),
+        "layout": job.layout,
+        "wanted": job.contract.layout,
+        "calibration": [str(path.resolve()) for path in job.calibration],
+        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
+        "ranges": {name: list(ends) for name, ends in job.ranges.items()},
+        "pixels": raw_pixels(job.contract),
+        "threads": len(os.sched_getaffinity(0)),
+        "description": dict(job.description),
+        "mixed": None if job.mixed is None else job.mixed.to_json(),
+        "kept_ranges": None if job.kept_ranges is None else str(job.kept_ranges.resolve()),
+    }

@@ -8,7 +8,6 @@ alone are refused. A quantised network keeps no convolution in float.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import final
 
 from mosaic_deploy.backends.ort import convert, quantize, run
-from mosaic_deploy.backends.plain_ranking import FloatIslands
+from mosaic_deploy.backends.plain_ranking import FloatIslands, asked
 from mosaic_deploy.backends.protocol import (
     BuildJob,
     CompiledModel,
@@ -28,7 +27,6 @@ from mosaic_deploy.backends.protocol import (
     WorkDir,
 )
 from mosaic_deploy.errors import SpecError
-from mosaic_deploy.quantize.boundary import raw_pixels
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import IntegerFormat
@@ -202,7 +200,7 @@ def _float(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledModel:
 
 def _quantized(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledModel:
     qdq = out / "model.qdq.onnx"
-    request = _asked(job, qdq)
+    request = asked(job, qdq)
     quantizing = _call(quantize.quantize, request, job.space, _QUANTISE_S, "ort-quantise")
     first = call(quantizing, on_progress=lambda share, text: on_progress(0.9 * share, text))
     request = {"onnx": str(qdq), **_places(out), "integers": True}
@@ -221,21 +219,6 @@ def _quantized(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledMod
     }
     steps = (_step("quantise", first), _step("convert", second))
     return CompiledModel(out, (File(qdq.name, "qdq-onnx"), *_files()), steps, facts)
-
-
-def _asked(job: BuildJob, qdq: Path) -> JsonObject:
-    return {
-        **_ends(job),
-        "onnx": str(job.onnx.resolve()),
-        "out": str(qdq),
-        "calibration": [str(path.resolve()) for path in job.calibration],
-        "recipe": job.recipe.model_dump(mode="json", by_alias=True),
-        "ranges": {name: list(ends) for name, ends in job.ranges.items()},
-        "pixels": raw_pixels(job.contract),
-        "threads": len(os.sched_getaffinity(0)),
-        "mixed": None if job.mixed is None else job.mixed.to_json(),
-        "kept_ranges": None if job.kept_ranges is None else str(job.kept_ranges.resolve()),
-    }
 
 
 def _ends(job: BuildJob) -> JsonObject:
