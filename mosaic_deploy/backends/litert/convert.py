@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer, rewrites
+from mosaic_deploy.backends.litert.scalings import SCALED_ONCE
 from mosaic_deploy.backends.litert.shuffles import SHUFFLE_BATCH
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.execute import Session
@@ -88,7 +89,8 @@ def _read(path: Path) -> onnx.ModelProto:
         raise ModelError(f"{path.name}: cannot be read: {_first_line(err)}") from err
     _keep_constants(model)
     without_infinities(model)
-    model = apply(SHUFFLE_BATCH, model).model
+    for step in (SHUFFLE_BATCH, SCALED_ONCE):
+        model = apply(step, model).model
     if len(model.graph.input) != 1 or len(model.graph.output) != 1:
         raise ModelError(
             f"{path.name}: has {len(model.graph.input)} inputs and {len(model.graph.output)} outputs, "

@@ -103,6 +103,7 @@ def _clip_relu6(site: Site) -> bool:
 
         Clip(x, 0, b)            becomes    Clip(x * 6/b, 0, 6) * b/6
         Clip(x * s + t, 0, b)    becomes    Clip(x * 6s/b + 6t/b, 0, 6) * b/6
+        Clip(Conv(x, w, t), 0, b)    becomes    Clip(Conv(x, 6w/b, 6t/b), 0, 6) * b/6
 
     The Clip from 0 to 6 is a ReLU6, which targets run that have no other.
     """
@@ -118,7 +119,10 @@ def _clip_relu6(site: Site) -> bool:
 
 
 def _scaled(site: Site, scale: float) -> str:
-    """The Clip's input times a number, which goes into the constants of an Add and Mul in front of it."""
+    """The Clip's input times a number, which goes into the constants of what is in front of it."""
+    scaled = _scaled_conv(site, scale)
+    if scaled is not None:
+        return scaled
     add = site.graph.producer(site.x, "Add")
     shift = _bound(add, site.graph) if add is not None and _only(site, add) else None
     if add is None or shift is None:
@@ -128,6 +132,21 @@ def _scaled(site: Site, scale: float) -> str:
     x, factor = slope or (shift[0], 1.0)
     site.also_replaces(add, *([mul] if mul is not None and slope is not None else []))
     return site.op("Add", site.op("Mul", x, site.number(factor * scale)), site.number(shift[1] * scale))
+
+
+def _scaled_conv(site: Site, scale: float) -> str | None:
+    """A convolution in front of the Clip with the number in its weights; None where there is none."""
+    conv = site.graph.producer(site.x, "Conv")
+    if conv is None or not _only(site, conv):
+        return None
+    kernels = [site.graph.constant(name) for name in conv.input[1:] if name]
+    if any(kernel is None for kernel in kernels):
+        return None
+    site.also_replaces(conv)
+    scaled = [site.const((kernel * scale).astype(kernel.dtype)) for kernel in kernels if kernel is not None]
+    name = site.op("Conv", conv.input[0], *scaled)
+    site.made[-1].attribute.extend(conv.attribute)
+    return name
 
 
 def _only(site: Site, node: onnx.NodeProto) -> bool:

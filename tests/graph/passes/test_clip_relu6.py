@@ -9,6 +9,8 @@ import pytest
 from mosaic_deploy.graph.passes.clips import CLIP_RELU6
 from tests.graph.passes.agreement import agrees, image, leaves, number, ops
 
+KERNEL = np.random.default_rng(0).normal(size=(3, 4, 1, 1)).astype(np.float32)
+BIAS = np.array([0.1, 0.2, -0.3], np.float32)
 MODELS = [
     pytest.param(image("y = Clip(image, z, h)", h=number(1), z=number(0)), ["Mul", "Clip", "Mul"], id="one"),
     pytest.param(
@@ -34,6 +36,11 @@ MODELS = [
         image("b = Add(image, t) c = Clip(b, z, h) y = Sub(b, c)", h=number(1), t=number(0.5), z=number(0)),
         ["Add", "Mul", "Clip", "Mul", "Sub"],
         id="the sum is read elsewhere",
+    ),
+    pytest.param(
+        image("c = Conv(image, w, t) y = Clip(c, z, h)", h=number(1), t=BIAS, w=KERNEL, z=number(0)),
+        ["Conv", "Clip", "Mul"],
+        id="GhostNet's gate",
     ),
 ]
 
