@@ -155,6 +155,7 @@ def test_an_input_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         api.fix(path, target="dsp", inputs=(path,))
 
 
+@pytest.mark.slow
 def test_from_a_build_to_a_benchmark(tiny: Tiny, tmp_path: Path) -> None:
     request = api.Request(model=str(tiny.card), targets=(str(tiny.target),), out=tmp_path / "out")
     (report,) = api.deploy(request)

@@ -155,6 +155,7 @@ def test_strange_class_names_are_made_plain() -> None:
     draw(found)
 
 
+@pytest.mark.slow
 def test_run_writes_what_it_says(place: Path, image: Path, tmp_path: Path) -> None:
     done = run("run", place.name, image.name, "-o", "out.png", "--labels", "ids.png", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

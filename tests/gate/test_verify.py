@@ -146,6 +146,7 @@ def test_the_compilers_word_decides(said: str, code: int) -> None:
     assert GateReport((ModelResult("m", (), verified=(heard,)),)).exit_code == code
 
 
+@pytest.mark.slow
 def test_hexagons_compiler_is_asked_and_what_it_refuses_is_kept(tmp_path: Path) -> None:
     write(
         tmp_path / "m.onnx",
@@ -167,6 +168,7 @@ def test_hexagons_compiler_is_asked_and_what_it_refuses_is_kept(tmp_path: Path) 
     assert [node.op_type for node in kept.graph.node] == ["Erf"]
 
 
+@pytest.mark.slow
 def test_hexagons_compiler_takes_what_it_can_run(tmp_path: Path) -> None:
     write(tmp_path / "m.onnx", "a = Relu (image) y = Sigmoid (a)")
     command = [sys.executable, "-m", "mosaic_deploy", "check", "m.onnx", "--target", "dsp", "--verify"]

@@ -42,6 +42,7 @@ def test_surveys_are_imported_without_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_trained_card_is_measured_on_its_own_data_and_keyed_by_its_weights() -> None:
     (subject,) = card_subjects(["mosaic"])
     card = load_spec(ModelCard, "mosaic")

@@ -39,6 +39,7 @@ def test_the_fields_page_has_every_trial() -> None:
     assert "Convolution2DTransposeBias" in field_page([TRIAL], read_left_out())
 
 
+@pytest.mark.slow
 def test_only_trained_networks_with_a_time_are_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     places = [tmp_path / "one" / "a.svg", tmp_path / "b.svg"]

@@ -88,6 +88,7 @@ def test_a_hundred_runs_of_one_process_are_no_hundred_experiments() -> None:
     assert interval[1] - interval[0] > 0.1
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     held = 0
     for seed in range(100):

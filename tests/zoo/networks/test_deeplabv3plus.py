@@ -25,6 +25,7 @@ def test_parameters_are_mlperfs() -> None:
     assert parameters(meta()) == 2_238_576 + 2 * 17_664 + 32
 
 
+@pytest.mark.slow
 def test_macs_are_mlperfs_and_where_they_go() -> None:
     found = module_macs(meta(), height=512, width=512)
     assert found[""] == 5_277_302_784

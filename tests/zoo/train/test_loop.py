@@ -66,6 +66,7 @@ def run_in(folder: Path, data: FileDataset, config: TrainConfig = CONFIG) -> Run
     )
 
 
+@pytest.mark.slow
 def test_learns_and_leaves_weights_log_and_curve(tmp_path: Path, data: FileDataset) -> None:
     figures = train(run_in(tmp_path / "run", data, replace(CONFIG, evaluate_every=0.0, epochs=12)))
     assert figures["miou_toy"] > 0.9
