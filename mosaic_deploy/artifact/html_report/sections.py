@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from mosaic_deploy.accuracy.parity import ParityReport
 from mosaic_deploy.artifact.html_report.charts import Bar, Scale
-from mosaic_deploy.artifact.html_report.figures import large, magnitude, percent, points, size
+from mosaic_deploy.artifact.html_report.cost import cost
+from mosaic_deploy.artifact.html_report.figures import magnitude, percent, points, size
 from mosaic_deploy.artifact.html_report.record import FixRecord, Record, ViolationRecord
 from mosaic_deploy.artifact.html_report.views import FOLDER, View
 from mosaic_deploy.artifact.html_report.waterfall import waterfall
-from mosaic_deploy.artifact.store import shipped_bytes
 
 PAGE = "report.html"
 _VARYING = frozenset({"log", "report", "page"})
@@ -142,29 +142,6 @@ def variants(record: Record) -> tuple[tuple[str, ParityReport], ...] | None:
 def fixes(record: Record) -> tuple[FixRecord, ...] | None:
     """Passes that rewrote the graph."""
     return record.build.fixes or None
-
-
-def cost(record: Record) -> tuple[tuple[str, str, str], ...] | None:
-    """What it costs on the device: name, value, and whose figure that is."""
-    rows, check, facts = [], record.build.check, record.manifest.facts
-    if record.decisive is not None:
-        rows.append(
-            ("Size of the network", size(shipped_bytes(record.manifest.files)), "the files that ship")
-        )
-    if check is not None:
-        rows.append(("Multiply-accumulates", large(check.macs), "counted in the ONNX graph"))
-        rows.append(("Operators", f"{check.nodes:,}", "in the graph that was judged"))
-    fallback = facts.get("fallback")
-    if isinstance(fallback, Mapping):
-        named = (("macs_share", "of the multiply-accumulates"), ("time_share", "of the measured time"))
-        for key, words in named:
-            share = fallback.get(key)
-            if isinstance(share, int | float):
-                rows.append(("In fallback kernels", percent(share, 1), words))
-    stated = facts.get("cost")
-    listed = [each for each in stated if isinstance(each, Mapping)] if isinstance(stated, list) else []
-    rows += [(str(each.get("name")), str(each.get("value")), str(each.get("source"))) for each in listed]
-    return tuple(rows) or None
 
 
 def calibration(record: Record) -> tuple[str, ...] | None:

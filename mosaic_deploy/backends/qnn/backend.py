@@ -35,6 +35,7 @@ from mosaic_deploy.backends.qnn.child_calls import (
     ranking,
     writing_dlc,
 )
+from mosaic_deploy.backends.qnn.traffic import cost_rows, take_traffic
 from mosaic_deploy.errors import SpecError
 from mosaic_deploy.specs.fields import Options
 from mosaic_deploy.specs.recipe import IntegerFormat, Method
@@ -155,6 +156,7 @@ class QnnBackend:
         steps += [
             Step(j.name, _TOOL, version, m.seconds, m.peak_bytes) for j, m in zip(jobs, made, strict=True)
         ]
+        traffic = {f"v{arch}": take_traffic(j.log) for arch, j in zip(archs, jobs, strict=False)}
         files = [File(qdq.name, "qdq-onnx")]
         for arch, outcome in zip(archs, made, strict=False):
             files.append(File(f"v{arch}/{outcome.result['onnx']}", "context-onnx"))
@@ -169,6 +171,7 @@ class QnnBackend:
             "weight_grids": quantized.result["weight_grids"],
             "ranges": quantized.result["ranges"],
             "precisions": quantized.result["precisions"],
+            "cost": cost_rows(traffic),
         }
         return CompiledModel(out, tuple(files), tuple(steps), facts)
 

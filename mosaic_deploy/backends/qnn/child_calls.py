@@ -49,10 +49,10 @@ def _asked(job: BuildJob, qdq: Path, threads: int) -> JsonObject:
 
 
 def compiling(job: BuildJob, qdq: Path, out: Path, arch: int) -> Call:
-    """Compile for one architecture into ``out / vARCH``."""
+    """Compile for one architecture into ``out / vARCH``; the log has the traffic, see ``traffic``."""
     from mosaic_deploy.backends.qnn.compile import compile_context
 
-    request = {"qdq": str(qdq), "arch": arch, "out": str(out / f"v{arch}")}
+    request = {"qdq": str(qdq), "arch": arch, "out": str(out / f"v{arch}"), "talk": True}
     return _call(job, compile_context, request, timeout_s=_COMPILE_S, name=f"compile v{arch}")
 
 

@@ -7,10 +7,11 @@ import re
 import shutil
 import struct
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaic_deploy.backends.qnn.session import open_session
+from mosaic_deploy.backends.qnn.session import open_session, talkative
 from mosaic_deploy.errors import ToolError
 from mosaic_deploy.specs.metadata import METADATA_KEY
 from mosaic_deploy.workers.progress import OnProgress
@@ -29,6 +30,8 @@ _OPTIMISATION = "3"  # prepare longest, run fastest
 def compile_context(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     """Compile ``request["qdq"]`` for ``request["arch"]`` into the folder ``request["out"]``.
 
+    With ``request["talk"]`` the compiler logs all that it can say, its traffic too (see ``traffic``).
+
     Returns:
         ``onnx`` and ``binary``, the names of the two files there; ``sdk``, the version of QNN.
 
@@ -39,15 +42,16 @@ def compile_context(request: JsonObject, _on_progress: OnProgress) -> JsonObject
     arch, out = int(request["arch"]), Path(request["out"])
     out.mkdir(parents=True)
     context = out / "model_ctx.onnx"
-    open_session(
-        _here(request),
-        provider={"htp_arch": str(arch), "htp_graph_finalization_optimization_mode": _OPTIMISATION},
-        entries={
-            "ep.context_enable": "1",
-            "ep.context_embed_mode": "0",
-            "ep.context_file_path": str(context),
-        },
-    )
+    with talkative() if request.get("talk") else nullcontext():
+        open_session(
+            _here(request),
+            provider={"htp_arch": str(arch), "htp_graph_finalization_optimization_mode": _OPTIMISATION},
+            entries={
+                "ep.context_enable": "1",
+                "ep.context_embed_mode": "0",
+                "ep.context_file_path": str(context),
+            },
+        )
     binary, sdk = _verify(context, arch)
     _describe(context, Path(request["qdq"]))
     return {"onnx": context.name, "binary": binary.name, "sdk": sdk}

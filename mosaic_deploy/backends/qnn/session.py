@@ -5,7 +5,8 @@ On x86 the library behind ``backend_path`` holds the real Hexagon compiler and a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,22 @@ from mosaic_deploy.errors import RefusedError, ToolError
 EP = "QNNExecutionProvider"
 _GLUE = ("QuantizeLinear", "DequantizeLinear", "Transpose")
 _FALLBACK = "fallback to CPU EP has been explicitly disabled"
+
+
+_ALL, _WARNINGS = 0, 2
+"""Severities from which on ONNX Runtime logs."""
+
+
+@contextmanager
+def talkative() -> Iterator[None]:
+    """Let the Hexagon backend log everything in this block: what it says goes where the provider's does."""
+    import onnxruntime as ort
+
+    ort.set_default_logger_severity(_ALL)
+    try:
+        yield
+    finally:
+        ort.set_default_logger_severity(_WARNINGS)
 
 
 def open_session(onnx: Path, *, provider: Mapping[str, str], entries: Mapping[str, str]) -> Any:

@@ -196,6 +196,13 @@ def test_a_build_makes_every_file(built: tuple[BuildJob, CompiledModel]) -> None
     assert [s.name for s in made.steps] == ["quantise", "compile v68", "compile v75", "dlc"]
     assert all(s.seconds > 0 and s.peak_bytes > 1 << 20 and "2." in s.version for s in made.steps[1:])
     assert made.facts["archs"] == [68, 75]
+    cost: Any = made.facts["cost"]
+    assert [(row["device"], row["name"]) for row in cost][:2] == [("v68", "DDR read"), ("v68", "DDR written")]
+    moved = {(row["device"], row["name"]): row["value"] for row in cost}
+    for arch in ("v68", "v75"):  # both ends of the network at least, and no more than there is
+        assert HEIGHT * WIDTH * 3 <= moved[arch, "DDR read"] < 1 << 20
+        assert HEIGHT * WIDTH * CLASSES <= moved[arch, "DDR written"] < 1 << 20
+        assert "[V:onnxruntime" not in (job.space.logs / f"qnn-compile-{arch}.log").read_text()
     for file in made.files:
         assert str(job.space.scratch.parent).encode() not in (made.folder / file.path).read_bytes()
 
