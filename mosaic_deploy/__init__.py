@@ -20,14 +20,21 @@ if TYPE_CHECKING:
     from mosaic_deploy.artifact.bench.entries import BenchRequest
     from mosaic_deploy.artifact.bench.report import BenchReport
     from mosaic_deploy.artifact.bench.run import bench
+    from mosaic_deploy.artifact.contract_fuzz.fuzz import FuzzReport
+    from mosaic_deploy.artifact.contract_fuzz.fuzz import fuzz as contract_fuzz
+    from mosaic_deploy.artifact.foreign import Stated
     from mosaic_deploy.artifact.open import Artifact, open_artifact
     from mosaic_deploy.artifact.predict import Prediction, predict
     from mosaic_deploy.build.calibration import CalibrationRequest, calibrate
+    from mosaic_deploy.build.diff.diff import diff
+    from mosaic_deploy.build.diff.found import Diff, DiffRequest
     from mosaic_deploy.build.model_source import InputOptions
     from mosaic_deploy.build.pipeline import deploy
     from mosaic_deploy.build.plan import Request
     from mosaic_deploy.build.report import BuildReport, Failure
     from mosaic_deploy.build.sensitivity import Sensitivity, sensitivity
+    from mosaic_deploy.build.validate import ValidationRequest, validate
+    from mosaic_deploy.build.validated import Validated
     from mosaic_deploy.datasets import open_data
     from mosaic_deploy.datasets.samples import FileDataset, Sample
     from mosaic_deploy.errors import (
@@ -63,9 +70,12 @@ __all__ = [
     "CheckReport",
     "Contract",
     "DataError",
+    "Diff",
+    "DiffRequest",
     "Failure",
     "FileDataset",
     "FixReport",
+    "FuzzReport",
     "InputOptions",
     "LabelSpace",
     "ModelCard",
@@ -81,16 +91,21 @@ __all__ = [
     "Sensitivity",
     "SpecError",
     "StageProgress",
+    "Stated",
     "TargetSpec",
     "TargetVerdict",
     "ToolError",
     "UsageError",
+    "Validated",
+    "ValidationRequest",
     "Violation",
     "bench",
     "calibrate",
     "check",
     "compare",
+    "contract_fuzz",
     "deploy",
+    "diff",
     "fix",
     "load_spec",
     "open_artifact",
@@ -100,6 +115,7 @@ __all__ = [
     "read_ranges",
     "sensitivity",
     "spec_names",
+    "validate",
 ]
 
 _HOMES = {
@@ -111,9 +127,12 @@ _HOMES = {
     "CheckReport": "gate.op_support.judge",
     "Contract": "specs.contract",
     "DataError": "errors",
+    "Diff": "build.diff.found",
+    "DiffRequest": "build.diff.found",
     "Failure": "build.report",
     "FileDataset": "datasets.samples",
     "FixReport": "gate.fix_report",
+    "FuzzReport": "artifact.contract_fuzz.fuzz",
     "InputOptions": "build.model_source",
     "LabelSpace": "specs.labels",
     "ModelCard": "specs.model_card",
@@ -129,16 +148,21 @@ _HOMES = {
     "Sensitivity": "build.sensitivity",
     "SpecError": "errors",
     "StageProgress": "workers.progress",
+    "Stated": "artifact.foreign",
     "TargetSpec": "specs.target",
     "TargetVerdict": "gate.verdict",
     "ToolError": "errors",
     "UsageError": "errors",
+    "Validated": "build.validated",
+    "ValidationRequest": "build.validate",
     "Violation": "gate.op_support.judge",
     "bench": "artifact.bench.run",
     "calibrate": "build.calibration",
     "check": "gate.api",
     "compare": "accuracy.parity:measure",
+    "contract_fuzz": "artifact.contract_fuzz.fuzz:fuzz",
     "deploy": "build.pipeline",
+    "diff": "build.diff.diff",
     "fix": "gate.api",
     "load_spec": "specs.registry",
     "open_artifact": "artifact.open",
@@ -148,6 +172,7 @@ _HOMES = {
     "read_ranges": "specs.ranges",
     "sensitivity": "build.sensitivity",
     "spec_names": "specs.registry",
+    "validate": "build.validate",
 }
 """Public name -> the module below this package that it comes from, and after a colon its name there."""
 

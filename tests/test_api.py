@@ -20,14 +20,14 @@ from tests.conftest import Tiny
 from tests.gate.gate_models import write
 
 PUBLIC = [
-    "Artifact", "BenchReport", "BenchRequest", "BuildReport", "CalibrationRequest",
-    "CheckReport", "Contract", "DataError",
-    "Failure", "FileDataset", "FixReport", "InputOptions", "LabelSpace", "ModelCard", "ModelError",
-    "MosaicError", "ParityReport", "Prediction", "QuantRecipe", "RangesFile", "RefusedError", "Request",
-    "Sample", "Sensitivity",
-    "SpecError", "StageProgress", "TargetSpec", "TargetVerdict", "ToolError", "UsageError", "Violation",
-    "bench", "calibrate", "check", "compare", "deploy", "fix", "load_spec", "open_artifact", "open_data",
-    "predict", "read_model", "read_ranges", "sensitivity", "spec_names",
+    "Artifact", "BenchReport", "BenchRequest", "BuildReport", "CalibrationRequest", "CheckReport", "Contract",
+    "DataError", "Diff", "DiffRequest", "Failure", "FileDataset", "FixReport", "FuzzReport", "InputOptions",
+    "LabelSpace", "ModelCard", "ModelError", "MosaicError", "ParityReport", "Prediction", "QuantRecipe",
+    "RangesFile", "RefusedError", "Request", "Sample", "Sensitivity", "SpecError", "StageProgress", "Stated",
+    "TargetSpec", "TargetVerdict", "ToolError", "UsageError", "Validated", "ValidationRequest", "Violation",
+    "bench", "calibrate", "check", "compare", "contract_fuzz", "deploy", "diff", "fix", "load_spec",
+    "open_artifact", "open_data", "predict", "read_model", "read_ranges", "sensitivity", "spec_names",
+    "validate",
 ]  # fmt: skip
 
 GELU = """c = Constant <value_float = 1.4142135> () one = Constant <value_float = 1.0> ()

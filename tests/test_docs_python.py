@@ -157,6 +157,7 @@ SCENES: dict[str, tuple[Callable[[Path, Tiny], None], str]] = {
     "check.md": (_models, ""),
     "ci-gate.md": (_nothing, ""),
     "cpu.md": (_built("cpu", "w8a8"), _PIXELS),
+    "find-a-preprocessing-mistake.md": (_artifacts, ""),
     "edgetpu.md": (_built("edgetpu", "int8"), _PIXELS + _NO_CORAL),
     "fix.md": (_models, ""),
     "openvino.md": (
@@ -166,6 +167,7 @@ SCENES: dict[str, tuple[Callable[[Path, Tiny], None], str]] = {
     "own-model.md": (_nothing, "from torch import nn\nnet = nn.Conv2d(3, 3, 1)\n"),
     "python-api.md": (_models, ""),
     "run.md": (_artifacts, ""),
+    "validate-an-artifact.md": (_artifacts, ""),
 }
 """What each page supposes to be there: files, and names of the reader's own."""
 

@@ -42,7 +42,7 @@ TOLERANCE, AGREEMENT_TOLERANCE = 0.01, 0.05
 
 @dataclass(frozen=True, slots=True)
 class ValidationRequest:
-    """What a person asked to validate."""
+    """What is validated, against what, on which images."""
 
     reference: str
     artifacts: tuple[Path, ...]
@@ -68,7 +68,7 @@ class _Reference:
 
 
 def validate(request: ValidationRequest, *, progress: StageProgress = silent) -> tuple[Validated, ...]:
-    """Compare each artifact with the reference, in their order.
+    """Run artifacts on their own runtimes, and compare each with the reference, in their order.
 
     Where several are named, one that cannot be opened or run is among the results, and the others go on.
 

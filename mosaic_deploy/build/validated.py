@@ -13,7 +13,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """What came of one artifact."""
+    """What came of validating one artifact."""
 
     artifact: str
     contract_from: str = ""

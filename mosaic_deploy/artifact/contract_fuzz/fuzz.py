@@ -64,7 +64,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class FuzzReport:
-    """The signature table of an artifact."""
+    """The signature table of an artifact: what each usual mistake in feeding or reading it costs."""
 
     artifact: str
     dataset: str
@@ -100,7 +100,7 @@ class FuzzReport:
 def fuzz(
     folder: Path, data: str, *, images: int | None = IMAGES, progress: StageProgress = silent
 ) -> FuzzReport:
-    """Make every mistake with an artifact, on its own runtime.
+    """Make every usual mistake in feeding or reading an artifact, on its own runtime, and measure it.
 
     Args:
         folder: the artifact's.

@@ -16,7 +16,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class DiffRequest:
-    """What a person asked."""
+    """Which two to compare, on which images, and how closely."""
 
     first: str
     second: str
@@ -58,7 +58,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What was found."""
+    """Where two runtimes of one network part, or that they do not."""
 
     sides: tuple[str, str]
     ran_on: tuple[str, str]
