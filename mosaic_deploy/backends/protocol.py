@@ -157,6 +157,10 @@ class RankingTerms:
     """How many of the images tensors are ranked on; what lifts give is predicted on all. None for all."""
     methods: tuple[Method, ...] = ()
     """Of calibration, to be compared in place of tensors."""
+    labels: tuple[Path, ...] = ()
+    """``.npy`` (H, W) class ids of each image, for mIoU; empty where they are not to be had."""
+    contract: Contract | None = None
+    """What makes class maps of the graph's outputs, where there are labels: in the graph's own layout."""
 
     def to_json(self) -> JsonObject:
         """The part of a child's request that says it, as ``quantize.sensitivity.rank`` reads it."""
@@ -167,6 +171,8 @@ class RankingTerms:
             "blocked": list(self.blocked),
             "weights": self.weights,
             "methods": list(self.methods),
+            "labels": [str(path.resolve()) for path in self.labels],
+            "contract": None if self.contract is None else self.contract.model_dump(mode="json"),
         }
 
 

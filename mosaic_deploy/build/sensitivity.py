@@ -19,12 +19,13 @@ from mosaic_deploy.build.todo import Todo
 from mosaic_deploy.build.wide_operators import kept_in_8_bits
 from mosaic_deploy.errors import RefusedError, UsageError
 from mosaic_deploy.quantize.mixed import Finer
+from mosaic_deploy.specs.recipe import QuantRecipe, Search
+from mosaic_deploy.specs.registry import load_spec
 from mosaic_deploy.workers.progress import StageProgress, silent
 
 AUTO = "auto"
-"""The recipe of targets that keep single activations more finely than the rest."""
-SHARES = (0.1, 0.2, 0.33, 1.0)
-"""Of the activations, the largest shares that are tried in 16 bits."""
+"""The recipe of targets that keep single activations more finely than the rest; it also states which shares
+of them are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class TensorLoss:
     """Share of the pixels whose class changes, in [0, 1]."""
     lost: float
     """The same, each pixel weighed by the margin of its best score over the second, in [0, 1]."""
+    drop: float | None = None
+    """Fall of mIoU, a fraction, below 0 where it rises; None where the images have no labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class Lift:
     """Tensors that are converted between 8 and 16 bits."""
     agreement: float
     """Predicted share of the pixels that keep the float network's class, in [0, 1]."""
+    miou: float | None = None
+    """Predicted, in [0, 1]; None where the images have no labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,10 @@ class Sensitivity:
     """From few activations in 16 bits to all that may be."""
     blocked: tuple[str, ...] = ()
     """Tensors that the target's operator table keeps in 8 bits."""
+    float_miou: float | None = None
+    """Of the float network on these images, in [0, 1]; None where they have no labels."""
+    miou: float | None = None
+    """Predicted with the recipe as it is."""
 
     def to_json(self) -> dict[str, object]:
         """As JSON's types."""
@@ -128,7 +137,14 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
         blocked = kept_in_8_bits(item, job.onnx, finer)
         found = backend.rank(
             job,
-            RankingTerms(images, SHARES, blocked, weights),
+            RankingTerms(
+                images,
+                _shares(),
+                blocked,
+                weights,
+                labels=tuple(image.label for image in common.inputs.images if image.label is not None),
+                contract=job.contract.model_copy(update={"layout": job.layout}),
+            ),
             on_progress=lambda share, note: progress("rank", share, note),
         )
         progress("rank", 1.0, "")
@@ -144,12 +160,26 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
         agreement=float(str(found["agreement"])),
         lifts=_lifts(found["steps"]),
         blocked=blocked,
+        float_miou=_share(found["float_miou"]),
+        miou=_share(found["miou"]),
     )
 
 
+def _shares() -> tuple[float, ...]:
+    """Of the activations, the largest shares that are tried more finely: those that ``auto`` tries."""
+    search = load_spec(QuantRecipe, AUTO).search
+    return (search or Search()).shares
+
+
+def _share(value: object) -> float | None:
+    return None if value is None else float(str(value))
+
+
 def _losses(entries: Any) -> tuple[TensorLoss, ...]:
-    return tuple(TensorLoss(e["name"], e["op"], e["flips"], e["lost"]) for e in entries)
+    return tuple(TensorLoss(e["name"], e["op"], e["flips"], e["lost"], e["drop"]) for e in entries)
 
 
 def _lifts(steps: Sequence[Mapping[str, Any]] | Any) -> tuple[Lift, ...]:
-    return tuple(Lift(tuple(s["sixteen"]), s["lifted"], s["conversions"], s["agreement"]) for s in steps)
+    return tuple(
+        Lift(tuple(s["sixteen"]), s["lifted"], s["conversions"], s["agreement"], s["miou"]) for s in steps
+    )

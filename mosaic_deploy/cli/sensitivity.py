@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "sensitivity mosaic --images 4",
-    "sensitivity my_net.toml --data folder:my_images --images 8 --overlay sensitivity.overlay.json",
+    "sensitivity my_net.toml --data folder:my_images --images 8 --out lost",
 )
 _SHOWN = 15
 
@@ -47,10 +47,15 @@ def sensitivity(
     images: Annotated[int, typer.Option(min=1, help="Number of images to measure on.")] = 4,
     recipe: Annotated[str, typer.Option(help="Quantisation recipe with 8-bit activations.")] = "w8a8",
     weights: Annotated[bool, typer.Option("--weights", help="Measure every weight too; slower.")] = False,
-    overlay: Annotated[
-        Path | None, typer.Option(help="Write node data for Model Explorer to this JSON file.")
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write a table, a plot, and node data for Model Explorer into this directory.",
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing directory.")] = False,
     json_: JsonFlag = False,
     input_mean: InputMean = None,
     input_scale: InputScale = None,
@@ -59,15 +64,13 @@ def sensitivity(
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it
 ) -> None:
     """Measure what 8 bits of each tensor do to the classes, and what lifting the worst would give."""
-    import json
-
+    from mosaic_deploy.build import sensitivity_files as files
     from mosaic_deploy.build.model_source import InputOptions
     from mosaic_deploy.build.plan import Request
     from mosaic_deploy.build.sensitivity import sensitivity as measure
-    from mosaic_deploy.files import disk_trouble, require_free_file, write_whole
 
-    if overlay is not None:
-        require_free_file(overlay, force=force)
+    if out is not None:
+        files.require_possible(out, force=force)
     request = Request(
         model=model,
         targets=(target,),
@@ -80,39 +83,48 @@ def sensitivity(
     )
     with bars(quiet=json_) as progress:
         found = measure(request, weights=weights, progress=progress)
-    if overlay is not None:
-        with disk_trouble(overlay):
-            write_whole(overlay, json.dumps(found.overlay(), indent=1) + "\n")
+    if out is not None:
+        files.write(found, out, force=force)
     show(json_, found.to_json(), lambda: _table(found))
     for line in _lines(found):
         say(line)
-    if overlay is not None:
-        say(f"written: {overlay}")
+    if out is not None:
+        say(f"written: {out}")
 
 
 def _table(found: Sensitivity) -> Table:
     from rich.table import Table
+
+    from mosaic_deploy.build.sensitivity_files import ranked
 
     table = Table(title=f"{found.model} on {found.target}, {found.images} images of {found.data}")
     table.add_column("tensor")
     table.add_column("made by")
     table.add_column("pixels changed", justify="right")
     table.add_column("weighed by margin", justify="right")
-    ranked = sorted((*found.activations, *found.weights), key=lambda loss: -loss.lost)
-    for loss in ranked[:_SHOWN]:
-        table.add_row(loss.name, loss.op, f"{loss.flips:.3%}", f"{loss.lost:.4%}")
+    if found.miou is not None:
+        table.add_column("mIoU lost", justify="right")
+    for loss in ranked(found)[:_SHOWN]:
+        drop = [] if loss.drop is None else [f"{loss.drop:.5f}"]
+        table.add_row(loss.name, loss.op, f"{loss.flips:.3%}", f"{loss.lost:.4%}", *drop)
     return table
 
 
 def _lines(found: Sensitivity) -> list[str]:
     """What the recipe gives, and what lifting the worst would give, as predicted."""
-    lines = [f"predicted agreement with {found.recipe} as it is: {found.agreement:.2%}"]
+    lines = [f"predicted agreement with {found.recipe} as it is: {found.agreement:.2%}{_miou(found.miou)}"]
+    if found.float_miou is not None:
+        lines.insert(0, f"the float network: mIoU {found.float_miou:.4f}")
     for lift in found.lifts:
-        share = f"{lift.lifted:.0%} of the activations in 16 bits"
-        lines.append(f"{share}, {lift.conversions} conversions: {lift.agreement:.2%}")
+        share = f"{lift.lifted:.0%} of the activations in {found.lifts_to}"
+        lines.append(f"{share}, {lift.conversions} conversions: {lift.agreement:.2%}{_miou(lift.miou)}")
     if found.blocked:
         lines.append(
             f"{len(found.blocked)} tensors stay in 8 bits: {found.target} lacks their operators "
             f"in {found.lifts_to}"
         )
     return lines
+
+
+def _miou(value: float | None) -> str:
+    return "" if value is None else f", mIoU {value:.4f}"

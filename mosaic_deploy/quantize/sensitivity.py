@@ -2,8 +2,8 @@
 
 Each tensor in turn is in 8 bits while the others are in 16, weights unquantised: pixels whose class changes
 are counted, and weighed by the margin that the class had: the difference of its two best scores. No labels
-are needed for that. Then sets of the worst are put into 16 bits while the rest is in 8: what that will come
-to, before anything is compiled.
+are needed for that; where there are some, the fall of mIoU is beside it. Then sets of the worst are put into
+16 bits while the rest is in 8: what that will come to, before anything is compiled.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from mosaic_deploy.quantize.boundary import inner_axes
 from mosaic_deploy.quantize.mixed import island, without_clips
 from mosaic_deploy.quantize.qdq import Inserted, Style, pairs_inserted
 from mosaic_deploy.quantize.switches import Switchable, switchable, with_weights
+from mosaic_deploy.quantize.truth import Truth
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -36,6 +37,15 @@ class Decision:
     ids: NDArray[np.int64]
     margin: NDArray[np.float32]
     """Of the best score over the second; 1 where there are no scores to compare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a network says of some images."""
+
+    decisions: tuple[Decision, ...]
+    miou: float | None
+    """Against the labels, in [0, 1]; None where there are none."""
 
 
 def decide(output: NDArray[Any], *, channels_last: bool) -> Decision:
@@ -64,14 +74,15 @@ def rank(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObje
     """Measure every activation, and with ``request["weights"]`` every weight.
 
     The request is that of ``quantize_as``, with ``held_out`` (.npy files of inputs), ``ranked`` (how many
-    of them tensors are measured on), ``shares`` (of the activations that are lifted in each step, growing)
-    and ``blocked`` (tensors that must stay in 8 bits).
+    of them tensors are measured on), ``shares`` (of the activations that are lifted in each step, growing),
+    ``blocked`` (tensors that must stay in 8 bits) and, for mIoU, ``labels`` and ``contract``.
 
     Returns:
-        ``activations`` and ``weights``: each a list of ``name``, ``op`` (that makes or reads it), ``flips``
-        and ``lost``, the worst first; ``steps``, for each share its ``sixteen`` (names), their ``spans``
-        ([low, high]), ``lifted`` (their share), ``conversions`` and ``agreement``; ``agreement`` of 8 bits
-        throughout; ``switches``, how many activations there are.
+        ``activations`` and ``weights``: each a list of ``name``, ``op`` (that makes or reads it), ``flips``,
+        ``lost`` and ``drop`` of mIoU, the worst first; ``steps``, for each share its ``sixteen`` (names),
+        their ``spans`` ([low, high]), ``lifted`` (their share), ``conversions``, ``agreement`` and ``miou``;
+        ``agreement`` and ``miou`` of 8 bits throughout; ``float_miou``; ``switches``, how many activations
+        there are. What is of mIoU is None without labels.
 
     Raises ``ModelError`` as ``quantize_as`` does.
     """
@@ -86,16 +97,17 @@ def rank(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObje
     weights = list(_weights(probe, few, made)) if request.get("weights") else []
     weights.sort(key=lambda entry: (-entry["lost"], -entry["flips"]))
     steps = _steps(activations, made, found, request)
-    rest = probe.predictor(Session(Path(request["onnx"]), threads=request["threads"], optimize=True))
+    rest = _Predictor.of(probe, Path(request["onnx"]), request["held_out"])
     every = frozenset(found.switches)
     for index, step in enumerate(steps):
         on_progress(_RANKED + (_TRIED - _RANKED) * index / len(steps), "predicting")
-        step["agreement"] = rest(every - {s for s in every if set(found.alike[s]) <= set(step["sixteen"])})
+        step |= rest(every - {s for s in every if set(found.alike[s]) <= set(step["sixteen"])})
     return {
         "activations": activations,
         "weights": weights,
         "steps": steps,
-        "agreement": rest(every),
+        **rest(every),
+        "float_miou": rest.base.miou,
         "switches": len(found.switches),
     }
 
@@ -104,24 +116,30 @@ def _activations(
     probe: _Probe, images: Sequence[str], made: Inserted, on_progress: OnProgress
 ) -> Iterator[JsonObject]:
     session = Session(probe.found.model, threads=probe.threads, optimize=True)
-    base = probe.decisions(session, images, _NOTHING)
+    base = probe.said(session, images, _NOTHING)
     ops = _makers(made)
     names = probe.found.switches
     for index, name in enumerate(names):
-        flips, lost = changed(base, probe.decisions(session, images, frozenset({name})))
-        yield {"name": name, "op": ops.get(name, "Input"), "flips": flips, "lost": lost}
+        loss = _loss(base, probe.said(session, images, frozenset({name})))
+        yield {"name": name, "op": ops.get(name, "Input"), **loss}
         on_progress(_CALIBRATED + (_RANKED - _CALIBRATED) * (index + 1) / len(names), name)
 
 
 def _weights(probe: _Probe, images: Sequence[str], made: Inserted) -> Iterator[JsonObject]:
     session = Session(probe.found.model, threads=probe.threads, optimize=True)
-    base = probe.decisions(session, images, _NOTHING)
+    base = probe.said(session, images, _NOTHING)
     ops = {name: node.op_type for node in made.plain.graph.node for name in node.input}
     for name in probe.found.weights:
         model = with_weights(probe.found, frozenset({name}))
         other = Session(model, threads=probe.threads, optimize=True)
-        flips, lost = changed(base, probe.decisions(other, images, _NOTHING))
-        yield {"name": name, "op": ops.get(name, ""), "flips": flips, "lost": lost}
+        loss = _loss(base, probe.said(other, images, _NOTHING))
+        yield {"name": name, "op": ops.get(name, ""), **loss}
+
+
+def _loss(base: Said, other: Said) -> JsonObject:
+    flips, lost = changed(base.decisions, other.decisions)
+    drop = None if base.miou is None or other.miou is None else base.miou - other.miou
+    return {"flips": flips, "lost": lost, "drop": drop}
 
 
 def _makers(made: Inserted) -> dict[str, str]:
@@ -185,29 +203,42 @@ class _Probe:
     def __init__(self, found: Switchable, request: JsonObject) -> None:
         self.found = found
         self.threads = int(request["threads"])
-        self._request = request
+        self._truth = Truth.of(request)
         self._axes = inner_axes(request)
         self._last = request["layout"] == "NHWC" if "layout" in request else False
 
-    def decisions(self, session: Session, images: Sequence[str], on: frozenset[str]) -> list[Decision]:
-        """What the graph says with these switches on."""
-        image = session.inputs[0].name
-        feeds = self.found.feed(on)
-        outputs = (session.run({image: self._read(path), **feeds})[0] for path in images)
-        return [decide(output, channels_last=self._last) for output in outputs]
+    def said(self, session: Session, images: Sequence[str], on: frozenset[str] | None) -> Said:
+        """What the graph says with these switches on; None for a graph without switches."""
+        image = session.inputs[0]
+        feeds = {} if on is None else self.found.feed(on)
+        outputs = [session.run({image.name: self._read(path, image.type), **feeds})[0] for path in images]
+        decisions = tuple(decide(output, channels_last=self._last) for output in outputs)
+        return Said(decisions, None if self._truth is None else self._truth.miou(outputs))
 
-    def predictor(self, plain: Session) -> Any:
-        """A function from switches to the share of pixels that agree with the float graph."""
-        images = self._request["held_out"]
-        image = plain.inputs[0].name
-        base = [
-            decide(plain.run({image: self._read(path, plain.inputs[0].type)})[0], channels_last=self._last)
-            for path in images
-        ]
-        session = Session(with_weights(self.found), threads=self.threads, optimize=True)
-        return lambda on: 1 - changed(base, self.decisions(session, images, on))[0]
-
-    def _read(self, path: str, kind: str = "tensor(float)") -> NDArray[Any]:
+    def _read(self, path: str, kind: str) -> NDArray[Any]:
         values = np.load(path, allow_pickle=False)
         values = values if self._axes is None else np.ascontiguousarray(values.transpose(self._axes))
         return values.astype(np.float32) if kind == "tensor(float)" else values
+
+
+@dataclass(frozen=True, slots=True)
+class _Predictor:
+    """Predicts what a choice of switches gives, weights quantised."""
+
+    probe: _Probe
+    session: Session
+    images: Sequence[str]
+    base: Said
+    """The float graph's."""
+
+    @classmethod
+    def of(cls, probe: _Probe, plain: Path, images: Sequence[str]) -> _Predictor:
+        """Run the float graph first."""
+        base = probe.said(Session(plain, threads=probe.threads, optimize=True), images, None)
+        session = Session(with_weights(probe.found), threads=probe.threads, optimize=True)
+        return cls(probe, session, images, base)
+
+    def __call__(self, on: frozenset[str]) -> JsonObject:
+        """``agreement``, the share of the pixels that keep the float graph's class, and ``miou``."""
+        said = self.probe.said(self.session, self.images, on)
+        return {"agreement": 1 - changed(self.base.decisions, said.decisions)[0], "miou": said.miou}
