@@ -37,6 +37,7 @@ MARKED = {
     "docs/how-to/targets/gpu.md": 1,
     "docs/how-to/targets/openvino.md": 4,
     "docs/how-to/targets/ort-mobile.md": 4,
+    "docs/how-to/validate-an-artifact.md": 1,
     "docs/reference/recipe.md": 6,
     "docs/reference/target.md": 4,
     "docs/tutorial/first-build.md": 1,

@@ -1,8 +1,5 @@
 """Files that other tools made, opened so that their own runtimes run them like what is built here.
 
-    .onnx  float, QDQ or QOperator on ONNX Runtime; a compiled context on the Hexagon simulator
-    .ort   on ONNX Runtime    .tflite  on LiteRT    .xml  on OpenVINO    a folder: an artifact of a build
-
 What such a file takes is said, in this order, by the description that a build left in it, by its own
 metadata, and by the contract that the caller has for the reference; its shapes and types always count.
 """
@@ -10,58 +7,23 @@ metadata, and by the contract that the caller has for the reference; its shapes 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
+from mosaic_deploy.artifact.file_kinds import Runner, read_file
 from mosaic_deploy.artifact.manifest import NetworkFacts
 from mosaic_deploy.artifact.open import open_artifact
-from mosaic_deploy.backends import plain_onnx
-from mosaic_deploy.backends.protocol import CompiledModel, Run, WorkDir
-from mosaic_deploy.backends.registry import load_backend
-from mosaic_deploy.errors import ModelError, ToolError
+from mosaic_deploy.backends.protocol import CompiledModel, WorkDir
+from mosaic_deploy.errors import ModelError
 from mosaic_deploy.specs.contract import Contract
-from mosaic_deploy.specs.toolchain import toolchain_python
-from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
-from mosaic_deploy.workers.worker import JsonObject, Work
+from mosaic_deploy.workers.worker import JsonObject
 
-_LOOK_S = 120.0
 _BYTES = ("uint8", "int8")
-_REFUSED = {
-    ".bin": "a bare binary does not say what its tensors are: name the .onnx that loads it (a graph of one "
-    "EPContext node), or the .xml of OpenVINO's weights",
-    ".so": "a model library is not tied to tensors that can be read here: name the .onnx that it was made of",
-    ".dlc": "a DLC is not compiled yet: name the .onnx that loads the compiled context",
-    ".pb": "a TensorFlow graph: name the .tflite or .onnx that was made of it",
-    ".pte": "an ExecuTorch program: nothing here runs it",
-    ".mlmodel": "a Core ML model: nothing here runs it",
-}
-
-
-class Runner(Protocol):
-    """What runs a file: a backend, or ONNX Runtime as it is."""
-
-    @property
-    def toolchain(self) -> str:
-        """Name of the toolchain of its child processes."""
-
-    def missing(self) -> str | None:
-        """Say what cannot be had on this machine, or None."""
-
-    def run(
-        self,
-        built: CompiledModel,
-        contract: Contract,
-        inputs: tuple[Path, ...],
-        *,
-        space: WorkDir,
-        on_progress: OnProgress,
-    ) -> Run:
-        """Run it on ``.npy`` inputs as the contract prepares them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +55,9 @@ class Foreign:
     runner: Runner
 
 
-_KINDS: Mapping[str, tuple[str, str, str]] = {
-    ".ort": ("ort", "mosaic_deploy.backends.ort.foreign", "ort"),
-    ".tflite": ("tflite", "mosaic_deploy.backends.litert.foreign", "litert"),
-    ".xml": ("openvino", "mosaic_deploy.backends.openvino.foreign", "openvino"),
-}
-"""Suffix -> backend, the module that reads such files, and the toolchain of that."""
-_CONTEXT = ("qnn", "mosaic_deploy.backends.qnn.foreign")
-
-
-def open_foreign(path: Path, *, base: Contract, stated: Stated, space: WorkDir) -> Foreign:
+def open_foreign(
+    path: Path, *, base: Contract, stated: Stated, space: WorkDir, on_progress: OnProgress
+) -> Foreign:
     """Open a file or an artifact's folder.
 
     Args:
@@ -110,6 +65,7 @@ def open_foreign(path: Path, *, base: Contract, stated: Stated, space: WorkDir) 
         base: the reference's contract, for what the file does not say itself.
         stated: what a person says, which counts more than all else.
         space: for the child process that reads it, and for copies; made by the caller, of this file alone.
+        on_progress: hears of what takes long: a DLC is compiled.
 
     Raises:
         ModelError: it is of no known kind, damaged, or does not fit the contract.
@@ -119,10 +75,8 @@ def open_foreign(path: Path, *, base: Contract, stated: Stated, space: WorkDir) 
         opened = open_artifact(path)
         contract = _changed(opened.contract, stated.fields, path)
         return Foreign(path, contract, "its manifest", opened.built, opened.load_backend())
-    found, make, runner = _read(path, space)
-    missing = runner.missing()
-    if missing is not None:
-        raise ToolError(f"{path}: {missing}")
+    read = read_file(path, space, on_progress)
+    found = read.found
     described = _description(path, found)
     if described is not None:
         contract, facts = described
@@ -133,57 +87,7 @@ def open_foreign(path: Path, *, base: Contract, stated: Stated, space: WorkDir) 
     said = f"the options, else {said}" if stated.fields else said
     folder = space.scratch / "file"
     folder.mkdir()
-    return Foreign(path, contract, said, make(path, facts, folder), runner)
-
-
-_Make = Callable[[Path, JsonObject, Path], CompiledModel]
-
-
-def _read(path: Path, space: WorkDir) -> tuple[JsonObject, _Make, Runner]:
-    suffix = path.suffix.lower()
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file or folder")
-    if suffix in _REFUSED:
-        raise ModelError(f"{path}: {_REFUSED[suffix]}")
-    if suffix == ".onnx":
-        found = plain_onnx.look(path)
-        if not found["context"]:
-            return found, plain_onnx.as_built, plain_onnx.OnnxRuntime()
-        name, module = _CONTEXT
-        return found, _module(module).as_built, load_backend(name)
-    if suffix not in _KINDS:
-        raise ModelError(
-            f"{path}: not a kind of file that is known: {', '.join(('.onnx', *_KINDS))} or a folder"
-        )
-    name, module, toolchain = _KINDS[suffix]
-    backend, reading = load_backend(name), _module(module)
-    missing = backend.missing()
-    if missing is not None:
-        raise ToolError(f"{path}: {missing}")
-    work: Work = reading.look
-    try:
-        made = call(
-            Call(
-                work,
-                {"path": str(path.resolve())},
-                timeout_s=_LOOK_S,
-                memory_bytes=4 * GIB,
-                log=space.logs / "look.log",
-                cwd=space.scratch / "look",
-                interpreter=toolchain_python(toolchain),
-            )
-        )
-    except ToolError as err:  # native readers crash on damaged files
-        raise ModelError(f"{path}: its runtime cannot read it: {err}") from err
-    except ModelError as err:
-        raise ModelError(str(err).replace(path.name, str(path), 1)) from err
-    return made.result, reading.as_built, backend
-
-
-def _module(name: str) -> Any:
-    import importlib
-
-    return importlib.import_module(name)
+    return Foreign(path, contract, said, read.make(path, {**found, **facts}, folder), read.runner)
 
 
 def _description(path: Path, found: JsonObject) -> tuple[Contract, JsonObject] | None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from mosaic_deploy.accuracy.limits import Limits
 from mosaic_deploy.accuracy.parity import measure
-from mosaic_deploy.artifact.foreign import Foreign, Runner, Stated, open_foreign
+from mosaic_deploy.artifact.file_kinds import Runner
+from mosaic_deploy.artifact.foreign import Foreign, Stated, open_foreign
 from mosaic_deploy.artifact.open import Artifact, open_artifact, workspace
 from mosaic_deploy.backends.protocol import Run, WorkDir
 from mosaic_deploy.backends.reference import TOOLCHAIN
@@ -93,7 +95,13 @@ def validate(request: ValidationRequest, *, progress: StageProgress = silent) ->
         for index, path in enumerate(request.artifacts):
             own = _own_space(space, index)
             try:
-                item = open_foreign(path, base=base, stated=request.stated, space=own)
+                item = open_foreign(
+                    path,
+                    base=base,
+                    stated=request.stated,
+                    space=own,
+                    on_progress=partial(progress, f"open {path.name}"),
+                )
                 results.append(_compare(item, reference, dataset, own, progress, request))
             except MosaicError as err:
                 if len(request.artifacts) == 1:
@@ -251,9 +259,16 @@ def _compare(
         artifact=str(item.path),
         contract_from=item.contract_from,
         feeding=_feeding(item),
-        ran_on=str(ran.run.facts.get("ran_on", "")),
+        ran_on=_ran_on(ran.run),
         variants=variants,
     )
+
+
+def _ran_on(run: Run) -> str:
+    """What it ran on, and the compiled variants for which that one's outputs stand."""
+    alike = " and ".join(name for name, leader in run.alike.items() if leader == run.name)
+    more = f" ({alike}: the same bits)" if alike else ""
+    return f"{run.facts.get('ran_on', '')}{more}"
 
 
 def _is_slow(runner: Runner) -> bool:

@@ -33,7 +33,7 @@ def validate(
         typer.Argument(
             metavar="ARTIFACT...",
             help="Files made by any tool: .onnx (float, QDQ, QOperator, compiled context), .ort, .tflite, "
-            "OpenVINO .xml; or artifact directories.",
+            "OpenVINO .xml, QNN .bin and .dlc; or artifact directories.",
         ),
     ],
     data: Annotated[str, typer.Option(metavar="NAME[:DIR]", help="Data set to compare on.")],
@@ -143,6 +143,9 @@ def _lines(result: Validated) -> list[str]:
         return [f"{result.artifact}: {result.error}"]
     lines = [f"{result.artifact}: ran on {result.ran_on}; contract: {result.contract_from}"]
     lines.append(f"  fed {result.feeding}")
+    if len(result.variants) > 1:
+        each = ", ".join(f"{name} {parity.candidate:.4f}" for name, parity in result.variants)
+        lines.append(f"  {each}: the worst counts")
     lines += [f"  {note}" for note in (result.parity.undecided, result.parity.note) if note]
     if not result.passed and not result.parity.undecided:
         lost = "" if result.parity.drop > result.parity.tolerance else ", but classes are lost"

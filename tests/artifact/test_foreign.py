@@ -29,7 +29,8 @@ def space() -> Iterator[WorkDir]:
 
 
 def opened(path: Path, space: WorkDir, *, base: Contract = CONTRACT, stated: Stated | None = None) -> Foreign:
-    return open_foreign(path, base=base, stated=stated or Stated(), space=space)
+    said = stated or Stated()
+    return open_foreign(path, base=base, stated=said, space=space, on_progress=lambda _s, _n: None)
 
 
 def saved(place: Path, model: onnx.ModelProto) -> Path:
@@ -156,7 +157,11 @@ def two_inputs() -> onnx.ModelProto:
                      marks=pytest.mark.slow),
         pytest.param("a.ort", b"hello world", "not a file in ONNX Runtime's format", id="no ort",
                      marks=pytest.mark.slow),
-        pytest.param("a.bin", b"x", "name the .onnx that loads it", id="bare binary"),
+        pytest.param("a.bin", b"hello world", "no context binary that QNN can read", id="no binary",
+                     marks=pytest.mark.slow),
+        pytest.param("a.dlc", b"hello world", "no DLC that QNN can read", id="no DLC",
+                     marks=pytest.mark.slow),
+        pytest.param("a.so", b"x", "a program, which would have to be trusted", id="model library"),
         pytest.param("a.weights", b"x", "not a kind of file that is known", id="unknown"),
         pytest.param("a.onnx", None, "no such file", id="missing"),
     ],
