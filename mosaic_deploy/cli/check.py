@@ -96,8 +96,8 @@ def check(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Directory for minimal reproducers of compiler failures; default: the working directory for "
-            "--verify, DIR/reproducers of the evidence for what was asked.",
+            help="Directory for minimal reproducers of what a compiler or an op table refuses; default: the "
+            "working directory for --verify, DIR/reproducers of the evidence for what was asked.",
         ),
     ] = None,
     input_: Annotated[

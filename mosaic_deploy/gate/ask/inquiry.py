@@ -29,7 +29,8 @@ class AskTerms:
     evidence: Path | None = None
     """Folder of what compilers said before; by default one in the user's cache folder."""
     save: Path | None = None
-    """Folder for the parts that a compiler refuses; by default one in that of the evidence."""
+    """Folder for the parts that a compiler or the table refuses; by default the former go into one in that of
+    the evidence, and the latter are not written."""
 
 
 def inquire(
@@ -40,6 +41,15 @@ def inquire(
     Raises ``UsageError`` where evidence or reproducers cannot be read or written, ``ToolError`` where a
     toolchain cannot be installed.
     """
+    verdict = _asked(judged, subject, terms, on_progress)
+    if terms.save is None or not verdict.table:
+        return verdict
+    from mosaic_deploy.gate.ask.refused import save_refused
+
+    return save_refused(judged, verdict, terms.save)
+
+
+def _asked(judged: Judged, subject: GateTarget, terms: AskTerms, on_progress: StageProgress) -> TargetVerdict:
     verdict = judged.verdict
     if terms.unknown not in (None, "ask") or not verdict.table or verdict.kind in _SETTLED:
         return verdict
