@@ -31,7 +31,7 @@ class Bars:
         console = Console(stderr=True)
         self._plain = not console.is_terminal or console.is_dumb_terminal
         self._tasks: dict[str, TaskID] = {}
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, float]] = {}
         self._finished: set[str] = set()
         self._spoken = time.monotonic()
         self._progress = Progress(
@@ -64,13 +64,13 @@ class Bars:
             self._line(stage, share, note)
             return
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(_padded(stage), total=1.0, note="")
+            self._tasks[stage] = self._progress.add_task(_padded(stage), total=1.0, note="", first=share)
         shown = "" if share >= 1.0 else " ".join(note.split())
         self._progress.update(self._tasks[stage], completed=share, note=shown)
 
     def _line(self, stage: str, share: float, note: str) -> None:
         now = time.monotonic()
-        begun = self._started.setdefault(stage, now)
+        begun, first = self._started.setdefault(stage, (now, share))
         if share >= 1.0:
             if stage in self._finished:
                 return
@@ -78,7 +78,7 @@ class Bars:
             print(f"{_padded(stage)} done in {now - begun:.1f} s", file=sys.stderr, flush=True)
         elif now - self._spoken > self._every_s:
             self._spoken = now
-            left = remaining(share, now - begun)
+            left = remaining(share, now - begun, first)
             about = "" if left is None else f", about {clock(left)} left"
             print(f"{_padded(stage)} {share:4.0%} {note}{about}", file=sys.stderr, flush=True)
 
@@ -90,15 +90,19 @@ class _Times(ProgressColumn):
     def render(self, task: Task) -> Text:
         """``0:41`` when done, ``0:41, 1:20 left`` before."""
         spent = task.finished_time if task.finished else task.elapsed
-        left = None if task.finished else remaining(task.completed, spent or 0.0)
+        left = None if task.finished else remaining(task.completed, spent or 0.0, task.fields["first"])
         return Text(clock(spent or 0.0) + ("" if left is None else f", {clock(left)} left"))
 
 
-def remaining(share: float, spent_s: float) -> float | None:
-    """About how many seconds a stage still takes, were it to go on as it did; None while it is too early."""
-    if share < _KNOWN_FROM or share >= 1.0 or spent_s < _KNOWN_FROM_S:
+def remaining(share: float, spent_s: float, first: float = 0.0) -> float | None:
+    """About how many seconds a stage still takes, were it to go on as it did; None while it is too early.
+
+    ``first`` is the share at which it began: what goes on where it was stopped begins above 0.
+    """
+    done = share - first
+    if done < _KNOWN_FROM or share >= 1.0 or spent_s < _KNOWN_FROM_S:
         return None
-    return spent_s * (1 - share) / share
+    return spent_s * (1 - share) / done
 
 
 def clock(seconds: float) -> str:

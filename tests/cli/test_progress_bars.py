@@ -18,6 +18,11 @@ def test_what_is_left(share: float, spent: float, left: float | None) -> None:
     assert remaining(share, spent) == left
 
 
+def test_what_is_left_of_work_that_goes_on_where_it_was_stopped() -> None:
+    assert remaining(0.75, 60, first=0.5) == 60.0
+    assert remaining(0.51, 60, first=0.5) is None
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0.4, "0:00"), (59.6, "1:00"), (80, "1:20"), (7400, "2:03:20")], ids=str
 )
