@@ -163,16 +163,15 @@ class TfliteBackend(FloatIslands):
             "input": {**made.result["input"], "pixels": record(source.facts["input"])["pixels"]},
             "output": made.result["output"],
             "accelerator": str(options.get("accelerator", "xnnpack")),
-            "arithmetic": "int8"
-            if isinstance(job.recipe.activations, IntegerFormat)
-            else job.recipe.activations,
+            "arithmetic": "int8" if integers else job.recipe.activations,
         }
         if "weight_grids" in made.result:
             facts |= {key: made.result[key] for key in ("weight_grids", "left_in_float")}
         steps = (written,) if converted else (*source.steps, written)
         built = CompiledModel(out.resolve(), (File(MODEL, "tflite", ships=True),), steps, facts)
         if facts["accelerator"] == "xnnpack":
-            built = run.without_delegate(built, job.calibration, space=job.space)
+            floats = source if integers else None
+            built = run.without_delegate(built, job.calibration, floats=floats, space=job.space)
         if "compiler_table" not in options:
             return built
         return compiler.compile_further(

@@ -86,24 +86,35 @@ def on_gpu(
     return Run(outputs, steps, {"ran_on": _gpu(made), **facts}, "gpu", others)
 
 
-def without_delegate(built: CompiledModel, images: tuple[Path, ...], *, space: WorkDir) -> CompiledModel:
+def without_delegate(
+    built: CompiledModel, images: tuple[Path, ...], *, floats: CompiledModel | None, space: WorkDir
+) -> CompiledModel:
     """Run the file once on LiteRT's own kernels, on the first image or noise; what came out as a fact of it.
+
+    ``floats`` is the network in float that a file of integers was made of.
 
     Raises ``RefusedError`` where they do not load it, or make something else of it than XNNPACK does.
     """
     folder = Path(tempfile.mkdtemp(prefix="plain-", dir=space.scratch)).resolve()
     request: JsonObject = {
-        "model": str((built.folder / MODEL).resolve()),
+        **_stated(built),
         "image": str(images[0].resolve()) if images else None,
-        "input": built.facts["input"],
-        "output": built.facts["output"],
         "threads": THREADS,
+        "floats": _stated(floats) if floats else None,
     }
     made = call(work(space, plain_kernels.compare, request, timeout_s=PREDICT_S, cwd=folder))
     facts = {**built.facts, "without_delegate": made.result}
     return replace(
         built, steps=(*built.steps, step("run without a delegate", "ai-edge-litert", made)), facts=facts
     )
+
+
+def _stated(built: CompiledModel) -> JsonObject:
+    return {
+        "model": str((built.folder / MODEL).resolve()),
+        "input": built.facts["input"],
+        "output": built.facts["output"],
+    }
 
 
 def time(built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:

@@ -47,7 +47,7 @@ def request_of(built: tuple[BuildJob, CompiledModel], model: Path) -> JsonObject
     facts: Any = made.facts
     return {
         "model": str(model), "image": str(job.calibration[0]), "threads": 1,
-        "input": facts["input"], "output": facts["output"],
+        "input": facts["input"], "output": facts["output"], "floats": None,
     }  # fmt: skip
 
 
@@ -86,6 +86,29 @@ def test_what_comes_out_otherwise_is_one_line(
         RefusedError, match=r"make something else of it [^\n]* by [0-9.e-]+, -1 is allowed[^\n]*$"
     ):
         plain_kernels.compare(request_of(built, built[1].folder / "model.tflite"), quiet)
+
+
+def test_what_rounding_moves_is_allowed_as_well(
+    built: tuple[BuildJob, CompiledModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, made = built
+    source = TFLITE.convert(job, on_progress=quiet)
+    assert source is not None
+    facts: Any = source.facts
+    floats = {
+        "model": str(source.folder / "model.tflite"),
+        "input": facts["input"],
+        "output": facts["output"],
+    }
+    request = request_of(built, made.folder / "model.tflite")
+    monkeypatch.setitem(plain_kernels.LIMITS, "int8", -1.0)
+    found = plain_kernels.compare({**request, "floats": floats}, quiet)
+    assert found["difference"] <= found["limit"] < 0.05
+    # The integers as the floats of themselves: nothing is moved, so nothing more is allowed.
+    itself = {key: request[key] for key in ("model", "input", "output")}
+    monkeypatch.setitem(plain_kernels.LIMITS, "int8", found["difference"] / 2)
+    with pytest.raises(RefusedError, match="make something else of it"):
+        plain_kernels.compare({**request, "floats": itself}, quiet)
 
 
 def test_floats_are_held_to_less(tmp_path: Path) -> None:

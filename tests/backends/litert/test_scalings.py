@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -58,7 +59,7 @@ def test_before_and_after_agree(model: onnx.ModelProto, expected: list[str]) -> 
     ],
 )
 def test_other_graphs_stay(body: str) -> None:
-    used = {"s": number(6), "t": number(0.5), "minus": number(-1)}
+    used: dict[str, Any] = {"s": number(6), "t": number(0.5), "minus": number(-1)}
     leaves(SCALED_ONCE, image(body, **{name: value for name, value in used.items() if f" {name})" in body}))
 
 
@@ -67,7 +68,7 @@ def test_other_graphs_stay(body: str) -> None:
 def test_onnx2tf_keeps_the_activation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     body = "a = Mul(image, s) b = Clip(a, z, h) y = Mul(b, t)"
-    used = {"h": number(6), "s": number(6), "t": number(1 / 6), "z": number(0)}
+    used: dict[str, Any] = {"h": number(6), "s": number(6), "t": number(1 / 6), "z": number(0)}
     onnx.save(image(body, shape="1,3,6,10", out="float[1,3,6,10] y", **used), "gate.onnx")
     request = {
         "onnx": "gate.onnx",
