@@ -49,6 +49,7 @@ LEFT_OUT = {
     "--recipe auto": "simulates for minutes: tests/build/test_auto.py",
     "mosaic-deploy sensitivity": "runs the network once for each tensor: tests/build/test_sensitivity.py",
     "mosaic-deploy diff": "compiles and simulates for minutes: tests/build/diff",
+    "--with lost/sensitivity.json": "needs what was measured: tests/artifact/html_report/test_measured.py",
     "doctor --install": "installs: tests/build/test_doctor.py",
     "doctor --clean": "removes the person's own toolchains: tests/build/test_doctor.py",
 }

@@ -18,6 +18,7 @@ from mosaic_deploy.build.target_build import job_of
 from mosaic_deploy.build.todo import Todo
 from mosaic_deploy.build.wide_operators import kept_in_8_bits
 from mosaic_deploy.errors import RefusedError, UsageError
+from mosaic_deploy.files import sha256_of
 from mosaic_deploy.quantize.mixed import Finer
 from mosaic_deploy.specs.recipe import QuantRecipe, Search
 from mosaic_deploy.specs.registry import load_spec
@@ -84,6 +85,8 @@ class Sensitivity:
     """Of the float network on these images, in [0, 1]; None where they have no labels."""
     miou: float | None = None
     """Predicted with the recipe as it is."""
+    network: str = ""
+    """The sha256 of the float ONNX that is compiled: a build of the same has it as ``model.onnx``."""
 
     def to_json(self) -> dict[str, object]:
         """As JSON's types."""
@@ -148,6 +151,7 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
             on_progress=lambda share, note: progress("rank", share, note),
         )
         progress("rank", 1.0, "")
+        network = sha256_of(job.onnx)
     return Sensitivity(
         model=item.model.card.name,
         target=target,
@@ -162,6 +166,7 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
         blocked=blocked,
         float_miou=_share(found["float_miou"]),
         miou=_share(found["miou"]),
+        network=network,
     )
 
 

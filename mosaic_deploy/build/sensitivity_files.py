@@ -1,4 +1,4 @@
-"""What ``sensitivity`` leaves in a folder: a table of all tensors, a plot of the worst, an overlay."""
+"""What ``sensitivity`` leaves in a folder: all of it as JSON, a table, a plot of the worst, an overlay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from mosaic_deploy.files import moved_in_folder, require_free
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TABLE, PLOT, OVERLAY = "sensitivity.csv", "sensitivity.svg", "sensitivity.overlay.json"
+RECORD, TABLE, PLOT = "sensitivity.json", "sensitivity.csv", "sensitivity.svg"
+OVERLAY = "sensitivity.overlay.json"
 _SHOWN = 30
 """Tensors that the plot has room for."""
 _ROW_INCHES = 0.22
@@ -33,7 +34,7 @@ def require_possible(folder: Path, *, force: bool) -> None:
 
 
 def write(found: Sensitivity, folder: Path, *, force: bool) -> None:
-    """Write the three files into a new folder; it is there whole or not at all.
+    """Write the four files into a new folder; it is there whole or not at all.
 
     Raises:
         UsageError: the folder exists and not ``force``.
@@ -43,8 +44,8 @@ def write(found: Sensitivity, folder: Path, *, force: bool) -> None:
         with (part / TABLE).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(_rows(found))
         plot(found, part / PLOT)
-        overlay = json.dumps(found.overlay(), indent=1)
-        (part / OVERLAY).write_text(f"{overlay}\n", encoding="utf-8")
+        for name, record in ((RECORD, found.to_json()), (OVERLAY, found.overlay())):
+            (part / name).write_text(f"{json.dumps(record, indent=1)}\n", encoding="utf-8")
 
 
 def plot(found: Sensitivity, path: Path) -> None:

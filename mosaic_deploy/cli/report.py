@@ -13,6 +13,7 @@ from mosaic_deploy.cli.output import JsonFlag, say
 EXAMPLES = (
     "report build --out report.html",
     "report build/mosaic-dsp-w8a8 build/mosaic-cpu-w8a8 --out both.html",
+    "report build/mosaic-dsp-w8a8 --with lost/sensitivity.json --out report.html",
 )
 
 
@@ -22,13 +23,21 @@ def report(
         typer.Argument(metavar="DIR", help="Artifact directories, or a directory that holds some."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")],
+    with_: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with",
+            metavar="FILE",
+            help="What 'sensitivity --out' or 'bench --json' measured of these artifacts; may be repeated.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     json_: JsonFlag = False,
 ) -> None:
     """Join artifacts into one HTML page, models by targets; nothing is run."""
     from mosaic_deploy.artifact.html_report.joined import join
 
-    joined = join(artifacts, out, force=force)
+    joined = join(artifacts, out, measured=with_ or (), force=force)
     if json_:
         print(json.dumps(joined.to_json()))
     else:

@@ -99,6 +99,8 @@ class Row:
     class_map_s: float | None
     """Median time of turning the output into class ids at the input's size, by NumPy on one thread, which
     ``timed`` does not hold; None on a simulator."""
+    manifest_sha256: str = ""
+    """Of the artifact's ``manifest.json``, by which a report finds it again."""
     slow: tuple[str, ...] = ()
     """What makes an integer network not worth it, with the fix; empty where nothing was found."""
 
@@ -107,6 +109,7 @@ class Row:
         return {
             **self.timed.to_json(),
             "folder": self.folder,
+            "manifest_sha256": self.manifest_sha256,
             "target": self.target,
             "recipe": self.recipe,
             "output": self.output,

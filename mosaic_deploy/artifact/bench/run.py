@@ -23,10 +23,12 @@ from mosaic_deploy.artifact.bench.entries import (
 from mosaic_deploy.artifact.bench.guard import Suspect, complaints
 from mosaic_deploy.artifact.bench.latency import Latencies, Ratio, ratio
 from mosaic_deploy.artifact.bench.report import BenchReport, Machine, Row, Timed
+from mosaic_deploy.artifact.manifest import MANIFEST
 from mosaic_deploy.artifact.open import workspace
 from mosaic_deploy.backends.protocol import Timing
 from mosaic_deploy.backends.reference import TOOLCHAIN as REFERENCE_TOOLCHAIN
 from mosaic_deploy.errors import ToolError
+from mosaic_deploy.files import sha256_of
 from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import StageProgress, silent
 
@@ -52,6 +54,7 @@ class _Measured:
         return Row(
             timed=timed,
             folder=str(opened.built.folder),
+            manifest_sha256=sha256_of(opened.built.folder / MANIFEST),
             target=opened.target,
             recipe=opened.recipe,
             output=opened.contract.output,

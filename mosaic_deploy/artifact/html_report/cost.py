@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mosaic_deploy.artifact.html_report.figures import NONE, large, percent, size
+from mosaic_deploy.artifact.html_report.figures import NONE, large, percent, plural, size
+from mosaic_deploy.artifact.html_report.measured import TimeRecord
 from mosaic_deploy.artifact.html_report.record import Record
 from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.artifact.store import shipped_bytes
+
+_TRAFFIC = ("DDR read", "DDR written")
+"""Which of the figures that are stated are all that goes over the memory bus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,22 @@ def cost(record: Record) -> Cost | None:
     return Cost(tuple(rows), _devices(stated), files if len(files) > 1 else ()) if rows else None
 
 
+def in_brief(record: Record) -> str:
+    """What goes behind the size in a table of many: the measured time, or the most that a device moves."""
+    if record.time is not None and record.time[1].median_ms is not None:
+        return f", {record.time[1].median_ms:.1f}\u00a0ms"
+    moved: dict[str, int] = {}
+    for device, name, count in _moved(record.manifest.facts.get("cost")):
+        moved[device] = moved.get(device, 0) + (count if name in _TRAFFIC else 0)
+    return f", {size(max(moved.values()))} over the bus" if any(moved.values()) else ""
+
+
+def _moved(facts: object) -> Iterator[tuple[str, str, int]]:
+    for each in facts if isinstance(facts, list) else []:
+        if isinstance(each, Mapping) and type(each.get("value")) is int and each.get("unit") == "bytes":
+            yield str(each.get("device", "")), str(each.get("name")), each["value"]
+
+
 def _of_whom(shipped: Sequence[Entry]) -> str:
     networks = {entry.part_of or entry.path for entry in shipped}
     return "the largest of those for each device" if len(networks) > 1 else "what a device loads"
@@ -86,9 +106,25 @@ def _fallback(stated: object) -> list[Row]:
 def _latency(record: Record) -> list[Row]:
     """Time is of a clock or not there: a simulator's counts are of the machine that simulates."""
     target = record.manifest.target
+    if record.time is not None:
+        return _timed(*record.time)
     if getattr(target, "times", None) is True:
-        return [Row("Latency", "not measured", "a build times nothing: mosaic-deploy bench does")]
+        return [Row("Latency", "not measured", "a build times nothing: mosaic-deploy bench does, see --with")]
     return [Row("Latency", "not measured", "what ran it here is not the device: measure there")]
+
+
+def _timed(cpu: str, time: TimeRecord) -> list[Row]:
+    if time.median_ms is None:
+        return []
+    late = "" if time.p90_ms is None else f"; nine of ten within {time.p90_ms:.1f} ms"
+    said = f"median of {time.runs:,} runs on {cpu}, {plural(time.threads, 'thread')}{late}; no phone's"
+    rows = [Row("Latency", f"{time.median_ms:.1f}\u00a0ms", said)]
+    if time.x_float is not None:
+        ends = time.x_float.interval
+        within = "" if ends is None else f", 95 % interval {ends[0]:.2f} to {ends[1]:.2f}"
+        beside = f"the float network on ONNX Runtime, timed in turns{within}"
+        rows.append(Row("Time beside float", f"{time.x_float.ratio:.2f}\u00a0×", beside))
+    return rows
 
 
 def _stated(facts: object) -> tuple[_Stated, ...]:

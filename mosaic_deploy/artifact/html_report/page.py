@@ -11,12 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mosaic_deploy.artifact.html_report.cost import in_brief
 from mosaic_deploy.artifact.html_report.figures import percent, points
 from mosaic_deploy.artifact.html_report.record import Record, open_record
 from mosaic_deploy.artifact.html_report.sections import PAGE, SECTIONS, Section
 from mosaic_deploy.artifact.html_report.verdict import VerdictView, verdict
 from mosaic_deploy.artifact.manifest import Manifest
-from mosaic_deploy.artifact.store import shipped_bytes
 from mosaic_deploy.backends.protocol import File
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class _Article:
     id: str
     verdict: VerdictView
     sections: tuple[tuple[Section, object], ...]
-    size_bytes: int
+    brief: str
+    """What it costs beside its size, for the table of several."""
 
 
 def write_page(folder: Path, manifest: Manifest) -> File:
@@ -69,7 +70,7 @@ def render_page(records: Sequence[Record]) -> str:
 def _article(name: str, record: Record) -> _Article:
     views = ((section, section.view(record)) for section in SECTIONS)
     there = tuple((section, view) for section, view in views if view is not None)
-    return _Article(name, verdict(record), there, shipped_bytes(record.manifest.files))
+    return _Article(name, verdict(record), there, in_brief(record))
 
 
 @cache

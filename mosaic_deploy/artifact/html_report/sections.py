@@ -14,6 +14,7 @@ from mosaic_deploy.artifact.html_report.charts import Bar, Scale
 from mosaic_deploy.artifact.html_report.cost import cost
 from mosaic_deploy.artifact.html_report.figures import magnitude, percent, points, size
 from mosaic_deploy.artifact.html_report.record import FixRecord, Record, ViolationRecord
+from mosaic_deploy.artifact.html_report.tensors import search, sensitivity
 from mosaic_deploy.artifact.html_report.views import FOLDER, View
 from mosaic_deploy.artifact.html_report.waterfall import waterfall
 
@@ -174,6 +175,8 @@ SECTIONS = (
     Section("violations", "Operators that the target does not take as they are", violations),
     Section("variants", "Per device", variants),
     Section("fixes", "Rewritten for the target", fixes),
+    Section("search", "What recipe auto tried", search),
+    Section("sensitivity", "Tensors that lose most in 8 bits", sensitivity),
     Section("calibration", "What the calibration images are worth", calibration),
     Section("cost", "Cost", cost),
     Section("provenance", "How it was made", provenance, open=False),

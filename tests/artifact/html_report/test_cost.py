@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mosaic_deploy.artifact.html_report.cost import Cost, Row, cost
+from mosaic_deploy.artifact.html_report.cost import Cost, Row, cost, in_brief
 from mosaic_deploy.artifact.html_report.record import open_record
 from tests.artifact.html_report.test_joined import parity, report
 from tests.artifact.tiny_artifact import edit, write_artifact
@@ -45,3 +45,17 @@ def test_what_a_stranger_states_is_text_or_left_out(tmp_path: Path) -> None:
     found = of(tmp_path / "made", "<b>", {"name": "<b>", "value": ["x"], "source": "s"}, 7)
     assert found.devices is None
     assert [row for row in found.rows if row.source == "s"] == [Row("<b>", "['x']", "s")]
+
+
+def test_in_brief_the_device_that_moves_most_counts_and_spills_are_not_added(tmp_path: Path) -> None:
+    place = tmp_path / "made"
+    of(
+        place,
+        traffic("v68", "DDR read", 3 << 20),
+        traffic("v68", "DDR written", 1 << 20),
+        traffic("v68", "spilled to DDR", 1 << 20),
+        traffic("v75", "DDR read", 2 << 20),
+    )
+    assert in_brief(open_record(place)) == ", 4.00\xa0MiB over the bus"
+    of(place, traffic("v68", "DDR read", "much"))
+    assert in_brief(open_record(place)) == ""
