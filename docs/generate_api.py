@@ -23,7 +23,7 @@ PACKAGE = "mosaic_deploy"
 
 PARTS = (
     "accuracy.limits.Limits",
-    "accuracy.parity.EarlyStop",
+    "accuracy.early_stop.EarlyStop",
     "artifact.bench.latency.Latencies",
     "artifact.bench.latency.Ratio",
     "artifact.bench.report.Machine",

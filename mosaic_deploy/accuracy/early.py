@@ -22,8 +22,9 @@ import numpy as np
 
 from mosaic_deploy.accuracy import ties
 from mosaic_deploy.accuracy.blind_spots import BlindSpots
+from mosaic_deploy.accuracy.early_stop import EarlyStop
 from mosaic_deploy.accuracy.limits import Limits
-from mosaic_deploy.accuracy.parity import ROUNDING, EarlyStop, ParityReport, measure
+from mosaic_deploy.accuracy.parity import ROUNDING, ParityReport, measure
 from mosaic_deploy.accuracy.silence import undecided
 from mosaic_deploy.accuracy.tally import Maps, Rows, Tally, count
 from mosaic_deploy.specs.labels import LabelSpace

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Literal, final
 
 from mosaic_deploy.accuracy import bootstrap, boundary, findings, silence, ties
 from mosaic_deploy.accuracy.blind_spots import BlindSpots
+from mosaic_deploy.accuracy.early_stop import EarlyStop
 from mosaic_deploy.accuracy.limits import Limits
 from mosaic_deploy.accuracy.tally import Maps, Tally, count
 from mosaic_deploy.specs.labels import LabelSpace
@@ -24,28 +26,6 @@ _MOST_MORE = 100
 
 
 _WORST_FIRST = ("fails", "undecided", "holds")
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class EarlyStop:
-    """That not all images were run, as the verdict that they would give was certain enough before."""
-
-    of: int
-    """How many there are; the verdict is of all of them."""
-    alpha: float
-    """Probability, in [0, 1], that all of them would give another one is at most this."""
-    images: tuple[int, ...]
-    """Indices of those that were run: a random sample."""
-
-    @property
-    def words(self) -> str:
-        """The claim in a sentence."""
-        return (
-            f"Run on {len(self.images)} of {self.of} images, drawn at random, until the verdict of all "
-            f"{self.of} was certain: they would give another one with a probability of {self.alpha:.0%} at "
-            "most. --all-images runs every one."
-        )
 
 
 @final
@@ -84,6 +64,8 @@ class ParityReport:
     """What a reader must know to read the verdict rightly."""
     worst: tuple[tuple[int, float], ...] = ()
     """Index and drop of the images that lost most, the worst first."""
+    worst_names: tuple[str, ...] = ()
+    """What these images are called in their data set; empty where nobody said."""
     undecided: str = ""
     """Why there is no verdict, or ''. Nothing was compared, the reference gives one class everywhere (no
     other on ``findings.LOST_FROM_SHARE`` of the pixels), its best scores tie, the candidate loses a class
@@ -133,6 +115,10 @@ class ParityReport:
         """Sorts the worst of several variants to the front: by the verdict, then by the drop."""
         return _WORST_FIRST.index(self.verdict), -self.drop
 
+    def named(self, names: Sequence[str]) -> ParityReport:
+        """The same with what images are called: ``names`` of those that were run, in their order."""
+        return replace(self, worst_names=tuple(names[index] for index, _ in self.worst))
+
     def _index(self, index: int) -> int:
         """Of an image that was run, its index among all."""
         return index if self.early is None else self.early.images[index]
@@ -163,7 +149,10 @@ class ParityReport:
             "class_limits": dict(self.class_limits),
             "classes_over": list(self.classes_over),
             "all_classes": None if self.all_classes is None else [_number(v) for v in self.all_classes],
-            "worst": [{"image": self._index(index), "drop": drop} for index, drop in self.worst],
+            "worst": [
+                {"image": self._index(index), "name": name, "drop": drop}
+                for (index, drop), name in zip_longest(self.worst, self.worst_names[: len(self.worst)])
+            ],
             "per_image": [_number(value) for value in self.per_image],
             "early": None
             if self.early is None

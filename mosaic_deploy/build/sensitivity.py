@@ -5,16 +5,18 @@ graph as it is compiled -> quantisers with switches -> classes that change, tens
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mosaic_deploy.backends.protocol import MixedBackend, RankingTerms
+from mosaic_deploy.backends.protocol import BuildJob, MixedBackend, RankingTerms, WorkDir
+from mosaic_deploy.build.order import Common, TargetBuild
 from mosaic_deploy.build.pipeline import prepare
 from mosaic_deploy.build.plan import Request, Unplanned, plan
-from mosaic_deploy.build.target_build import job_of
+from mosaic_deploy.build.target_build import TargetBuilder
 from mosaic_deploy.build.todo import Todo
 from mosaic_deploy.build.wide_operators import kept_in_8_bits
 from mosaic_deploy.errors import RefusedError, UsageError
@@ -136,7 +138,7 @@ def sensitivity(request: Request, *, weights: bool = False, progress: StageProgr
                 f"{item.model.card.name}: {target} refuses some of its operators: "
                 f"run mosaic-deploy check {request.model} --target {target}"
             )
-        job, images = job_of(order, common, folder / "build", progress)
+        job, images = _job(order, common, folder / "build", progress)
         blocked = kept_in_8_bits(item, job.onnx, finer)
         found = backend.rank(
             job,
@@ -178,6 +180,19 @@ def _shares() -> tuple[float, ...]:
 
 def _share(value: object) -> float | None:
     return None if value is None else float(str(value))
+
+
+def _job(
+    order: TargetBuild, common: Common, folder: Path, progress: StageProgress
+) -> tuple[BuildJob, tuple[Path, ...]]:
+    """What a backend would be asked to build in ``folder``, and the validation images as it takes them."""
+    space = WorkDir(folder / "scratch", folder / "logs")
+    space.scratch.mkdir(parents=True)
+    space.logs.mkdir()
+    shutil.copyfile(order.fitted.file, folder / "model.onnx")
+    builder = TargetBuilder(order, common, folder, space, progress)
+    job = builder.job()
+    return job, builder.turned(common.inputs.validation, "inputs", job)
 
 
 def _losses(entries: Any) -> tuple[TensorLoss, ...]:

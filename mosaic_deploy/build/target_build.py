@@ -55,19 +55,6 @@ def build(order: TargetBuild, common: Common, *, progress: StageProgress) -> Bui
         return describe(order, folder, replace(made, seconds=time.monotonic() - begun))
 
 
-def job_of(
-    order: TargetBuild, common: Common, folder: Path, progress: StageProgress
-) -> tuple[BuildJob, tuple[Path, ...]]:
-    """What a backend would be asked to build in ``folder``, and the validation images as it takes them."""
-    space = WorkDir(folder / "scratch", folder / "logs")
-    space.scratch.mkdir(parents=True)
-    space.logs.mkdir()
-    shutil.copyfile(order.fitted.file, folder / "model.onnx")
-    builder = TargetBuilder(order, common, folder, space, progress)
-    job = builder.job()
-    return job, builder.turned(common.inputs.validation, "inputs", job)
-
-
 @dataclass(frozen=True, slots=True)
 class TargetBuilder:
     """The work of one build in its folder."""
@@ -264,7 +251,8 @@ class TargetBuilder:
         found = {}
         for index, (name, candidate) in enumerate(maps.items()):
             self.progress("parity", index / len(maps), name)
-            found[name] = known.get(name) or self._measure(first.maps, candidate, tied=first.tied)
+            measured = known.get(name) or self._measure(first.maps, candidate, tied=first.tied)
+            found[name] = measured.named(self._names)
         self.progress("parity", 1.0, "")
         return found
 
@@ -288,7 +276,11 @@ class TargetBuilder:
             tolerance=self.order.plan.limits,
             groups=tuple(image.group for image in self.common.inputs.images),
             tied=tied,
-        )
+        ).named(self._names)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(item.name for item in self.order.plan.validation.items)
 
     def _pictures(self) -> Pictures:
         contract = self.common.graph.contract

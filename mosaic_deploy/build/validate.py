@@ -240,18 +240,21 @@ def _compare(
     whole = None if request.all_images or not _is_slow(item.runner) else against.know()
     ran = run_candidate(run, against, space.scratch / "maps", whole=whole)
     progress(f"run {item.path.name}", 1.0, "")
+    names = [dataset.items[index].name for index in ran.indices]
     variants = tuple(
         (
             name,
-            ran.reports.get(name)
-            or measure(
-                pairs(reference.images, reference.found.maps, ran.maps[name]),
-                labels=reference.contract.labels,
-                dataset=dataset.name,
-                tolerance=limit,
-                groups=tuple(image.group for image in reference.images),
-                tied=reference.found.tied,
-            ),
+            (
+                ran.reports.get(name)
+                or measure(
+                    pairs(reference.images, reference.found.maps, ran.maps[name]),
+                    labels=reference.contract.labels,
+                    dataset=dataset.name,
+                    tolerance=limit,
+                    groups=tuple(image.group for image in reference.images),
+                    tied=reference.found.tied,
+                )
+            ).named(names),
         )
         for name in (ran.run.name, *ran.run.others)
     )

@@ -95,6 +95,11 @@ def test_the_figures_are_those_of_the_metrics() -> None:
     assert [i for i, _ in report.worst] == sorted(
         (i for i, _ in report.worst), key=lambda i: -run([maps[i]]).drop
     )
+    called = [f"drive_{index}" for index in range(len(maps))]
+    plain: Any = report.to_json()["worst"]
+    named: Any = report.named(called).to_json()["worst"]
+    assert [entry["name"] for entry in plain] == [None] * len(report.worst)
+    assert [entry["name"] for entry in named] == [f"drive_{index}" for index, _ in report.worst]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ class Step:
     agreement: str
     worst_class: str
     worst_image: str
-    """Its number among all, from 1, and its change."""
+    """Its file's name, or where that is unknown its number among all, from 1, and its change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ def _step(scale: Scale, stage: StageRecord, parity: ParityReport, start: float, 
     lost, name = max(losses, default=(0.0, ""))
     image, fell = parity.worst[0] if parity.worst else (0, 0.0)
     number = image if parity.early is None else parity.early.images[image]
+    called = parity.worst_names[0] if parity.worst_names else f"no.\u00a0{number + 1}"
     title = _TITLES.get(stage.name, stage.name)
     return Step(
         name=title if stage.variant in ("", "main") else f"{title}, {stage.variant}",
@@ -106,5 +107,5 @@ def _step(scale: Scale, stage: StageRecord, parity: ParityReport, start: float, 
         score=percent(parity.candidate) if parity.metric == "miou" else "",
         agreement=percent(parity.agreement),
         worst_class=f"{name}, {points(-lost)}" if lost > _LEAST else "",
-        worst_image=f"no.\u00a0{number + 1}, {points(-fell)}" if fell > _LEAST else "",
+        worst_image=f"{called}, {points(-fell)}" if fell > _LEAST else "",
     )

@@ -46,6 +46,9 @@ def test_each_variant_starts_where_what_they_share_ends() -> None:
     assert abs(new.bar.x - shared.bar.x) < 0.02
     assert old.worst_class.startswith("sky, −")
     assert old.worst_image.startswith("no.\u00a01, −")
+    named = drawn(StageRecord(name="target", parity=parity(10).named(["drive_07"]), variant="v68"))
+    assert named is not None
+    assert named.steps[0].worst_image.startswith("drive_07, −")
     assert view.missing == (("PyTorch to ONNX", "on one scene"),)
 
 
