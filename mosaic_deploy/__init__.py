@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mosaic_deploy.artifact.bench.entries import BenchRequest
     from mosaic_deploy.artifact.bench.report import BenchReport
     from mosaic_deploy.artifact.bench.run import bench
-    from mosaic_deploy.artifact.contract_fuzz.fuzz import FuzzReport
+    from mosaic_deploy.artifact.contract_fuzz.fuzz import FuzzReport, FuzzRequest
     from mosaic_deploy.artifact.contract_fuzz.fuzz import fuzz as contract_fuzz
     from mosaic_deploy.artifact.foreign import Stated
     from mosaic_deploy.artifact.open import Artifact, open_artifact
@@ -76,6 +76,7 @@ __all__ = [
     "FileDataset",
     "FixReport",
     "FuzzReport",
+    "FuzzRequest",
     "InputOptions",
     "LabelSpace",
     "ModelCard",
@@ -133,6 +134,7 @@ _HOMES = {
     "FileDataset": "datasets.samples",
     "FixReport": "gate.fix_report",
     "FuzzReport": "artifact.contract_fuzz.fuzz",
+    "FuzzRequest": "artifact.contract_fuzz.fuzz",
     "InputOptions": "build.model_source",
     "LabelSpace": "specs.labels",
     "ModelCard": "specs.model_card",

@@ -21,7 +21,8 @@ from tests.gate.gate_models import write
 
 PUBLIC = [
     "Artifact", "BenchReport", "BenchRequest", "BuildReport", "CalibrationRequest", "CheckReport", "Contract",
-    "DataError", "Diff", "DiffRequest", "Failure", "FileDataset", "FixReport", "FuzzReport", "InputOptions",
+    "DataError", "Diff", "DiffRequest", "Failure", "FileDataset", "FixReport", "FuzzReport", "FuzzRequest",
+    "InputOptions",
     "LabelSpace", "ModelCard", "ModelError", "MosaicError", "ParityReport", "Prediction", "QuantRecipe",
     "RangesFile", "RefusedError", "Request", "Sample", "Sensitivity", "SpecError", "StageProgress", "Stated",
     "TargetSpec", "TargetVerdict", "ToolError", "UsageError", "Validated", "ValidationRequest", "Violation",

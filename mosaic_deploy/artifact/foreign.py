@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mosaic_deploy.artifact.basis import Basis
 from mosaic_deploy.artifact.file_kinds import Runner, read_file
 from mosaic_deploy.artifact.manifest import NetworkFacts
 from mosaic_deploy.artifact.open import open_artifact
@@ -24,6 +25,9 @@ from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 _BYTES = ("uint8", "int8")
+_PIXEL_GRIDS = ((1.0, 0.0), (1 / 255, 0.0), (1 / 127.5, 127.5))
+"""Steps and zero points that 0 to 255, 0 to 1 and -1 to 1 have in bytes."""
+_NEAR_STEP = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,13 @@ class Foreign:
 
 
 def open_foreign(
-    path: Path, *, base: Contract, stated: Stated, space: WorkDir, on_progress: OnProgress
+    path: Path, *, basis: Basis | None, stated: Stated, space: WorkDir, on_progress: OnProgress
 ) -> Foreign:
     """Open a file or an artifact's folder.
 
     Args:
         path: what to open.
-        base: the reference's contract, for what the file does not say itself.
+        basis: for what the file does not say itself; None where nobody says anything.
         stated: what a person says, which counts more than all else.
         space: for the child process that reads it, and for copies; made by the caller, of this file alone.
         on_progress: hears of what takes long: a DLC is compiled.
@@ -81,8 +85,13 @@ def open_foreign(
     if described is not None:
         contract, facts = described
         said = "the description that a build left in it"
+    elif basis is None:
+        raise ModelError(
+            f"{path}: nothing says what its classes are: name a card with --contract, or put classes.txt "
+            "beside the data's images/"
+        )
     else:
-        contract, facts, said = _derived(path, base, found, stated)
+        contract, facts, said = _derived(path, basis, found, stated)
     contract = _changed(contract, stated.fields, path)
     said = f"the options, else {said}" if stated.fields else said
     folder = space.scratch / "file"
@@ -107,23 +116,22 @@ def _description(path: Path, found: JsonObject) -> tuple[Contract, JsonObject] |
     return contract, facts
 
 
-def _derived(
-    path: Path, base: Contract, found: JsonObject, stated: Stated
-) -> tuple[Contract, JsonObject, str]:
-    """Contract of the reference, changed to what the file's shapes, types and metadata say."""
+def _derived(path: Path, basis: Basis, found: JsonObject, stated: Stated) -> tuple[Contract, JsonObject, str]:
+    """Contract of the basis, changed to what the file's shapes, types and metadata say."""
+    base = basis.contract
     source, result = dict(found["input"]), dict(found["output"])
     change: dict[str, object] = {}
-    said = "the reference's"
+    said = basis.said_by
     mean, scale = (_triple(found.get(name)) for name in ("mean", "scale"))
     if mean is not None and scale is not None:
         change |= {"mean": mean, "scale": scale}
-        said = "its own metadata, else the reference's"
+        said = f"its own metadata, else {basis.said_by}"
     labels = found.get("classes")
     if labels and len(labels) != len(base.classes):
         raise ModelError(
-            f"{path}: its metadata lists {len(labels)} classes, the reference has {len(base.classes)}"
+            f"{path}: its metadata lists {len(labels)} classes, {len(base.classes)} are expected"
         )
-    height, width, layout = _sides(path, source, base)
+    height, width, layout = _sides(path, source, basis)
     change |= {"height": height, "width": width, "layout": layout}
     change["dtype"] = _dtype(
         path, base, source, normalised=bool({"mean", "scale"} & {*change, *stated.fields})
@@ -137,13 +145,18 @@ def _derived(
     return _changed(base, change, path), {"input": source, "output": result}, said
 
 
-def _sides(path: Path, source: JsonObject, base: Contract) -> tuple[int, int, str]:
+def _sides(path: Path, source: JsonObject, basis: Basis) -> tuple[int, int, str]:
     shape = [int(side) for side in source["shape"]]
     if len(shape) != 4 or shape[0] not in (0, 1) or 3 not in (shape[1], shape[3]):
         raise ModelError(f"{path}: input '{source['name']}' {shape}: one image of three colours is expected")
     layout = "NHWC" if shape[3] == 3 and shape[1] != 3 else "NCHW"
     sides = shape[1:3] if layout == "NHWC" else shape[2:]
-    height, width = (side or own for side, own in zip(sides, (base.height, base.width), strict=True))
+    if 0 in sides and not basis.sized:
+        raise ModelError(
+            f"{path}: input '{source['name']}' {shape} is of no fixed size: name a card with --contract"
+        )
+    own = (basis.contract.height, basis.contract.width)
+    height, width = (side or other for side, other in zip(sides, own, strict=True))
     return height, width, layout
 
 
@@ -156,13 +169,24 @@ def _dtype(path: Path, base: Contract, source: JsonObject, *, normalised: bool) 
     if source["dtype"] in _BYTES and source["scale"] is None:
         return "uint8"
     if base.dtype == "uint8" and not normalised:
-        if source["dtype"] in _BYTES:
+        if source["dtype"] in _BYTES and _holds_pixels(source):
             return "uint8"
+        step, zero = source["scale"], source["zero_point"]
+        grid = "" if step is None else f" of step {step:.4g}, zero at {zero}"
         raise ModelError(
-            f"{path}: its input is {source['dtype']} and the reference takes pixels as they are: say "
+            f"{path}: its input is {source['dtype']}{grid}, and nothing says how pixels become that: say "
             "--input-mean and --input-scale"
         )
     return "float32"
+
+
+def _holds_pixels(source: JsonObject) -> bool:
+    """Whether the integers of a grid are most likely the pixels themselves."""
+    zero = source["zero_point"] + (128 if source["dtype"] == "int8" else 0)
+    return any(
+        abs(source["scale"] / step - 1) < _NEAR_STEP and abs(zero - place) <= 1
+        for step, place in _PIXEL_GRIDS
+    )
 
 
 def _output(path: Path, base: Contract, result: JsonObject, size: tuple[int, int]) -> dict[str, object]:
@@ -178,7 +202,7 @@ def _output(path: Path, base: Contract, result: JsonObject, size: tuple[int, int
     if len([side for side in shape if side != 1]) <= 2:
         return {"output": "classmap"}
     raise ModelError(
-        f"{path}: output '{result['name']}' {shape} is neither scores of the reference's "
+        f"{path}: output '{result['name']}' {shape} is neither scores of "
         f"{len(base.classes)} classes nor a class map"
     )
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from mosaic_deploy.accuracy.limits import Limits
 from mosaic_deploy.accuracy.parity import measure
+from mosaic_deploy.artifact.basis import Basis, of_card
 from mosaic_deploy.artifact.file_kinds import Runner
 from mosaic_deploy.artifact.foreign import Foreign, Stated, open_foreign
 from mosaic_deploy.artifact.open import Artifact, open_artifact, workspace
@@ -32,8 +33,7 @@ from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.errors import ModelError, MosaicError, UsageError
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.labels import LabelSpace
-from mosaic_deploy.specs.model_card import ModelCard
-from mosaic_deploy.specs.registry import load_spec, locate_spec, read_spec, spec_names
+from mosaic_deploy.specs.registry import load_spec, spec_names
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import StageProgress, silent
@@ -88,16 +88,16 @@ def validate(request: ValidationRequest, *, progress: StageProgress = silent) ->
     require_toolchain(TOOLCHAIN, progress)
     with workspace() as space:
         reference, dataset = _reference(request, space, progress)
-        base = reference.contract
+        basis = Basis(reference.contract, "the reference's")
         if request.contract is not None:
-            base = read_spec(ModelCard, locate_spec(ModelCard, request.contract)).contract
+            basis = of_card(request.contract)
         results = []
         for index, path in enumerate(request.artifacts):
             own = _own_space(space, index)
             try:
                 item = open_foreign(
                     path,
-                    base=base,
+                    basis=basis,
                     stated=request.stated,
                     space=own,
                     on_progress=partial(progress, f"open {path.name}"),

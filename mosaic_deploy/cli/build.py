@@ -7,19 +7,16 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import (
-    INPUT_PANEL,
+from mosaic_deploy.cli.input_options import (
+    InputColour,
     InputMean,
+    InputResize,
     InputScale,
     InputShape,
-    JsonFlag,
-    NoInstall,
     OutputName,
-    bars,
-    cause,
-    say,
-    show,
+    Threshold,
 )
+from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, cause, say, show
 
 EXAMPLES = (
     "build --target dsp",
@@ -119,21 +116,9 @@ def build(
     json_: JsonFlag = False,
     input_mean: InputMean = None,
     input_scale: InputScale = None,
-    input_colour: Annotated[
-        str | None, typer.Option(rich_help_panel=INPUT_PANEL, help="Channel order: RGB (default) or BGR.")
-    ] = None,
-    input_resize: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=INPUT_PANEL, help="Resize mode: stretch (default) or letterbox."),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            rich_help_panel=INPUT_PANEL,
-            help="Foreground threshold of a model with one score per pixel; default: 0.5 after a sigmoid, "
-            "else 0.",
-        ),
-    ] = None,
+    input_colour: InputColour = None,
+    input_resize: InputResize = None,
+    threshold: Threshold = None,
     input_shape: InputShape = None,
     output_name: OutputName = None,
     no_install: NoInstall = False,  # noqa: ARG001  # its callback does it

@@ -7,16 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import (
-    InputMean,
-    InputScale,
-    InputShape,
-    JsonFlag,
-    NoInstall,
-    OutputName,
-    bars,
-    say,
-)
+from mosaic_deploy.cli.input_options import InputMean, InputScale, InputShape, OutputName
+from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, say
 
 EXAMPLES = (
     "calibrate mosaic --data camvid",

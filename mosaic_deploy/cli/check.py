@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import InputShape, NoInstall, OutputName, give, late_bars, say
+from mosaic_deploy.cli.input_options import InputShape, OutputName
+from mosaic_deploy.cli.output import NoInstall, give, late_bars, say
 
 EXAMPLES = (
     "check my_net.onnx --target all",

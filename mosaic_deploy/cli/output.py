@@ -41,34 +41,6 @@ NoInstall = Annotated[
 ]
 
 
-FILE_PANEL = "An ONNX file that leaves it open"
-INPUT_PANEL = "Input of an ONNX file without a model card"
-InputShape = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N,C,H,W",
-        rich_help_panel=FILE_PANEL,
-        help="Size of the image where the file has dynamic dimensions, such as 1,3,512,512.",
-    ),
-]
-InputMean = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=INPUT_PANEL, help="Mean per colour channel, such as 127.5 or 124,116,104."),
-]
-InputScale = Annotated[
-    str | None,
-    typer.Option(
-        rich_help_panel=INPUT_PANEL, help="Scale per colour channel: input = (pixel - mean) / scale."
-    ),
-]
-OutputName = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", rich_help_panel=FILE_PANEL, help="Output to deploy where the file has several."
-    ),
-]
-
-
 def wants(variable: str) -> bool:
     """Whether ``--verbose`` or ``--quiet``, or its variable, was given."""
     return bool(os.environ.get(variable))

@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import (
-    InputMean,
-    InputScale,
-    InputShape,
-    JsonFlag,
-    NoInstall,
-    OutputName,
-    bars,
-    say,
-    show,
-)
+from mosaic_deploy.cli.input_options import InputMean, InputScale, InputShape, OutputName
+from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table

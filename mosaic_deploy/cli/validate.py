@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mosaic_deploy.cli.output import InputShape, JsonFlag, NoInstall, OutputName, bars, say, show
+from mosaic_deploy.cli.input_options import (
+    ContractCard,
+    FedColour,
+    FedMean,
+    FedResize,
+    FedScale,
+    InputShape,
+    OutputName,
+    fed,
+)
+from mosaic_deploy.cli.output import JsonFlag, NoInstall, bars, say, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +31,6 @@ EXAMPLES = (
     "validate net.onnx net_int8.onnx net.ort --data folder:my_images --input-mean 0 --input-scale 255",
     "validate build/mosaic-cpu-fp32 build/mosaic-dsp-w8a8 --data camvid --json",
 )
-_INPUT = "What the artifacts and a reference without a card take"
 
 
 def validate(
@@ -51,26 +60,11 @@ def validate(
             help="Largest mIoU drop that passes, 0 to 1; default: 0.01, without labels 0.05 of the pixels."
         ),
     ] = None,
-    contract: Annotated[
-        str | None,
-        typer.Option(metavar="CARD", help="Model card whose contract the artifacts keep."),
-    ] = None,
-    input_mean: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=_INPUT, help="Mean per colour channel, such as 127.5 or 124,116,104."),
-    ] = None,
-    input_scale: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=_INPUT, help="Scale per colour channel: input = (pixel - mean) / scale."
-        ),
-    ] = None,
-    input_colour: Annotated[
-        str | None, typer.Option(rich_help_panel=_INPUT, help="Channel order: RGB or BGR.")
-    ] = None,
-    input_resize: Annotated[
-        str | None, typer.Option(rich_help_panel=_INPUT, help="Resize mode: stretch or letterbox.")
-    ] = None,
+    contract: ContractCard = None,
+    input_mean: FedMean = None,
+    input_scale: FedScale = None,
+    input_colour: FedColour = None,
+    input_resize: FedResize = None,
     input_shape: InputShape = None,
     output_name: OutputName = None,
     json_: JsonFlag = False,
@@ -98,7 +92,7 @@ def validate(
         all_images=all_images,
         tolerance=tolerance,
         contract=contract,
-        stated=Stated(options.mean, options.scale, options.colour, options.resize) if described else Stated(),
+        stated=fed(input_mean, input_scale, input_colour, input_resize) if described else Stated(),
         input=InputOptions() if described else options,
     )
     with bars(quiet=json_) as progress:

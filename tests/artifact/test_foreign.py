@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mosaic_deploy.artifact.basis import Basis, of_labels
 from mosaic_deploy.artifact.foreign import Foreign, Stated, open_foreign
 from mosaic_deploy.artifact.open import workspace
 from mosaic_deploy.backends.protocol import WorkDir
@@ -30,7 +31,8 @@ def space() -> Iterator[WorkDir]:
 
 def opened(path: Path, space: WorkDir, *, base: Contract = CONTRACT, stated: Stated | None = None) -> Foreign:
     said = stated or Stated()
-    return open_foreign(path, base=base, stated=said, space=space, on_progress=lambda _s, _n: None)
+    basis = Basis(base, "the reference's")
+    return open_foreign(path, basis=basis, stated=said, space=space, on_progress=lambda _s, _n: None)
 
 
 def saved(place: Path, model: onnx.ModelProto) -> Path:
@@ -135,6 +137,59 @@ def test_pixels_as_they_are_need_a_word_for_floats(tmp_path: Path, space: WorkDi
         opened(path, space, base=base)
     said = Stated((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
     assert opened(path, space, base=base, stated=said).contract.dtype == "float32"
+
+
+def bytes_in(scale: float, zero: int, kind: type[np.generic] = np.uint8) -> onnx.ModelProto:
+    """Takes bytes on a grid, and gives the floats that they are."""
+    grid = {"s": np.float32(scale), "z": kind(zero)}
+    graph = helper.make_graph(
+        [helper.make_node("DequantizeLinear", ["q", "s", "z"], ["x"])],
+        "g",
+        [helper.make_tensor_value_info("q", helper.np_dtype_to_tensor_dtype(np.dtype(kind)), SHAPE)],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, SHAPE)],
+        [numpy_helper.from_array(np.array(value), name) for name, value in grid.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+@pytest.mark.parametrize(
+    ("model", "offset"),
+    [
+        pytest.param(bytes_in(1 / 127.5, 127), 0, id="-1 to 1"),
+        pytest.param(bytes_in(1 / 128, 0, np.int8), -128, id="signed"),
+        pytest.param(bytes_in(1 / 255, 0), 0, id="0 to 1"),
+        pytest.param(bytes_in(1.0, -128, np.int8), -128, id="0 to 255, signed"),
+    ],
+)
+def test_bytes_on_a_grid_of_pixels_are_pixels(
+    tmp_path: Path, space: WorkDir, model: onnx.ModelProto, offset: int
+) -> None:
+    base = CONTRACT.model_copy(update={"dtype": "uint8"})
+    found = opened(saved(tmp_path / "a.onnx", model), space, base=base)
+    source: Any = found.built.facts["input"]
+    assert (found.contract.dtype, source["pixel_offset"]) == ("uint8", offset)
+
+
+def test_bytes_on_another_grid_need_a_word(tmp_path: Path, space: WorkDir) -> None:
+    """Of ImageNet's mean and deviation, say, which no pixel's byte lies on."""
+    path = saved(tmp_path / "a.onnx", bytes_in(0.0187, 114))
+    base = CONTRACT.model_copy(update={"dtype": "uint8"})
+    with pytest.raises(ModelError, match=r"input is uint8 of step 0.0187, zero at 114, and nothing says how"):
+        opened(path, space, base=base)
+    said = Stated((124.0, 116.0, 104.0), (58.0, 57.0, 57.0))
+    assert opened(path, space, base=base, stated=said).contract.dtype == "float32"
+
+
+def test_a_side_that_nobody_fixes_is_refused(tmp_path: Path, space: WorkDir) -> None:
+    path = saved(tmp_path / "a.onnx", relu(TensorProto.UINT8, [0, 3, 0, 0]))
+    with pytest.raises(ModelError, match="is of no fixed size: name a card with --contract"):
+        open_foreign(
+            path,
+            basis=of_labels(CONTRACT.labels),
+            stated=Stated(),
+            space=space,
+            on_progress=lambda _s, _n: None,
+        )
 
 
 def two_inputs() -> onnx.ModelProto:

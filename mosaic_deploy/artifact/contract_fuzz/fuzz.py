@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mosaic_deploy.accuracy.parity import ParityReport, measure
+from mosaic_deploy.artifact.basis import of_card, of_labels
 from mosaic_deploy.artifact.contract_fuzz.mistakes import Case, Mistake, mistakes
-from mosaic_deploy.artifact.open import Artifact, open_artifact, workspace
+from mosaic_deploy.artifact.feeding import how_to_feed
+from mosaic_deploy.artifact.foreign import Foreign, Stated, open_foreign
+from mosaic_deploy.artifact.open import workspace
 from mosaic_deploy.artifact.stored import stored_input
 from mosaic_deploy.backends.protocol import CompiledModel, WorkDir
 from mosaic_deploy.datasets import open_data
@@ -67,6 +71,10 @@ class FuzzReport:
     """The signature table of an artifact: what each usual mistake in feeding or reading it costs."""
 
     artifact: str
+    contract_from: str
+    """Who said what it takes."""
+    feeding: str
+    """How it is fed rightly, in words."""
     dataset: str
     images: int
     labelled: bool
@@ -89,6 +97,8 @@ class FuzzReport:
         return {
             "schema": SCHEMA,
             "artifact": self.artifact,
+            "contract_from": self.contract_from,
+            "feeding": self.feeding,
             "dataset": self.dataset,
             "images": self.images,
             "labelled": self.labelled,
@@ -97,34 +107,52 @@ class FuzzReport:
         }
 
 
-def fuzz(
-    folder: Path, data: str, *, images: int | None = IMAGES, progress: StageProgress = silent
-) -> FuzzReport:
+@dataclass(frozen=True, slots=True)
+class FuzzRequest:
+    """What a person asked to make mistakes with."""
+
+    artifact: Path
+    """A folder that a build wrote, or a file that any tool made."""
+    data: str
+    """``NAME[:DIR]``; without labels the artifact's own right answers stand for the truth."""
+    images: int | None = IMAGES
+    """How many; None takes all."""
+    contract: str | None = None
+    """A model card that says what a file takes; None for the data set's classes and pixels as they are."""
+    stated: Stated = field(default_factory=Stated)
+    """What is said of the input on the command line."""
+
+
+def fuzz(request: FuzzRequest, *, progress: StageProgress = silent) -> FuzzReport:
     """Make every usual mistake in feeding or reading an artifact, on its own runtime, and measure it.
 
-    Args:
-        folder: the artifact's.
-        data: ``NAME[:DIR]``; without labels the artifact's own right answers stand for the truth.
-        images: how many; None takes all.
-        progress: hears of the stages.
+    ``progress`` hears of the stages.
 
     Raises:
-        ModelError: the folder is no sound artifact.
+        ModelError: it is no sound artifact, and no file that can be run.
+        SpecError: no such card.
         DataError: the images do not fit it.
         ToolError: its runtime is missing or failed.
     """
-    opened = open_artifact(folder)
-    dataset = open_data(data, split="val").read_as(opened.contract.labels).take(images)
-    opened.contract.require(dataset.labels, dataset=dataset.name)
-    backend = opened.load_backend()
-    require_toolchain(backend.toolchain, progress)
+    asked = open_data(request.data, split="val")
+    basis = of_labels(asked.labels) if request.contract is None else of_card(request.contract)
     with workspace() as space:
-        return _Fuzzer(opened, dataset, space, progress).report()
+        item = open_foreign(
+            request.artifact,
+            basis=basis,
+            stated=request.stated,
+            space=space,
+            on_progress=partial(progress, "open"),
+        )
+        dataset = asked.read_as(item.contract.labels).take(request.images)
+        item.contract.require(dataset.labels, dataset=dataset.name)
+        require_toolchain(item.runner.toolchain, progress)
+        return _Fuzzer(item, dataset, space, progress).report()
 
 
 @dataclass(frozen=True, slots=True)
 class _Fuzzer:
-    opened: Artifact
+    item: Foreign
     dataset: FileDataset
     space: WorkDir
     progress: StageProgress
@@ -146,7 +174,9 @@ class _Fuzzer:
             costs.append(self._cost(mistake, right, given, sizes))
         self.progress("compare", 1.0, "")
         return FuzzReport(
-            artifact=self.opened.built.folder.name,
+            artifact=self.item.path.name,
+            contract_from=self.item.contract_from,
+            feeding=how_to_feed(self.item.contract, self.item.built.facts["input"]),
             dataset=self.dataset.name,
             images=len(self.dataset),
             labelled=self.dataset.labelled,
@@ -155,7 +185,7 @@ class _Fuzzer:
         )
 
     def _case(self) -> tuple[Case, list[tuple[int, int]]]:
-        contract = self.opened.contract
+        contract = self.item.contract
         source: Mapping[str, Any] = self._facts()
         sizes = []
         for index in range(len(self.dataset)):
@@ -167,7 +197,7 @@ class _Fuzzer:
         return Case(contract, source, any(size != own for size in sizes), _exact(contract, source)), sizes
 
     def _facts(self) -> Mapping[str, Any]:
-        facts = self.opened.built.facts["input"]
+        facts = self.item.built.facts["input"]
         if not isinstance(facts, Mapping):
             raise TypeError(f"facts of a tensor expected, not {facts!r}")
         return facts
@@ -188,11 +218,11 @@ class _Fuzzer:
                 paths.append(folder / f"{number:02d}-{index:05d}.npy")
                 np.save(paths[-1], fed, allow_pickle=False)
             self.progress("prepare", (number + 1) / len(feeds), "" if mistake is None else mistake.name)
-        built = self.opened.built
+        built = self.item.built
         handed_on = CompiledModel(
             built.folder, built.files, (), {**built.facts, "input": {**case.source, **_PASSES}}
         )
-        ran = self.opened.load_backend().run(
+        ran = self.item.runner.run(
             handed_on,
             case.contract,
             tuple(paths),
@@ -211,7 +241,7 @@ class _Fuzzer:
         given: tuple[Path, ...],
         sizes: Sequence[tuple[int, int]],
     ) -> Cost:
-        contract = self.opened.contract
+        contract = self.item.contract
         classes = len(contract.classes)
         shares = np.zeros((2, classes), np.int64)
 

@@ -2,20 +2,26 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
-from mosaic_deploy.artifact.contract_fuzz.fuzz import Cost, FuzzReport, fuzz
+from mosaic_deploy.artifact.contract_fuzz.fuzz import Cost, FuzzReport, FuzzRequest, fuzz
 from mosaic_deploy.artifact.contract_fuzz.mistakes import Case, Mistake, mistakes
+from mosaic_deploy.artifact.foreign import Stated
+from mosaic_deploy.build.pipeline import deploy
+from mosaic_deploy.build.plan import Request
+from mosaic_deploy.build.report import BuildReport
 from mosaic_deploy.errors import DataError, ModelError
 from mosaic_deploy.specs.contract import Contract
-from tests.artifact.tiny_artifact import CONTRACT, write_artifact
+from tests.artifact.tiny_artifact import CONTRACT, colour_graph, write_artifact
 from tests.cli.test_app import run
-from tests.conftest import HEIGHT, WIDTH
+from tests.conftest import HEIGHT, WIDTH, Tiny
 
 
 def write_data(root: Path, height: int, width: int) -> Path:
@@ -34,7 +40,7 @@ def write_data(root: Path, height: int, width: int) -> Path:
 def report(tmp_path_factory: pytest.TempPathFactory) -> FuzzReport:
     root = tmp_path_factory.mktemp("fuzz")
     place = write_artifact(root / "tiny-echo-w8a8")
-    return fuzz(place, f"folder:{write_data(root / 'data', HEIGHT, WIDTH)}")
+    return fuzz(FuzzRequest(place, f"folder:{write_data(root / 'data', HEIGHT, WIDTH)}"))
 
 
 def cost(report: FuzzReport, name: str) -> Cost:
@@ -119,10 +125,57 @@ def test_imagenets_own_numbers_are_no_mistake() -> None:
 
 def test_what_is_no_artifact_or_does_not_fit_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no artifact"):
-        fuzz(tmp_path, "streets")
+        fuzz(FuzzRequest(tmp_path, "streets"))
     place = write_artifact(tmp_path / "tiny-echo-w8a8")
     with pytest.raises(DataError, match="has the id of"):
-        fuzz(place, "streets")
+        fuzz(FuzzRequest(place, "streets"))
+
+
+@pytest.mark.slow
+def test_a_file_of_another_tool_is_taken_too(tmp_path: Path) -> None:
+    """Whose word counts is what counts for ``validate``."""
+    data = f"folder:{write_data(tmp_path / 'data', HEIGHT, WIDTH)}"
+    file = tmp_path / "made_elsewhere.onnx"
+    onnx.save(colour_graph(), file)
+    with pytest.raises(ModelError, match="nothing says how pixels become that: say --input-mean and"):
+        fuzz(FuzzRequest(file, data))
+    said = Stated(mean=(128.0,) * 3, scale=(128.0,) * 3)
+    found = fuzz(FuzzRequest(file, data, stated=said))
+    assert agreement(found, "BGR instead of RGB") == 0.25
+    assert found.contract_from == "the options, else the data set's classes, pixels as they are"
+    assert found.feeding.startswith("(RGB pixel - 128) / 128, float32 NCHW")
+    (tmp_path / "data/classes.txt").unlink()
+    (tmp_path / "data/labels/a.png").unlink()
+    (tmp_path / "data/labels").rmdir()
+    with pytest.raises(ModelError, match="nothing says what its classes are: name a card with --contract"):
+        fuzz(FuzzRequest(file, data, stated=said))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "files"),
+    [
+        ("cpu", ("model.tflite",)),
+        ("openvino", ("model.xml",)),
+        ("dsp", ("v75/model_ctx.onnx", "v75/model_ctx_qnn.bin")),
+    ],
+)
+def test_a_shipped_file_alone_has_the_table_of_its_folder(
+    tiny: Tiny, tmp_path: Path, target: str, files: tuple[str, ...]
+) -> None:
+    options = {"arch": "75"} if target == "dsp" else {}
+    (built,) = deploy(Request(str(tiny.card), (target,), tmp_path / "out", images=2, options=options))
+    assert isinstance(built, BuildReport)
+    asked = FuzzRequest(Path(built.folder), f"folder:{tiny.data}", images=2)
+    whole = fuzz(asked)
+    for file in files:
+        alone = fuzz(replace(asked, artifact=Path(built.folder) / file, contract=str(tiny.card)))
+        assert alone.contract_from.startswith("the card" if file.endswith("bin") else "the description")
+        ours, theirs = (
+            [(c.mistake.name, c.mistake.impossible, c.parity and c.parity.agreement) for c in table.costs]
+            for table in (whole, alone)
+        )
+        assert ours == theirs
 
 
 @pytest.mark.slow
