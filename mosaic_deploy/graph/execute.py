@@ -47,6 +47,7 @@ class Session:
         threads: int = 1,
         optimize: bool = False,
         quiet: bool = False,
+        keep_memory: bool = True,
     ) -> None:
         """Open a graph.
 
@@ -56,6 +57,7 @@ class Session:
             optimize: let ONNX Runtime fuse nodes; else they run one by one as they stand, so that tensors
                 in the middle can be read and rounding is the operators' own.
             quiet: log nothing but what ends the process.
+            keep_memory: keep what a run needed for the next one, which is quicker; else give it back.
 
         Raises ``ModelError`` where ONNX Runtime does not load it, ``ToolError`` where it is not installed.
         """
@@ -67,6 +69,7 @@ class Session:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _FATAL_ONLY if quiet else _ERRORS_ONLY
+        options.enable_cpu_mem_arena = keep_memory
         if not optimize:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         source = model if isinstance(model, Path | bytes) else model.SerializeToString()

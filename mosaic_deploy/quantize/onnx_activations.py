@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mosaic_deploy.graph.execute import Session, expose
+from mosaic_deploy.graph.execute import Session
+from mosaic_deploy.graph.segments import segments
 from mosaic_deploy.quantize.calibrate import Calibrator, collect, collect_by_method
 from mosaic_deploy.quantize.histogram import Floats, Ranges
 from mosaic_deploy.quantize.range_choice import Method
@@ -17,7 +19,8 @@ from mosaic_deploy.workers.progress import OnProgress
 if TYPE_CHECKING:
     import onnx
 
-_FETCH_BYTES = 512 << 20
+_HELD_BYTES = 512 << 20
+"""What a session may show at once."""
 
 
 def activation_ranges(
@@ -62,43 +65,33 @@ def _load(path: Path, axes: tuple[int, ...] | None) -> Floats:
 
 @final
 class Runner:
-    """Runs a float graph and shows all its activations."""
+    """Runs a float graph and shows all its activations.
+
+    A graph of large tensors is run in segments: a session holds all that it shows until it ends, which is
+    gigabytes for a deep network on a large image.
+    """
 
     def __init__(self, model: onnx.ModelProto, threads: int) -> None:
         import onnx
 
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=False)
-        known = {v.name: v for v in (*inferred.graph.value_info, *inferred.graph.output)}
-        self._session = Session(expose(model), threads=threads)
-        self._input = self._session.inputs[0].name
-        floats = [port.name for port in self._session.outputs if port.type == "tensor(float)"]
-        self._groups = tuple(_groups(floats, {name: _bytes(known.get(name)) for name in floats}))
+        self._input = inferred.graph.input[0].name
+        parts = list(segments(inferred, _HELD_BYTES))
+        self._parts = [
+            (Session(part.model, threads=threads, keep_memory=len(parts) == 1), part.last_use)
+            for part in parts
+        ]
 
     def activations(self, image: Floats) -> Iterator[tuple[str, Floats]]:
         """Yield the input and every non-empty float tensor of a run, by name."""
         yield self._input, image
-        for group in self._groups:
-            for name, values in zip(group, self._session.run({self._input: image}, group), strict=True):
-                if values.size:
-                    yield name, values
-
-
-def _groups(names: Iterable[str], size_bytes: dict[str, int]) -> Iterator[list[str]]:
-    """Split names, in their order, so that what is fetched at once stays small."""
-    group: list[str] = []
-    held = 0
-    for name in names:
-        if group and held + size_bytes[name] > _FETCH_BYTES:
-            yield group
-            group, held = [], 0
-        group.append(name)
-        held += size_bytes[name]
-    if group:
-        yield group
-
-
-def _bytes(value: Any) -> int:
-    if value is None:
-        return 0
-    dims = [max(int(d.dim_value), 1) for d in value.type.tensor_type.shape.dim]
-    return 4 * int(np.prod(dims, dtype=np.int64))
+        held: dict[str, NDArray[Any]] = {self._input: image}
+        for session, last_use in self._parts:
+            made = session.run({port.name: held[port.name] for port in session.inputs})
+            held |= {port.name: values for port, values in zip(session.outputs, made, strict=True)}
+            for port, values in zip(session.outputs, made, strict=True):
+                if port.type == "tensor(float)" and values.size:
+                    yield port.name, values
+            for name in last_use:
+                held.pop(name, None)
+            del made
