@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mosaic_deploy.accuracy.parity import ParityReport
 from mosaic_deploy.backends.protocol import File, Step
+from mosaic_deploy.build.eager_maps import Eager
 from mosaic_deploy.build.fitting import Fitted
 from mosaic_deploy.build.float_graph import FloatGraph, GraphFile
 from mosaic_deploy.build.inputs import Inputs
@@ -21,6 +22,8 @@ from mosaic_deploy.specs.contract import Contract
 if TYPE_CHECKING:
     from mosaic_deploy.specs.fields import OutputKind
 
+_NOT_RUN = Eager(why="not run")
+
 
 @dataclass(frozen=True, slots=True)
 class Common:
@@ -31,6 +34,8 @@ class Common:
     """The graph with every kind of output that is built."""
     inputs: Inputs
     references: Mapping[OutputKind, Reference]
+    eager: Eager = _NOT_RUN
+    """The trained network in PyTorch, on a few of all images."""
 
     def only(self, indices: Sequence[int]) -> Common:
         """The same with these validation images alone."""

@@ -9,12 +9,15 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
+from mosaic_deploy.build.eager_maps import Eager, eager_maps
 from mosaic_deploy.build.fitting import fit
 from mosaic_deploy.build.float_graph import FloatGraph, GraphFile, write_float_graph
 from mosaic_deploy.build.inputs import Inputs, prepare_inputs
+from mosaic_deploy.build.model_source import Model
 from mosaic_deploy.build.order import Common, TargetBuild
 from mosaic_deploy.build.plan import Plan, Request, Unplanned, plan
 from mosaic_deploy.build.reference_maps import reference_maps
@@ -60,8 +63,20 @@ def deploy(request: Request, *, progress: StageProgress = silent) -> tuple[Resul
     if ready:
         with _folder(request.out) as folder:
             orders, common = prepare(ready, folder, progress)
+            if common.references:
+                common = replace(common, eager=_eager(ready[0].plan.model, common, folder, progress))
             results |= _build_all(orders, common, progress, alone=alone)
     return tuple(results[_target(item)] for item in planned)
+
+
+def _eager(model: Model, common: Common, folder: Path, progress: StageProgress) -> Eager:
+    def tell(share: float, note: str) -> None:
+        progress("PyTorch", share, note)
+
+    found = eager_maps(model, common.graph, common.inputs, folder, on_progress=tell)
+    if found.maps is not None:
+        progress("PyTorch", 1.0, "")
+    return found
 
 
 def _target(item: Plan | Unplanned) -> str:

@@ -33,7 +33,8 @@ class Stage:
 
     name: StageName
     parity: ParityReport | None = None
-    """Against the float ONNX with the card's output, on the images that the target ran."""
+    """Against the float ONNX with the card's output, on the images that the target ran; of ``export`` the
+    float ONNX itself against PyTorch, on a few images."""
     why: str = ""
     """Why there is no figure."""
     variant: str = ""
@@ -57,11 +58,9 @@ class Measuring:
         return place
 
 
-def exported(tool: str) -> Stage:
-    """The export, which compares scores with PyTorch on one scene."""
-    if tool == "torch":
-        return Stage("export", why="compared when it was exported: the scores on one scene, no classes")
-    return Stage("export", why="the network came as ONNX")
+def exported(parity: ParityReport | None, why: str) -> Stage:
+    """The trained network in PyTorch (its reference) against its export, on a few images."""
+    return Stage("export", parity, why="" if parity else why)
 
 
 def output_kind(parity: ParityReport | None) -> Stage:

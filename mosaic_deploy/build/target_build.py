@@ -100,7 +100,7 @@ class TargetBuilder:
         output_change = made.output_change if some is self else some._output_change()
         measuring = Measuring(some.common.inputs, self.space, some._against_float, self.progress)
         early = (
-            stages.exported(self.common.graph.step.tool),
+            stages.exported(self._export_change(), self.common.eager.why),
             stages.output_kind(output_change),
             stages.fixed(self.order.fitted, self.common.graph.contract_of(self.order.kind), measuring),
             stages.converted(None if changed is None else self._against_float(changed)),
@@ -255,6 +255,14 @@ class TargetBuilder:
             found[name] = measured.named(self._names)
         self.progress("parity", 1.0, "")
         return found
+
+    def _export_change(self) -> ParityReport | None:
+        """What the export to ONNX cost, where PyTorch ran too."""
+        eager = self.common.eager
+        if eager.maps is None:
+            return None
+        few = self._only(eager.indices)
+        return few._measure(eager.maps, few.common.references[few.common.graph.contract.output].maps)
 
     def _output_change(self) -> ParityReport | None:
         """What giving another kind of output than the card's costs, in float."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mosaic_deploy.accuracy.parity import ParityReport
 from mosaic_deploy.artifact.html_report.charts import Bar, Scale
-from mosaic_deploy.artifact.html_report.figures import percent, points
+from mosaic_deploy.artifact.html_report.figures import percent, plural, points
 from mosaic_deploy.artifact.html_report.record import Record, StageRecord
 
 _TITLES = {
@@ -18,6 +18,7 @@ _TITLES = {
     "quantised": "Quantised, on ONNX Runtime",
     "target": "Target's runtime",
 }
+_EXPORT = "export"
 _LEAST = 0.0005
 """Loss of a class or an image, in [0, 1], that is worth its name."""
 
@@ -31,7 +32,7 @@ class Step:
     change: str
     gain: bool
     score: str
-    """Mean IoU after the step; empty without labels."""
+    """Mean IoU after the step; empty without labels, and of a step on other images than the rest."""
     agreement: str
     worst_class: str
     worst_image: str
@@ -85,6 +86,10 @@ def _spans(
     """
     begun, spans = 0.0, []
     for stage, parity in measured:
+        if stage.name == _EXPORT:  # what it is measured against is what all others start from
+            ends = (-parity.drop, 0.0) if parity.metric == "miou" else (0.0, parity.drop)
+            spans.append((stage, parity, *ends))
+            continue
         adds_up = parity.metric == "miou"
         spans.append((stage, parity, begun if adds_up else 0.0, parity.drop))
         if stage.name != "target":
@@ -99,12 +104,15 @@ def _step(scale: Scale, stage: StageRecord, parity: ParityReport, start: float, 
     number = image if parity.early is None else parity.early.images[image]
     called = parity.worst_names[0] if parity.worst_names else f"no.\u00a0{number + 1}"
     title = _TITLES.get(stage.name, stage.name)
+    own = stage.name == _EXPORT
+    if own:
+        title = f"{title}, on {plural(parity.images, 'image')}"
     return Step(
         name=title if stage.variant in ("", "main") else f"{title}, {stage.variant}",
         bar=Bar.between(scale, -start, -end),
         change=points(start - end),
         gain=end < start,
-        score=percent(parity.candidate) if parity.metric == "miou" else "",
+        score=percent(parity.candidate) if parity.metric == "miou" and not own else "",
         agreement=percent(parity.agreement),
         worst_class=f"{name}, {points(-lost)}" if lost > _LEAST else "",
         worst_image=f"{called}, {points(-fell)}" if fell > _LEAST else "",

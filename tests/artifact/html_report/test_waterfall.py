@@ -67,3 +67,20 @@ def test_without_labels_every_step_starts_at_nothing() -> None:
 def test_nothing_is_drawn_where_nothing_was_compared() -> None:
     assert drawn() is None
     assert drawn(StageRecord(name="export", why="on one scene")) is None
+
+
+def test_the_export_ends_where_the_others_start_and_has_images_of_its_own() -> None:
+    view = drawn(
+        StageRecord(name="export", parity=parity(2)),
+        StageRecord(name="target", parity=parity(10), variant="v75"),
+    )
+    assert view is not None
+    export, target = view.steps
+    assert export.name == "PyTorch to ONNX, on 1\u00a0image"
+    assert (export.score, export.gain, export.change.startswith("−")) == ("", False, True)
+    assert abs(export.bar.x - view.zero) < 0.02
+    assert abs(target.bar.x + target.bar.width - view.zero) < 0.02
+    assert view.missing == ()
+    plain = drawn(StageRecord(name="export", parity=parity(2, labelled=False)))
+    assert plain is not None
+    assert plain.steps[0].change == "−2.00"
