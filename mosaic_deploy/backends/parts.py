@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mosaic_deploy.backends.file_parts import file_backends
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.specs.toolchain import toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, call
@@ -19,12 +20,15 @@ from mosaic_deploy.workers.worker import Work
 
 REFERENCE = "onnx"
 """ONNX Runtime's CPU kernels, the graph optimised as by default."""
-_PARTS: Mapping[str, tuple[str, str]] = {
-    REFERENCE: ("mosaic_deploy.backends.onnx_part", "ort"),
-    "ort": ("mosaic_deploy.backends.ort.part", "ort"),
-    "qnn": ("mosaic_deploy.backends.qnn.part", "qnn"),
+PLAIN = "onnx-plain"
+"""The same, each node as it stands."""
+_PARTS: Mapping[str, tuple[str, str, str]] = {
+    REFERENCE: ("onnx_part", "run_part", "ort"),
+    PLAIN: ("onnx_part", "run_part_plainly", "ort"),
+    "ort": ("ort.part", "run_part", "ort"),
+    "qnn": ("qnn.part", "run_part", "qnn"),
 }
-"""Backend -> the module whose ``run_part`` runs there, and the toolchain of that."""
+"""Backend -> the module of this room and its function that runs there, and the toolchain of that."""
 _COMPILE_S, _IMAGE_S = 1800.0, 300.0
 _MEMORY = 8 * GIB
 
@@ -72,11 +76,12 @@ class PartRunner:
 def load_parts(backend: str) -> PartRunner:
     """The runner of a backend; raises ``UsageError`` where it compiles no parts."""
     if backend not in _PARTS:
-        known = ", ".join(name for name in _PARTS if name != REFERENCE)
+        known = (*(name for name in _PARTS if name not in (REFERENCE, PLAIN)), *file_backends())
         raise UsageError(
-            f"{backend}: its files are made of another format than ONNX, so no part of one can be compiled "
-            f"alone on the same grids; backends that can: {known}"
+            f"{backend}: no part of its networks can be compiled or cut out and run alone; "
+            f"backends that can: {', '.join(known)}"
         )
-    module, toolchain = _PARTS[backend]
-    work: Work = importlib.import_module(module).run_part
+    module, function, toolchain = _PARTS[backend]
+    room = __name__.rpartition(".")[0]
+    work: Work = getattr(importlib.import_module(f"{room}.{module}"), function)
     return PartRunner(work, toolchain)

@@ -18,6 +18,7 @@ EXAMPLES = (
     "diff qdq build/mosaic-dsp-w8a8:75 --data streets --out case",
     "diff build/mosaic-dsp-w8a8:68 build/mosaic-dsp-w8a8:75 --data camvid --images 4",
     "diff float build/mosaic-ort-mobile-w8a8 --data streets --json",
+    "diff qdq build/mosaic-cpu-w8a8 --data streets",
 )
 _SHOWN = 8
 
@@ -27,8 +28,8 @@ def diff(
         str,
         typer.Argument(
             metavar="A",
-            help="What is expected: an artifact directory, DIRECTORY:ARCH, 'float' or 'qdq' (the float or "
-            "the quantised ONNX of the other side, on ONNX Runtime).",
+            help="What is expected: an artifact directory, DIRECTORY:ARCH, 'float' or 'qdq' (the other "
+            "side's float or quantised network as ONNX, on ONNX Runtime).",
         ),
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="What is held against it: the same.")],
@@ -55,8 +56,8 @@ def diff(
 ) -> None:
     """Find the first tensor where two runtimes of one network part by more than their grids explain.
 
-    Bisects over named tensors: each probe cuts the graph there, compiles it for both, and runs it. The
-    operators found are then run alone. Exit code 1 where the two part.
+    Bisects over named tensors: each probe cuts the network there and runs it on both. The operators found
+    are then run alone. Exit code 1 where the two part.
     """
     from mosaic_deploy.build.diff import diff as diffing
     from mosaic_deploy.build.diff.found import DiffRequest

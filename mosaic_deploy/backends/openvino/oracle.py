@@ -176,10 +176,10 @@ def _run(xml: Path, feeds: Mapping[str, NDArray[Any]], *, arithmetic: Arithmetic
     """
     from mosaic_deploy.backends.openvino.ir import reason
     from mosaic_deploy.backends.openvino.precision import nodes_of, require_everywhere
-    from mosaic_deploy.backends.openvino.run import _compile
+    from mosaic_deploy.backends.openvino.run import compile_file
 
     settings = {"INFERENCE_NUM_THREADS": 1, **(_IN_FLOATS if arithmetic is None else {})}
-    _core, compiled = _compile(xml, "CPU", settings, _HINT)
+    _core, compiled = compile_file(xml, "CPU", settings, _HINT)
     nodes = nodes_of(compiled) if arithmetic else ()
     if nodes and arithmetic:  # a graph that only hands its input on has none
         require_everywhere(nodes, arithmetic=arithmetic)

@@ -43,7 +43,7 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     ov = bring_openvino()
     device = request["device"]
     timed = {"PERF_COUNT": True} if request["arithmetic"] == "int8" else {}
-    core, compiled = _compile(Path(request["xml"]), device, timed, request["hint"])
+    core, compiled = compile_file(Path(request["xml"]), device, timed, request["hint"])
     nodes = nodes_of(compiled)
     if request["arithmetic"] is None:
         facts: JsonObject = {"precision": "+".join(sorted({node.precision for node in nodes})) or "unknown"}
@@ -80,7 +80,7 @@ def time_here(request: JsonObject, on_progress: OnProgress) -> JsonObject:  # no
     """
     ov = bring_openvino()
     threads = {"INFERENCE_NUM_THREADS": request["threads"]} if request["device"] == _CPU else {}
-    _, compiled = _compile(Path(request["xml"]), request["device"], threads, request["hint"])
+    _, compiled = compile_file(Path(request["xml"]), request["device"], threads, request["hint"])
     runner = compiled.create_infer_request()
     runner.set_input_tensor(ov.Tensor(np.load(request["input"], allow_pickle=False)))
     seconds = []
@@ -91,7 +91,7 @@ def time_here(request: JsonObject, on_progress: OnProgress) -> JsonObject:  # no
     return {"seconds": seconds[request["warm_up"] :], "version": ov.__version__}
 
 
-def _compile(
+def compile_file(
     xml: Path, device: str, settings: JsonObject, hint: str | None
 ) -> tuple[Any, openvino.CompiledModel]:
     """Compile for one synchronous request at a time; the core, which must live on, and what it made."""

@@ -4,9 +4,10 @@ On a grid, distances are counted in its steps. Values without a grid are put on 
 that its rounding and its range are no difference. What remains is the rounding of earlier tensors, as this
 very network carries it on: ``noise`` measures it, and 1.25 of that is the bound, a step at least.
 
-Between floats the bound is 4 * 100 * 2^-24 * sqrt(d) of the tensor's largest value: in float32, u = 2^-24, a
-sum of K products is off by about sqrt(K) * u (Higham, «Accuracy and Stability of Numerical Algorithms», 2002,
-4.2), K is 10^4 at most in such networks, and d of them one after another add up like a random walk.
+Between floats it is 1.25 of what the rounding of earlier tensors and of weights does there, if any, and at
+least 4 * 100 * 2^-24 * sqrt(d) of the tensor's largest value: in float32, u = 2^-24, a sum of K products is
+off by about sqrt(K) * u (Higham, «Accuracy and Stability of Numerical Algorithms», 2002, 4.2), K is 10^4 at
+most in such networks, and d of them one after another add up like a random walk.
 
 The 99.9 % quantile of the distances is held against the bound. Both bounds are expectations and no proofs, so
 what is found is run alone.
@@ -74,9 +75,20 @@ def bound_in_steps(moved: float, slack: float) -> float:
     return max(1.0, slack * _MARGIN * moved)
 
 
-def bound_of_floats(depth: int, slack: float) -> float:
-    """The bound between floats, as a share of the largest value; ``depth`` is d."""
-    return slack * _FLOAT_UNIT * math.sqrt(depth)
+def bound_of_floats(depth: int, slack: float, moved: float = 0.0) -> float:
+    """The bound between floats, as a share of the largest value.
+
+    Args:
+        depth: d.
+        slack: factor on it.
+        moved: what noise and rounded weights do there, as such a share.
+    """
+    return slack * max(_FLOAT_UNIT * math.sqrt(depth), _MARGIN * moved)
+
+
+def size_of(values: Sequence[NDArray[Any]]) -> float:
+    """The largest value of a float tensor, of which its distances are shares; never 0."""
+    return max((float(np.abs(a).max(initial=0.0)) for a in values), default=0.0) or 1.0
 
 
 def coarser(first: Grid | None, second: Grid | None) -> Grid | None:
@@ -91,7 +103,7 @@ def distance(
     if grid is not None:
         apart = [_steps(a, b, grid) for a, b in zip(first, second, strict=True)]
     else:
-        size = max((float(np.abs(a).max(initial=0.0)) for a in first), default=0.0) or 1.0
+        size = size_of(first)
         apart = [np.abs(a.astype(np.float64) - b) / size for a, b in zip(first, second, strict=True)]
     unit = "of the largest value" if grid is None else "steps"
     apart = [np.nan_to_num(values, nan=math.inf, posinf=math.inf) for values in apart]

@@ -6,8 +6,10 @@
     actual.npy     what the second side makes of it
     issue.md       text for an issue
     diff.json      the object that ``diff --json`` prints
+    as-shipped/    where an artifact is of another format than ONNX: the operators cut out of its file, with
+                   input.npy as that takes it and output.npy as it came out
 
-All arrays have the types and grids of the model's own ends.
+All other arrays have the types and grids of the model's own ends.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from mosaic_deploy._version import __version__
 from mosaic_deploy.build.diff.found import Alone, Diff, DiffRequest
 from mosaic_deploy.files import moved_in_folder
 
+SHIPPED = "as-shipped"
 _SHOWN = 12
 """Operators that the text lists."""
 
@@ -40,6 +43,10 @@ def write_case(found: Diff, request: DiffRequest) -> None:
         np.save(folder / "expected.npy", alone.expected, allow_pickle=False)
         np.save(folder / "actual.npy", alone.actual, allow_pickle=False)
         (folder / "issue.md").write_text(issue_text(found, request, alone), encoding="utf-8")
+        if alone.shipped:
+            (folder / SHIPPED).mkdir()
+        for name, content in alone.shipped.items():
+            (folder / SHIPPED / name).write_bytes(content)
         record = json.dumps(found.to_json(), allow_nan=False, indent=1)
         (folder / "diff.json").write_text(f"{record}\n", encoding="utf-8")
 
@@ -93,6 +100,7 @@ def issue_text(found: Diff, request: DiffRequest, alone: Alone) -> str:
             "",
             "## How to reproduce",
             "",
+            *_shipped(alone),
             "`expected.npy` and `actual.npy` have the type and the grid of the model's output.",
             "",
             "```python",
@@ -115,3 +123,15 @@ def issue_text(found: Diff, request: DiffRequest, alone: Alone) -> str:
             "",
         ]
     )
+
+
+def _shipped(alone: Alone) -> list[str]:
+    networks = [f"`{name}`" for name in alone.shipped if not name.endswith(".npy")]
+    if not networks:
+        return []
+    return [
+        f"`{SHIPPED}/` has the same operators cut out of the file that ships ({', '.join(networks)}), "
+        "their input as that takes it, and their output as it came out. `minimal.onnx` says what the file "
+        "says, by the names of the network that it was made from.",
+        "",
+    ]

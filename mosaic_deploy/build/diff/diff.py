@@ -19,12 +19,21 @@ from numpy.typing import NDArray
 from mosaic_deploy.artifact.open import Artifact, workspace
 from mosaic_deploy.backends.protocol import WorkDir
 from mosaic_deploy.build.diff.bisect import first_wrong
-from mosaic_deploy.build.diff.bound import Distance, bound_in_steps, bound_of_floats, coarser, distance
+from mosaic_deploy.build.diff.bound import (
+    Distance,
+    bound_in_steps,
+    bound_of_floats,
+    coarser,
+    distance,
+    size_of,
+)
 from mosaic_deploy.build.diff.case import write_case
 from mosaic_deploy.build.diff.found import Alone, Diff, DiffRequest, Probe
 from mosaic_deploy.build.diff.named import Grid
+from mosaic_deploy.build.diff.network import Network
 from mosaic_deploy.build.diff.noise import spread
-from mosaic_deploy.build.diff.side import Arrays, Asked, Side, ask, side
+from mosaic_deploy.build.diff.prober import Arrays
+from mosaic_deploy.build.diff.side import Asked, Side, ask
 from mosaic_deploy.datasets import open_data
 from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.errors import ModelError, UsageError
@@ -50,13 +59,19 @@ def diff(request: DiffRequest, *, progress: StageProgress = silent) -> Diff:
     artifacts = _artifacts(asked)
     data = open_data(request.data, split="val").take(request.images)
     with workspace() as space:
-        sides = []
+        sides: list[Side] = []
+        networks: dict[Path, Network] = {}
         for place, (one, artifact) in enumerate(zip(asked, artifacts, strict=True)):
             own = WorkDir(space.scratch / f"side-{place}", space.logs / f"side-{place}")
             own.scratch.mkdir()
             own.logs.mkdir()
-            sides.append(side(one, artifact, _prepare(artifact, data, own), own))
-            require_toolchain(sides[-1].runner.toolchain, progress)
+            folder = artifact.built.folder
+            if folder not in networks:
+                networks[folder] = Network(artifact, _prepare(artifact, data, own), own)
+            progress("prepare", place / len(asked), one.text)
+            sides.append(networks[folder].side(one, own))
+            require_toolchain(sides[-1].prober.toolchain, progress)
+        progress("prepare", 1.0, "")
         found = _Search(sides[0], sides[1], request, data.name, progress).run()
     if found.parts and request.out is not None:
         write_case(found, request)
@@ -113,7 +128,7 @@ class _Search:
             alone = self._alone(found, graph.nearest(found, common))
         return Diff(
             sides=(self.first.title, self.second.title),
-            ran_on=(self.first.ran_on, self.second.ran_on),
+            ran_on=(self.first.prober.ran_on, self.second.prober.ran_on),
             dataset=self.dataset,
             images=len(self.second.images),
             candidates=len(common),
@@ -124,7 +139,8 @@ class _Search:
 
     def _common(self) -> dict[str, None]:
         """Tensors that both have, in the second's order."""
-        names = {name: None for name in self.second.graph.tensors if name in self.first.graph.tensors}
+        known = {*self.first.candidates} & {*self.second.candidates}
+        names = {name: None for name in self.second.graph.tensors if name in known}
         if not names or self.first.graph.image.name != self.second.graph.image.name:
             raise UsageError(
                 f"{self.first.title} and {self.second.title}: have no tensor of the same name: are they of "
@@ -143,18 +159,26 @@ class _Search:
 
     def _bound(self, name: str) -> float:
         """From the image on."""
-        if self._grid(name) is None:
-            return bound_of_floats(self.second.graph.tensors[name].depth, self.request.slack)
-        one = self._gridded()
-        if self.moved is None:
-            names = {n: t.stored for n, t in one.graph.tensors.items() if t.grid is not None}
-            feeds = {one.graph.image.stored: one.images[0]}
+        one = self._rounding()
+        if self.moved is None and one.rounds:
             self.progress("bisect", 0.0, "what rounding does in this network")
-            same = all(self._same(tensor) for tensor in self._common())
             self.moved = spread(
-                one.graph.model, feeds, names, same_grid=same, folder=one.space.scratch / "noise"
+                one.graph.model,
+                {one.graph.image.stored: one.images[0]},
+                [one.graph.tensors[tensor] for tensor in self._common()],
+                folder=one.space.scratch / "noise",
+                same_grid=self._alike(),
+                plain=None if self._alike() or one.plain is None else one.plain.model,
             )
-        return bound_in_steps(self._counted(name, self.moved[name]), self.request.slack)
+        moved = 0.0 if self.moved is None else self.moved[name]
+        return self._bounded(name, moved, self.second.graph.tensors[name].depth, self.first.values(name))
+
+    def _bounded(self, name: str, moved: float, depth: int, expected: Arrays) -> float:
+        """What may be, of what noise does there in the tensor's own unit."""
+        grid = self._grid(name)
+        if grid is not None:
+            return bound_in_steps(moved / grid.scale, self.request.slack)
+        return bound_of_floats(depth, self.request.slack, moved / size_of(expected))
 
     def _grids(self, name: str) -> tuple[Grid | None, Grid | None]:
         return self.first.graph.tensors[name].grid, self.second.graph.tensors[name].grid
@@ -162,18 +186,15 @@ class _Search:
     def _grid(self, name: str) -> Grid | None:
         return coarser(*self._grids(name))
 
-    def _counted(self, name: str, moved: float) -> float:
-        """Steps of the graph that noise was measured in, as steps of the grid that counts."""
-        own, counted = self._gridded().graph.tensors[name].grid, self._grid(name)
-        return moved if own is None or counted is None else moved * own.scale / counted.scale
+    def _alike(self) -> bool:
+        """Whether both round at the same places, their weights too."""
+        first, second = (one.plain is not None for one in (self.first, self.second))
+        grids = (self._grids(tensor) for tensor in self._common())
+        return first == second and all(one == other for one, other in grids)
 
-    def _same(self, name: str) -> bool:
-        first, second = self._grids(name)
-        return first == second
-
-    def _gridded(self) -> Side:
-        """The side whose graph has grids, the second where both have."""
-        return self.second if self.second.quantised else self.first
+    def _rounding(self) -> Side:
+        """The side whose graph rounds, the second where both do."""
+        return self.second if self.second.rounds else self.first
 
     def _distance(
         self, name: str, first: tuple[NDArray[Any], ...], second: tuple[NDArray[Any], ...], bound: float
@@ -190,13 +211,11 @@ class _Search:
         self.progress("alone", 0.0, name)
         inner = {maker: self.second.values(maker) for maker in makers if maker in self.second.graph.tensors}
         image = self.second.graph.image.name
-        results = []
-        for one in (self.first, self.second):
-            own = {**inner, image: one.images} if image in makers else inner
-            results.append(one.alone(name, own))
-        shown = self._gridded()
+        results = [one.alone(name, inner) for one in (self.first, self.second)]
+        shown = self._rounding()
         fed = {**inner, image: shown.images} if image in makers else inner
-        measured = self._distance(name, results[0], results[1], self._bound_alone(name, shown, fed))
+        bound = self._bound_alone(name, shown, fed, results[0])
+        measured = self._distance(name, results[0], results[1], bound)
         worst = measured.worst
         actual = results[1][worst]
         shapes = {maker: values[0].shape for maker, values in fed.items()}
@@ -210,17 +229,25 @@ class _Search:
             inputs={shown.graph.at(m).stored: shown.store(m, values[worst]) for m, values in fed.items()},
             expected=shown.store(name, results[0][worst]),
             actual=shown.store(name, actual),
+            shipped=self.second.prober.shipped(worst) or self.first.prober.shipped(worst),
         )
 
-    def _bound_alone(self, name: str, shown: Side, fed: Mapping[str, Arrays]) -> float:
+    def _bound_alone(self, name: str, shown: Side, fed: Mapping[str, Arrays], expected: Arrays) -> float:
         """Of the part that computes a tensor from others that both sides get alike."""
-        if self._grid(name) is None:
-            return bound_of_floats(1, self.request.slack)
-        part = shown.graph.part(name, {maker: values[0].shape for maker, values in fed.items()})
+        if not shown.rounds:
+            return self._bounded(name, 0.0, 1, expected)
+        shapes = {maker: values[0].shape for maker, values in fed.items()}
+        part = shown.graph.part(name, shapes)
+        plain = None if self._alike() or shown.plain is None else shown.plain.part(name, shapes)
         given = {shown.graph.at(maker).stored: shown.store(maker, values[0]) for maker, values in fed.items()}
         given[shown.graph.image.stored] = shown.images[0]
         feeds = {value.name: given[value.name] for value in part.graph.input}
-        stored = {name: shown.graph.tensors[name].stored}
-        folder = shown.space.scratch / "noise-alone"
-        found = spread(part, feeds, stored, same_grid=self._same(name), folder=folder)
-        return bound_in_steps(self._counted(name, found[name]), self.request.slack)
+        found = spread(
+            part,
+            feeds,
+            [shown.graph.tensors[name]],
+            folder=shown.space.scratch / "noise-alone",
+            same_grid=self._alike(),
+            plain=plain,
+        )
+        return self._bounded(name, found[name], 1, expected)

@@ -46,6 +46,10 @@ class Alone:
     expected: NDArray[Any]
     """What the first side gives, in the type of the model's output."""
     actual: NDArray[Any]
+    """What the second side gives."""
+    shipped: Mapping[str, bytes] = field(default_factory=dict)
+    """The same operators cut out of an artifact's own file, with input and output as they are there: name ->
+    content; the second side's, else the first's. Empty where both sides are ONNX."""
 
 
 @dataclass(frozen=True, slots=True)

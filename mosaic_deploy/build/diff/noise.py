@@ -6,12 +6,13 @@ Noise», 2008). Where only one side has the grid, or the two grids differ, it is
 of half width a before a quantiser moves a value to its neighbour with a probability of a / 2, so a is 1/6 or
 1/3.
 
-Nobody has to know how layers amplify or damp this: the graph runs on ONNX Runtime with it and without.
+Nobody has to know how layers amplify or damp this: the graph runs on ONNX Runtime with it and without. Where
+the other side has no grids, its weights are rounded in the one run and not in the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.build.diff.bound import QUANTILE
+from mosaic_deploy.build.diff.named import Named
 from mosaic_deploy.graph.intermediates import activations
 
 if TYPE_CHECKING:
@@ -31,33 +33,36 @@ _QUANTIZE = "QuantizeLinear"
 def spread(
     model: onnx.ModelProto,
     feeds: Mapping[str, NDArray[Any]],
-    stored: Mapping[str, str],
+    tensors: Sequence[Named],
     *,
-    same_grid: bool,
     folder: Path,
+    same_grid: bool = True,
+    plain: onnx.ModelProto | None = None,
 ) -> dict[str, float]:
     """How far the noise moves tensors.
 
     Args:
-        model: a graph with Q/DQ pairs.
+        model: a graph with Q/DQ pairs, or with rounded weights.
         feeds: its inputs, for one image.
-        stored: tensor -> its name in ``model``, of integers.
-        same_grid: whether both sides have these grids.
+        tensors: which, of ``model``.
         folder: scratch.
+        same_grid: whether both sides have these grids.
+        plain: the same graph with its weights as they were, for the run without noise; None for ``model``.
 
     Returns:
-        Tensor -> the 99.9 % quantile of the differences, in steps.
+        Tensor -> the 99.9 % quantile of the differences, in its own unit.
 
     Raises ``ModelError`` or ``ToolError`` as ONNX Runtime does.
     """
-    names = [*stored.values()]
+    names = [tensor.stored for tensor in tensors]
     noisy = _noisy(model, _HALF_WIDTH * (1 if same_grid else 2))
-    quiet = activations(model, feeds, names, folder / "quiet")
+    quiet = activations(plain or model, feeds, names, folder / "quiet")
     moved = activations(noisy, feeds, names, folder / "noisy")
     found = {}
-    for tensor, name in stored.items():
-        steps = np.abs(quiet[name].astype(np.int64) - moved[name])
-        found[tensor] = float(np.quantile(steps, QUANTILE, method="higher"))
+    for tensor in tensors:
+        step = 1.0 if tensor.grid is None else tensor.grid.scale
+        apart = np.abs(quiet[tensor.stored].astype(np.float64) - moved[tensor.stored])
+        found[tensor.name] = step * float(np.quantile(apart, QUANTILE, method="higher"))
     return found
 
 
