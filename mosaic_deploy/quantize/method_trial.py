@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from mosaic_deploy.graph.execute import Session
-from mosaic_deploy.quantize.boundary import inner_axes
 from mosaic_deploy.quantize.calibrate import BEST_SCORES, PLAIN
+from mosaic_deploy.quantize.fed_images import FedImages
 from mosaic_deploy.quantize.qdq import Style, pairs_inserted, quantize_as
 from mosaic_deploy.quantize.range_choice import METHODS, Method
 from mosaic_deploy.quantize.sensitivity import Decision, changed, decide
@@ -74,7 +74,7 @@ def try_methods(
     """
     held = [Path(path) for path in request["held_out"]]
     float_graph = Session(Path(request["onnx"]), threads=request["threads"], optimize=True)
-    base = _decisions(float_graph, held, request)
+    base = decisions(float_graph, held, FedImages.of(request), request)
     found: dict[Method, Tried] = {}
     with tempfile.TemporaryDirectory(dir=".") as folder:
         shared = {"kept_ranges": folder, "every_method": True, "mixed": None}
@@ -83,7 +83,8 @@ def try_methods(
                 style, {**_with(request, method), **shared}, on_progress if not index else _silent
             )
             rounded = Session(made.model, threads=request["threads"])
-            found[method] = Tried(*changed(base, _decisions(rounded, held, request)))
+            after = decisions(rounded, held, FedImages.of(request, made), request)
+            found[method] = Tried(*changed(base, after))
     return found
 
 
@@ -116,16 +117,13 @@ def _with(request: JsonObject, method: Method) -> JsonObject:
     return {**request, "recipe": {**recipe, "calibration": {**recipe["calibration"], "method": method}}}
 
 
-def _decisions(session: Session, images: Sequence[Path], request: JsonObject) -> list[Decision]:
-    port, axes = session.inputs[0], inner_axes(request)
-    found = []
-    for path in images:
-        values = np.load(path, allow_pickle=False)
-        values = values if axes is None else np.ascontiguousarray(values.transpose(axes))
-        feed = values.astype(np.float32) if port.type == "tensor(float)" else values
-        output = session.run({port.name: feed})[0]
-        found.append(decide(output, channels_last=request.get("layout") == "NHWC"))
-    return found
+def decisions(
+    session: Session, images: Sequence[Path], fed: FedImages, request: JsonObject
+) -> tuple[Decision, ...]:
+    """What a graph that was made of the request's network says of each image."""
+    port, last = session.inputs[0], request.get("layout") == "NHWC"
+    outputs = (session.run({port.name: fed.read(path, port)})[0] for path in images)
+    return tuple(decide(output, channels_last=last) for output in outputs)
 
 
 def _silent(_share: float, _text: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.graph.execute import Session
-from mosaic_deploy.quantize.boundary import inner_axes
+from mosaic_deploy.quantize.fed_images import FedImages
 from mosaic_deploy.quantize.mixed import island, without_clips
 from mosaic_deploy.quantize.qdq import Inserted, Style, pairs_inserted
 from mosaic_deploy.quantize.switches import Switchable, switchable, with_weights
@@ -90,14 +90,14 @@ def rank(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObje
         style, {**request, "mixed": None, "wide": True}, lambda s, t: on_progress(_CALIBRATED * s, t)
     )
     found = switchable(made.model, made.plain, made.ranges)
-    probe = _Probe(found, request)
+    probe = _Probe(found, request, FedImages.of(request, made))
     few = request["held_out"][: request["ranked"]]
     activations = list(_activations(probe, few, made, on_progress))
     activations.sort(key=lambda entry: (-entry["lost"], -entry["flips"]))
     weights = list(_weights(probe, few, made)) if request.get("weights") else []
     weights.sort(key=lambda entry: (-entry["lost"], -entry["flips"]))
     steps = _steps(activations, made, found, request)
-    rest = _Predictor.of(probe, Path(request["onnx"]), request["held_out"])
+    rest = _Predictor.of(probe, request)
     every = frozenset(found.switches)
     for index, step in enumerate(steps):
         on_progress(_RANKED + (_TRIED - _RANKED) * index / len(steps), "predicting")
@@ -200,25 +200,24 @@ def _largest(
 class _Probe:
     """Runs a graph with switches on images."""
 
-    def __init__(self, found: Switchable, request: JsonObject) -> None:
+    def __init__(self, found: Switchable, request: JsonObject, fed: FedImages) -> None:
         self.found = found
+        self.fed = fed
         self.threads = int(request["threads"])
         self._truth = Truth.of(request)
-        self._axes = inner_axes(request)
         self._last = request["layout"] == "NHWC" if "layout" in request else False
 
-    def said(self, session: Session, images: Sequence[str], on: frozenset[str] | None) -> Said:
-        """What the graph says with these switches on; None for a graph without switches."""
-        image = session.inputs[0]
-        feeds = {} if on is None else self.found.feed(on)
-        outputs = [session.run({image.name: self._read(path, image.type), **feeds})[0] for path in images]
+    def said(self, session: Session, images: Sequence[str], on: frozenset[str]) -> Said:
+        """What the graph says with these switches on."""
+        image, feeds = session.inputs[0], self.found.feed(on)
+        return self.read(
+            [session.run({image.name: self.fed.read(path, image), **feeds})[0] for path in images]
+        )
+
+    def read(self, outputs: Sequence[NDArray[Any]]) -> Said:
+        """What outputs say."""
         decisions = tuple(decide(output, channels_last=self._last) for output in outputs)
         return Said(decisions, None if self._truth is None else self._truth.miou(outputs))
-
-    def _read(self, path: str, kind: str) -> NDArray[Any]:
-        values = np.load(path, allow_pickle=False)
-        values = values if self._axes is None else np.ascontiguousarray(values.transpose(self._axes))
-        return values.astype(np.float32) if kind == "tensor(float)" else values
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +231,11 @@ class _Predictor:
     """The float graph's."""
 
     @classmethod
-    def of(cls, probe: _Probe, plain: Path, images: Sequence[str]) -> _Predictor:
+    def of(cls, probe: _Probe, request: JsonObject) -> _Predictor:
         """Run the float graph first."""
-        base = probe.said(Session(plain, threads=probe.threads, optimize=True), images, None)
+        plain = Session(Path(request["onnx"]), threads=probe.threads, optimize=True)
+        images, port, fed = request["held_out"], plain.inputs[0], FedImages.of(request)
+        base = probe.read([plain.run({port.name: fed.read(path, port)})[0] for path in images])
         session = Session(with_weights(probe.found), threads=probe.threads, optimize=True)
         return cls(probe, session, images, base)
 
