@@ -39,6 +39,11 @@ class FloatIslands:
         """All that do not choose among others."""
         return ("percentile", "entropy", "mse", "minmax")
 
+    @property
+    def corrects_biases(self) -> bool:
+        """They do not."""
+        return False
+
     def trial(self, job: BuildJob) -> BuildJob:
         """The whole build: there is one file."""
         return job
@@ -49,12 +54,13 @@ class FloatIslands:
 
 
 def rank(job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
-    """Rank the activations of ``job.onnx``, or try methods on it; see ``protocol.MixedBackend.rank``."""
+    """Rank the activations of ``job.onnx``, or try other things on it; see ``protocol.MixedBackend.rank``."""
     request = {**asked(job, Path("unused")), **terms.to_json()}
     folder = Path(tempfile.mkdtemp(prefix="rank-", dir=job.space.scratch.resolve()))
     log = job.space.logs.resolve() / "rank.log"
     interpreter = toolchain_python(TOOLCHAIN)
     function = cpu_style.methods if terms.methods else cpu_style.rank
+    function = cpu_style.biases if terms.elsewhere else function
     made = call(
         Call(function, request, _RANK_S, _MEMORY, log, folder, name="rank", interpreter=interpreter),
         on_progress=on_progress,

@@ -157,6 +157,8 @@ class RankingTerms:
     """How many of the images tensors are ranked on; what lifts give is predicted on all. None for all."""
     methods: tuple[Method, ...] = ()
     """Of calibration, to be compared in place of tensors."""
+    elsewhere: tuple[Path, ...] = ()
+    """Inputs of another domain, on which corrected biases are to be tried in place of tensors."""
     labels: tuple[Path, ...] = ()
     """``.npy`` (H, W) class ids of each image, for mIoU; empty where they are not to be had."""
     contract: Contract | None = None
@@ -171,6 +173,7 @@ class RankingTerms:
             "blocked": list(self.blocked),
             "weights": self.weights,
             "methods": list(self.methods),
+            "elsewhere": [str(path.resolve()) for path in self.elsewhere],
             "labels": [str(path.resolve()) for path in self.labels],
             "contract": None if self.contract is None else self.contract.model_dump(mode="json"),
         }
@@ -251,10 +254,15 @@ class MixedBackend(Backend, Protocol):
     def methods(self) -> tuple[Method, ...]:
         """Of calibration, those that it has."""
 
+    @property
+    def corrects_biases(self) -> bool:
+        """Whether its quantiser corrects biases by itself, so that nothing is left to be tried."""
+
     def rank(self, job: BuildJob, terms: RankingTerms, *, on_progress: OnProgress) -> Mapping[str, object]:
         """Say what 8 bits of each tensor do to the classes, as ``quantize.sensitivity.rank`` returns it.
 
-        Where ``terms`` names methods, say which is best, as ``quantize.method_trial.compared`` does.
+        Where ``terms`` names methods, say which is best, as ``quantize.method_trial.compared`` does; where it
+        has images of elsewhere, what corrected biases give, as ``quantize.bias_correction.correct`` does.
 
         Raises ``ModelError`` or ``ToolError`` where the graph cannot be quantised or run.
         """

@@ -39,6 +39,8 @@ class Attempt:
     """Bytes of the compiled files that ship."""
     error: str = ""
     """Why it could not be compiled or run."""
+    corrected: bool = False
+    """Whether the network's biases were corrected."""
 
 
 @dataclass(frozen=True, slots=True)

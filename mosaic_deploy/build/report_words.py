@@ -69,6 +69,7 @@ def searched(search: object) -> list[str]:
         + (" <- taken" if index == search["chosen"] else "")
         for index, attempt in enumerate(search["attempts"])
     ]
+    lines += _biases(search.get("biases"))
     if not search["reached"]:
         lines.append(
             f"auto: nothing reached an agreement of {search['goal']:.2%} on the {search['held_out']} "
@@ -78,11 +79,26 @@ def searched(search: object) -> list[str]:
 
 
 def _lifted(attempt: Mapping[str, Any], lifts_to: str) -> str:
+    corrected = ", corrected biases" if attempt.get("corrected") else ""
     if not attempt["tensors"]:
-        return f"8 bits throughout, ranges by {attempt['method']}"
+        return f"8 bits throughout, ranges by {attempt['method']}{corrected}"
     count = attempt["conversions"]
     conversions = f"{count} conversion{'s' * (count != 1)}"
-    return f"{attempt['lifted']:.0%} of the activations in {lifts_to}, {conversions}"
+    return f"{attempt['lifted']:.0%} of the activations in {lifts_to}, {conversions}{corrected}"
+
+
+def _biases(told: Mapping[str, Any] | None) -> list[str]:
+    """Whether corrected biases were kept, and what was predicted of them."""
+    if told is None:
+        return []
+    kept = "kept" if told["kept"] else f"not kept, {told['why']}"
+    if "layers" not in told:
+        return [f"auto: bias correction: {kept}"]
+    own, other = (f"{told[key][0]:.2%} -> {told[key][1]:.2%}" for key in ("changed", "changed_elsewhere"))
+    return [
+        f"auto: bias correction of {told['layers']} layers: {kept}; predicted pixels with another class: "
+        f"{own} on images held out, {other} on {told['elsewhere']}"
+    ]
 
 
 def _came_to(attempt: Mapping[str, Any], unit: str) -> str:

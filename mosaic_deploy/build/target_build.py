@@ -15,7 +15,7 @@ from mosaic_deploy.accuracy.parity import ParityReport, measure
 from mosaic_deploy.artifact.feeding import how_to_feed
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, File, Layout, MixedBackend, Run, WorkDir
 from mosaic_deploy.build import stages
-from mosaic_deploy.build.auto import Searching, find
+from mosaic_deploy.build.auto import Found, Searching, find
 from mosaic_deploy.build.calibration_text import audited
 from mosaic_deploy.build.candidate_run import Comparison, Ran, run_candidate
 from mosaic_deploy.build.describe import describe, description
@@ -80,7 +80,8 @@ class TargetBuilder:
         if made.conversion is not None and not made.conversion.passed:
             return made
         backend = self.order.plan.backend
-        job, searched = self._searched(job, converted)
+        found = self._searched(job, converted)
+        job, converted = found.job, found.converted
         built = backend.build(job, converted, self.folder, on_progress=self._on_progress("build"))
         self.progress("build", 1.0, "")
         ran = self._run_candidate(built, job, inputs, may_stop=converted is None)
@@ -115,7 +116,7 @@ class TargetBuilder:
             facts={
                 **built.facts,
                 **run.facts,
-                **searched,
+                **({"search": found.facts} if found.facts else {}),
                 **audited(self.order.plan.ranges),
                 "feeding": how_to_feed(job.contract, built.facts["input"]),
             },
@@ -170,26 +171,26 @@ class TargetBuilder:
         steps = (*made.steps, *converted.steps, *(replace(s, name=f"float {s.name}") for s in run.steps))
         return converted, maps[run.name], replace(made, steps=steps, conversion=Conversion(parity, precision))
 
-    def _searched(self, job: BuildJob, converted: CompiledModel | None) -> tuple[BuildJob, dict[str, object]]:
-        """The build with the precisions that the recipe looks for, where it does."""
+    def _searched(self, job: BuildJob, converted: CompiledModel | None) -> Found:
+        """The build with what the recipe looks for; as it is, without facts, where it looks for nothing."""
         if job.recipe.search is None:
-            return job, {}
+            return Found(job, converted, {})
         item = self.order.plan
         backend = item.backend
         if not isinstance(backend, MixedBackend):
             raise UsageError(f"recipe {item.recipe.name}: target {item.target.name} has 8 bits and no finer")
-        found = find(
+        return find(
             Searching(
                 job=job,
                 backend=backend,
                 converted=converted,
                 plain_inputs=self.common.inputs.calibrations[len(item.calibration)],
+                images=item.calibration,
                 blocked=kept_in_8_bits(item, job.onnx, backend.lifts_to(item.target)),
                 made_from=self.order.made_from,
                 progress=self.progress,
             )
         )
-        return found.job, {"search": found.facts}
 
     def _run(self, built: CompiledModel, job: BuildJob, inputs: tuple[Path, ...], stage: str) -> Run:
         item = self.order.plan

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaic_deploy.quantize import method_trial, sensitivity
+from mosaic_deploy.quantize import bias_correction, method_trial, sensitivity
 from mosaic_deploy.quantize.qdq import Insertion, Style
 from mosaic_deploy.quantize.shared_biases import separate_biases
 from mosaic_deploy.quantize.sound_ranges import SMALLEST_RANGE, sound_ranges
@@ -27,6 +27,11 @@ def rank(request: JsonObject, on_progress: OnProgress) -> JsonObject:
 def methods(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Do as ``method_trial.compared`` says, for these pairs."""
     return method_trial.compared(CPU_STYLE, request, on_progress)
+
+
+def biases(request: JsonObject, on_progress: OnProgress) -> JsonObject:
+    """Do as ``bias_correction.correct`` says, for these pairs."""
+    return bias_correction.correct(CPU_STYLE, request, on_progress)
 
 
 def named(plain: Path) -> Path:

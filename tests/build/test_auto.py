@@ -11,12 +11,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mosaic_deploy.backends.protocol import MixedBackend
+from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.build.auto import held_out
+from mosaic_deploy.build.auto_biases import BY_ITSELF
 from mosaic_deploy.build.auto_choice import Attempt, cheapest, closest
 from mosaic_deploy.build.auto_record import Record
 from mosaic_deploy.build.pipeline import deploy
 from mosaic_deploy.build.plan import Request
 from mosaic_deploy.build.report import BuildReport
+from mosaic_deploy.build.report_words import searched
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.specs.root import spec_root
 from tests.conftest import HEIGHT, WIDTH, Tiny, write_split
@@ -91,8 +95,37 @@ def _network() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
-def _build(tiny: Tiny, out: Path, recipe: str) -> tuple[BuildReport, dict[str, Any]]:
-    onnx.save(_network(), tiny.onnx)
+def _dimmed() -> onnx.ModelProto:
+    """image -> Conv (a silent channel, the brightness, thirty constants) -> Conv -> scores.
+
+    The silent channel's weight is so large that those of the constants, an eighth together, round to nothing;
+    and whether a dark pixel is of the first class depends on them.
+    """
+    first, last = np.zeros((32, 3, 1, 1), np.float32), np.zeros((3, 32, 1, 1), np.float32)
+    first[1] = 1 / 3
+    last[0, 0], last[0, 1] = 1.27, 1.0
+    last[0, 2:, 0, 0] = np.random.default_rng(0).uniform(0.0037, 0.0047, 30)
+    last[1:, 0] = 1.27
+    constants = np.r_[0.0, 0.0, np.ones(30)].astype(np.float32)
+    weights = {"w0": first, "b0": constants, "w1": last, "b1": np.array([0, -0.44, -9], np.float32)}
+    nodes = [
+        helper.make_node("Conv", ["image", "w0", "b0"], ["h"], "first"),
+        helper.make_node("Conv", ["h", "w1", "b1"], ["logits"], "last"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "dimmed",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, HEIGHT, WIDTH])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3, HEIGHT, WIDTH])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def _build(
+    tiny: Tiny, out: Path, recipe: str, network: onnx.ModelProto | None = None
+) -> tuple[BuildReport, dict[str, Any]]:
+    onnx.save(network or _network(), tiny.onnx)
     write_split(tiny.data / "more", images=12, seed=3)
     for kind in ("images", "labels"):
         for path in sorted((tiny.data / "more" / kind).iterdir()):
@@ -131,3 +164,29 @@ def test_where_less_may_be_lifted_than_is_needed_it_says_that_nothing_will_do(
     assert not any(attempt["good"] for attempt in found["attempts"])
     assert any("nothing reached an agreement of 99.50%" in line for line in report.explain())
     assert not report.passed
+
+
+@pytest.mark.slow
+def test_biases_that_another_domain_confirms_are_kept_on_the_real_runtime(tiny: Tiny, tmp_path: Path) -> None:
+    stated = (spec_root() / "quant" / "auto.toml").read_text()
+    modest = tmp_path / "modest.toml"
+    modest.write_text(stated.replace("0.995", "0.95"))
+    report, found = _build(tiny, tmp_path / "out", str(modest), _dimmed())
+    first, taken = found["attempts"][0], found["attempts"][found["chosen"]]
+    assert first["agreement"] < 0.9
+    assert found["biases"]["kept"]
+    assert taken["corrected"]
+    assert taken["agreement"] > 0.95
+    assert taken["lifted"] == 0
+    assert report.parity is not None
+    assert report.parity.agreement > 0.95
+    assert any("bias correction of 2 layers: kept" in line for line in report.explain())
+
+
+def test_a_quantiser_that_corrects_biases_itself_is_left_alone() -> None:
+    backends = {name: load_backend(name) for name in ("openvino", "ort", "qnn", "tflite")}
+    own = {name: backend for name, backend in backends.items() if isinstance(backend, MixedBackend)}
+    assert own == backends
+    assert [name for name, backend in own.items() if backend.corrects_biases] == ["openvino"]
+    told = {"attempts": [], "reached": True, "biases": {"kept": False, "why": BY_ITSELF}}
+    assert searched(told) == [f"auto: bias correction: not kept, {BY_ITSELF}"]

@@ -142,6 +142,11 @@ class OpenVinoBackend(FloatIslands):
         """NNCF knows these two of ours."""
         return ("percentile", "minmax")
 
+    @property
+    def corrects_biases(self) -> bool:
+        """NNCF does."""
+        return True
+
     def run(
         self,
         built: CompiledModel,

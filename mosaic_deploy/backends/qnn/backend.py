@@ -184,6 +184,11 @@ class QnnBackend:
         """All that do not choose among others."""
         return ("percentile", "entropy", "mse", "minmax")
 
+    @property
+    def corrects_biases(self) -> bool:
+        """It does not."""
+        return False
+
     def trial(self, job: BuildJob) -> BuildJob:
         """For the oldest and the newest architecture: those between compute as one of them does."""
         archs = _numbers(job.target.options[_ARCHS])

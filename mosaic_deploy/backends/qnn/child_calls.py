@@ -23,11 +23,12 @@ def quantizing(job: BuildJob, qdq: Path, *, threads: int) -> Call:
 
 
 def ranking(job: BuildJob, terms: RankingTerms, *, threads: int) -> Call:
-    """Rank the activations, or try the methods that the terms name, on images that do not calibrate."""
-    from mosaic_deploy.backends.qnn.quantize import methods, rank
+    """Rank the activations, or try what else the terms name, on images that do not calibrate."""
+    from mosaic_deploy.backends.qnn.quantize import biases, methods, rank
 
     request = {**_asked(job, Path("unused"), threads), **terms.to_json()}
     function, name = (methods, "ranges") if terms.methods else (rank, "rank")
+    function, name = (biases, "biases") if terms.elsewhere else (function, name)
     return _call(job, function, request, timeout_s=_QUANTISE_S, name=name)
 
 

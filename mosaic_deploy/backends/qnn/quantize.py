@@ -49,6 +49,13 @@ def methods(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     return compared(Style(_fuse, _insert), request, on_progress)
 
 
+def biases(request: JsonObject, on_progress: OnProgress) -> JsonObject:
+    """Do as ``bias_correction.correct`` says, for the pairs that ``quantize`` would insert."""
+    from mosaic_deploy.quantize import bias_correction
+
+    return bias_correction.correct(Style(_fuse, _insert), request, on_progress)
+
+
 def _fuse(plain: Path) -> Path:
     """Rewrite what HTP gets wrong or runs out of memory on, and fuse what it has as one op."""
     import onnx
