@@ -41,4 +41,5 @@ def report(
     if json_:
         print(json.dumps(joined.to_json()))
     else:
-        say(f"{len(joined.records)} artifacts: {out}")
+        count = len(joined.records)
+        say(f"{count} artifact{'s' * (count != 1)}: {out}")

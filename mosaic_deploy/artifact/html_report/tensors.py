@@ -7,7 +7,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mosaic_deploy.artifact.html_report.charts import Bar, Scale
 from mosaic_deploy.artifact.html_report.figures import NONE, percent, plural, size
 from mosaic_deploy.artifact.html_report.record import Record
 
@@ -21,8 +20,8 @@ class TensorRow:
     name: str
     op: str
     flips: str
-    lost: str
-    bar: Bar
+    width: float
+    """Of its bar, in per cent of the worst one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,9 @@ def sensitivity(record: Record) -> Tensors | None:
     if found is None:
         return None
     ranked = sorted((*found.activations, *found.weights), key=lambda each: -each.lost)
-    scale = Scale.over([each.lost for each in ranked[:1]])
+    most = max((each.lost for each in ranked), default=0.0) or 1.0
     rows = tuple(
-        TensorRow(each.name, each.op, percent(each.flips), percent(each.lost, 3), _bar(scale, each.lost))
+        TensorRow(each.name, each.op, percent(each.flips), round(max(100 * each.lost / most, 0.5), 1))
         for each in ranked[:_SHOWN]
     )
     images = plural(found.images, "image")
@@ -58,10 +57,6 @@ def sensitivity(record: Record) -> Tensors | None:
         lifts=tuple((percent(share, 0), f"{count:,}", percent(agreed)) for share, count, agreed in lifts),
         lifts_to=found.lifts_to,
     )
-
-
-def _bar(scale: Scale, lost: float) -> Bar:
-    return Bar.between(scale, 0.0, lost)
 
 
 class _Attempt(BaseModel):

@@ -13,6 +13,10 @@ from mosaic_deploy.build.pipeline import deploy
 from mosaic_deploy.build.plan import Request
 from mosaic_deploy.errors import ModelError
 from tests.artifact.html_report.browser import PROGRAM, browser
+from tests.artifact.html_report.test_cost import traffic
+from tests.artifact.html_report.test_joined import parity, report
+from tests.artifact.html_report.test_measured import SEARCH, bench, sensitivity
+from tests.artifact.tiny_artifact import edit, write_artifact
 from tests.conftest import Tiny
 
 pytestmark = pytest.mark.slow
@@ -27,6 +31,18 @@ def built(tiny: Tiny, out: Path, *, fault: str = "", data: str | None = None) ->
     assert not hasattr(result, "error")
     (place,) = (path for path in out.iterdir() if path.name.startswith(f"tiny-{fault or 'echo'}"))
     return place
+
+
+def measured(place: Path) -> Path:
+    """A page of an artifact with everything that can be measured of one, under long names."""
+    made = write_artifact(place / "made", report=report(parity(drop=0.002)))
+    stated = [traffic(f"v{arch}", name, 6 << 20) for arch in (68, 75) for name in ("DDR read", "DDR written")]
+    edit(made, "facts", "cost", value=stated)
+    edit(made, "facts", "search", value=SEARCH)
+    (place / "tensors.json").write_text(json.dumps(sensitivity(made, name="backbone." * 9 + "x" * 60)))
+    (place / "times.json").write_text(json.dumps(bench(made)))
+    join([made], place / "page.html", measured=[place / "tensors.json", place / "times.json"])
+    return place / "page.html"
 
 
 def unlabelled(tiny: Tiny, place: Path) -> str:
@@ -83,6 +99,7 @@ def test_a_browser_shows_it_on_a_phone_and_on_a_desk(tiny: Tiny, tmp_path: Path)
     plain = built(tiny, tmp_path / "plain", data=unlabelled(tiny, tmp_path / "images"))
     join([good, bad], tmp_path / "all.html")
     pages = [good / "report.html", bad / "report.html", plain / "report.html", tmp_path / "all.html"]
+    pages.append(measured(tmp_path / "measured"))
     with browser() as seen:
         for page in pages:
             for width, height in ((390, 844), (1440, 900)):
