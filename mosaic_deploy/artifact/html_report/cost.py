@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mosaic_deploy.artifact.html_report.figures import NONE, large, percent, plural, size
-from mosaic_deploy.artifact.html_report.measured import TimeRecord
+from mosaic_deploy.artifact.html_report.measured import BenchRecord, TimeRecord
 from mosaic_deploy.artifact.html_report.record import Record
 from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.artifact.store import shipped_bytes
@@ -113,11 +113,13 @@ def _latency(record: Record) -> list[Row]:
     return [Row("Latency", "not measured", "what ran it here is not the device: measure there")]
 
 
-def _timed(cpu: str, time: TimeRecord) -> list[Row]:
+def _timed(bench: BenchRecord, time: TimeRecord) -> list[Row]:
     if time.median_ms is None:
         return []
     late = "" if time.p90_ms is None else f"; nine of ten within {time.p90_ms:.1f} ms"
-    said = f"median of {time.runs:,} runs on {cpu}, {plural(time.threads, 'thread')}{late}; no phone's"
+    busy = "; that machine was busy, so do not trust it" if bench.load > bench.cores else ""
+    where = f"{bench.cpu}, {plural(time.threads, 'thread')}"
+    said = f"median of {time.runs:,} runs on {where}{late}; no phone's{busy}"
     rows = [Row("Latency", f"{time.median_ms:.1f}\u00a0ms", said)]
     if time.x_float is not None:
         ends = time.x_float.interval

@@ -85,7 +85,7 @@ def _with(record: Record, measured: SensitivityRecord | BenchRecord) -> Record:
         return replace(record, sensitivity=measured) if same else record
     digest = sha256_of(record.folder / MANIFEST)
     own = [row for row in measured.artifacts if row.manifest_sha256 == digest and row.median_ms is not None]
-    return replace(record, time=(measured.cpu, own[0])) if own else record
+    return replace(record, time=(measured, own[0])) if own else record
 
 
 def _artifacts(folder: Path) -> tuple[Path, ...]:

@@ -83,6 +83,9 @@ class BenchRecord(_Part):
     """What ``bench --json`` printed."""
 
     cpu: str
+    cores: int
+    load: float
+    """Processes that wanted a core before the first run."""
     artifacts: tuple[TimeRecord, ...]
 
 

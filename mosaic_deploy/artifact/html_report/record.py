@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from mosaic_deploy.accuracy.parity import ParityReport
-from mosaic_deploy.artifact.html_report.measured import SensitivityRecord, TimeRecord
+from mosaic_deploy.artifact.html_report.measured import BenchRecord, SensitivityRecord, TimeRecord
 from mosaic_deploy.artifact.html_report.views import FOLDER, INDEX, View, parse_index
 from mosaic_deploy.artifact.manifest import MANIFEST, Entry, Manifest
 from mosaic_deploy.artifact.open import read_manifest
@@ -115,8 +115,8 @@ class Record:
     views: tuple[View, ...]
     sensitivity: SensitivityRecord | None = None
     """What was measured of its tensors, where somebody names the file."""
-    time: tuple[str, TimeRecord] | None = None
-    """The processor that it was timed on, and its row."""
+    time: tuple[BenchRecord, TimeRecord] | None = None
+    """The benchmark that it took part in, and its row."""
 
     @property
     def decisive(self) -> tuple[str, ParityReport] | None:

@@ -36,13 +36,13 @@ def sensitivity(place: Path, *, name: str = "stem.relu", **changes: Any) -> dict
     return record | changes
 
 
-def bench(place: Path, *, median_ms: float | None = 12.34) -> dict[str, Any]:
+def bench(place: Path, *, median_ms: float | None = 12.34, load: float = 0.5) -> dict[str, Any]:
     row = {
         "name": "made", "folder": "elsewhere", "manifest_sha256": sha256_of(place / "manifest.json"),
         "threads": 2, "runs": 100, "median_ms": median_ms, "p90_ms": 13.0,
         "x_float": {"ratio": 0.5, "interval": [0.45, 0.55]},
     }  # fmt: skip
-    return {"schema": 1, "cpu": "a processor", "artifacts": [row]}
+    return {"schema": 1, "cpu": "a processor", "cores": 2, "load": load, "artifacts": [row]}
 
 
 def page_with(place: Path, record: object) -> str:
@@ -83,6 +83,8 @@ def test_a_time_goes_to_the_artifact_that_was_timed(tmp_path: Path) -> None:
     assert "median of 100 runs on a processor, 2 threads" in page
     assert "not measured" not in page
     assert "0.50 ×" in page
+    assert "was busy" not in page
+    assert "that machine was busy" in page_with(place, bench(place, load=7.0))
     for record in (bench(other), bench(place, median_ms=None)):
         with pytest.raises(UsageError, match="is of none of these artifacts"):
             page_with(place, record)
