@@ -30,11 +30,11 @@ def report_text(report: BuildReport) -> str:
     """The report as ``find_report`` reads it; the list of the artifact's files is left to the manifest.
 
     ``summary`` is for the page: what the report says of itself in words. Single nodes, which ``check`` holds,
-    are left out.
+    and the variants' drops, which stand in a table there, are left out.
     """
     plain = _adapter().dump_python(replace(report, artifacts=()))
-    nodes = report.check.explain() if report.check else []
-    lines = [line for line in report.explain() if line not in nodes]
+    elsewhere = [*(report.check.explain() if report.check else []), *report.per_variant()]
+    lines = [line for line in report.explain() if line not in elsewhere]
     plain["summary"] = {"verdict": report.verdict, "lines": lines}
     return json.dumps(_without_nan(plain), indent=1, allow_nan=False) + "\n"
 

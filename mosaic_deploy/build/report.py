@@ -171,9 +171,7 @@ class BuildReport:
             )
         if self.parity is None:
             return lines
-        if len(self.variants) > 1:
-            drops = ", ".join(f"{name} {parity.drop:+.4f}" for name, parity in self.variants.items())
-            lines.append(f"drop per variant, the worst decides: {drops}")
+        lines += self.per_variant()
         if not self.parity.passed:
             lines.append(f"parity failed: {why_failed(self.parity)}{way_out(self.parity)}")
         elif self.parity.verdict == "undecided":
@@ -182,6 +180,11 @@ class BuildReport:
             lines.append(f"parity: {self.parity.note}")
         feeding = self.facts.get("feeding")
         return [*lines, f"feed it {feeding}"] if feeding else lines
+
+    def per_variant(self) -> list[str]:
+        """The line of ``explain`` on several variants, which the page has a table for."""
+        drops = ", ".join(f"{name} {parity.drop:+.4f}" for name, parity in self.variants.items())
+        return [f"drop per variant, the worst decides: {drops}"] if len(self.variants) > 1 else []
 
     def to_json(self) -> dict[str, object]:
         """The build's entry in ``--json``; ``parity`` is null where it was not measured."""

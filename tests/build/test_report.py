@@ -8,6 +8,7 @@ import pytest
 from mosaic_deploy.accuracy.parity import ParityReport, measure
 from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.backends.protocol import Step
+from mosaic_deploy.build.kept_report import report_text
 from mosaic_deploy.build.report import BuildReport, Conversion, Failure, exit_code, explain, to_json
 from mosaic_deploy.build.report_words import given_ranges
 from mosaic_deploy.build.result_table import table
@@ -55,6 +56,9 @@ def test_the_worst_variant_decides() -> None:
     assert report.parity is report.variants["v68"]
     assert not report.passed
     assert any("v68 +0." in line and "v75 +0.0000" in line for line in report.explain())
+    said = json.loads(report_text(report))["summary"]["lines"]
+    assert any("parity failed" in line for line in said)
+    assert not any("per variant" in line for line in said)  # the page has a table of them
     assert built(v68=parity(1), v75=parity(2)).passed
 
 

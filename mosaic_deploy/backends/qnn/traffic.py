@@ -19,12 +19,12 @@ from pathlib import Path
 
 from mosaic_deploy.files import write_whole
 
-SOURCE = "as Qualcomm's compiler states it"
+SOURCE = "As Qualcomm's compiler states it; what is spilled and filled is among what is written and read."
 _NAMES = {
     "read_total_bytes": "DDR read",
     "write_total_bytes": "DDR written",
-    "spill_bytes": "spilled to DDR",
-    "fill_bytes": "filled from DDR",
+    "spill_bytes": "Spilled to DDR",
+    "fill_bytes": "Filled from DDR",
 }
 _FIGURE = re.compile(rf"\b({'|'.join(_NAMES)})=(\d+)\s*$")
 _ENTRY = re.compile(r"\[([VIWEF]):onnxruntime:")

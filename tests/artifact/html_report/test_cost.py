@@ -53,7 +53,7 @@ def test_in_brief_the_device_that_moves_most_counts_and_spills_are_not_added(tmp
         place,
         traffic("v68", "DDR read", 3 << 20),
         traffic("v68", "DDR written", 1 << 20),
-        traffic("v68", "spilled to DDR", 1 << 20),
+        traffic("v68", "Spilled to DDR", 1 << 20),
         traffic("v75", "DDR read", 2 << 20),
     )
     assert in_brief(open_record(place)) == ", 4.00\xa0MiB over the bus"

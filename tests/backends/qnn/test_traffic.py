@@ -29,7 +29,7 @@ def test_the_last_summary_counts_and_the_talk_goes(tmp_path: Path) -> None:
     log = tmp_path / "compile.log"
     log.write_text(LOG)
     found = take_traffic(log)
-    assert found == {"DDR read": 12, "DDR written": 4096, "spilled to DDR": 16, "filled from DDR": 8}
+    assert found == {"DDR read": 12, "DDR written": 4096, "Spilled to DDR": 16, "Filled from DDR": 8}
     assert log.read_text().splitlines() == [
         "thread: said before anything else",
         f"{HEAD} [W:onnxruntime:, qnn.cc:1 QnnEp] a warning",
