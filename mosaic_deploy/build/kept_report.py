@@ -29,12 +29,10 @@ _BYTES = 1 << 26
 def report_text(report: BuildReport) -> str:
     """The report as ``find_report`` reads it; the list of the artifact's files is left to the manifest.
 
-    ``summary`` is for the page: what the report says of itself in words. Single nodes, which ``check`` holds,
-    and the variants' drops, which stand in a table there, are left out.
+    ``summary`` is for the page: what the report says of itself in words, but for what stands in tables there.
     """
     plain = _adapter().dump_python(replace(report, artifacts=()))
-    elsewhere = [*(report.check.explain() if report.check else []), *report.per_variant()]
-    lines = [line for line in report.explain() if line not in elsewhere]
+    lines = [line for line in report.explain() if line not in report.in_tables]
     plain["summary"] = {"verdict": report.verdict, "lines": lines}
     return json.dumps(_without_nan(plain), indent=1, allow_nan=False) + "\n"
 

@@ -157,7 +157,7 @@ class BuildReport:
         lines += fell_back(self.facts.get("fallback"))
         lines += kept_grids(self.facts.get("weight_grids"))
         lines += given_ranges(self.facts.get("ranges"))
-        lines += searched(self.facts.get("search"))
+        lines += self._searched()
         if self.facts.get("compiled") is False:
             lines.append(f"the target's own compiler was not run: {self.facts.get('not_compiled', '')}")
         if self.undecided:
@@ -171,7 +171,7 @@ class BuildReport:
             )
         if self.parity is None:
             return lines
-        lines += self.per_variant()
+        lines += self._per_variant()
         if not self.parity.passed:
             lines.append(f"parity failed: {why_failed(self.parity)}{way_out(self.parity)}")
         elif self.parity.verdict == "undecided":
@@ -181,8 +181,15 @@ class BuildReport:
         feeding = self.facts.get("feeding")
         return [*lines, f"feed it {feeding}"] if feeding else lines
 
-    def per_variant(self) -> list[str]:
-        """The line of ``explain`` on several variants, which the page has a table for."""
+    @property
+    def in_tables(self) -> tuple[str, ...]:
+        """Lines of ``explain`` that stand in tables where there are any, as on the page."""
+        return (*(self.check.explain() if self.check else ()), *self._searched(), *self._per_variant())
+
+    def _searched(self) -> list[str]:
+        return searched(self.facts.get("search"))
+
+    def _per_variant(self) -> list[str]:
         drops = ", ".join(f"{name} {parity.drop:+.4f}" for name, parity in self.variants.items())
         return [f"drop per variant, the worst decides: {drops}"] if len(self.variants) > 1 else []
 

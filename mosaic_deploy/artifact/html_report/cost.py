@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mosaic_deploy.artifact.html_report.figures import NONE, large, percent, plural, size
 from mosaic_deploy.artifact.html_report.measured import BenchRecord, TimeRecord
 from mosaic_deploy.artifact.html_report.record import Record
+from mosaic_deploy.artifact.html_report.tensors import tried
 from mosaic_deploy.artifact.manifest import Entry
 from mosaic_deploy.artifact.store import shipped_bytes
 
@@ -97,10 +98,12 @@ def _fallback(stated: object) -> list[Row]:
     if not isinstance(stated, Mapping):
         return []
     named = (("macs_share", "of the multiply-accumulates"), ("time_share", "of the measured time"))
-    shares = [(stated.get(key), words) for key, words in named]
-    return [
-        Row("In fallback kernels", percent(s, 1), words) for s, words in shares if isinstance(s, int | float)
-    ]
+    known = [(stated.get(key), words) for key, words in named]
+    shares = [(percent(share, 1), words) for share, words in known if isinstance(share, int | float)]
+    if not shares:
+        return []
+    (value, words), *more = shares
+    return [Row("In fallback kernels", value, "; ".join((words, *(f"{v} {w}" for v, w in more))))]
 
 
 def _latency(record: Record) -> list[Row]:
@@ -109,6 +112,11 @@ def _latency(record: Record) -> list[Row]:
     if record.time is not None:
         return _timed(*record.time)
     if getattr(target, "times", None) is True:
+        found = tried(record)
+        taken = None if found is None else found.attempts[found.chosen]
+        if found is not None and taken is not None and found.cost_unit == "seconds" and taken.cost:
+            said = "timed by recipe auto on the machine that built it; no phone's"
+            return [Row("Latency", f"{1e3 * taken.cost:.1f}\u00a0ms", said)]
         return [Row("Latency", "not measured", "a build times nothing: mosaic-deploy bench does, see --with")]
     return [Row("Latency", "not measured", "what ran it here is not the device: measure there")]
 

@@ -59,7 +59,7 @@ def sensitivity(record: Record) -> Tensors | None:
     )
 
 
-class _Attempt(BaseModel):
+class Attempt(BaseModel):
     """One entry of ``facts["search"]["attempts"]``."""
 
     model_config = ConfigDict(frozen=True)
@@ -75,8 +75,8 @@ class _Attempt(BaseModel):
     error: str = ""
 
 
-class _Search(BaseModel):
-    """``facts["search"]``."""
+class Search(BaseModel):
+    """``facts["search"]``: what recipe ``auto`` looked for, tried and took."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -85,7 +85,7 @@ class _Search(BaseModel):
     calibrated_on: int
     lifts_to: str | None
     cost_unit: str
-    attempts: Annotated[tuple[_Attempt, ...], Field(min_length=1, max_length=1000)]
+    attempts: Annotated[tuple[Attempt, ...], Field(min_length=1, max_length=1000)]
     chosen: Annotated[int, Field(ge=0)]
     reached: bool
 
@@ -116,11 +116,19 @@ class Attempts:
     rows: tuple[AttemptRow, ...]
 
 
-def search(record: Record) -> Attempts | None:
-    """What recipe ``auto`` tried; None for other recipes, and where the record is none."""
+def tried(record: Record) -> Search | None:
+    """What recipe ``auto`` states; None for other recipes, and where its record is none."""
     try:
-        found = _Search.model_validate(record.manifest.facts.get("search"))
+        found = Search.model_validate(record.manifest.facts.get("search"))
     except ValidationError:
+        return None
+    return found if found.chosen < len(found.attempts) else None
+
+
+def search(record: Record) -> Attempts | None:
+    """What recipe ``auto`` tried, as a table."""
+    found = tried(record)
+    if found is None:
         return None
     simulated = found.cost_unit != "seconds"
     rows = tuple(_row(each, found, taken=index == found.chosen) for index, each in enumerate(found.attempts))
@@ -135,7 +143,7 @@ def search(record: Record) -> Attempts | None:
     )
 
 
-def _row(each: _Attempt, found: _Search, *, taken: bool) -> AttemptRow:
+def _row(each: Attempt, found: Search, *, taken: bool) -> AttemptRow:
     what = f"8 bits throughout, ranges by {each.method}"
     if each.tensors:
         what = f"{percent(each.lifted, 0)} of the activations in {found.lifts_to or 'finer steps'}"

@@ -59,3 +59,14 @@ def test_in_brief_the_device_that_moves_most_counts_and_spills_are_not_added(tmp
     assert in_brief(open_record(place)) == ", 4.00\xa0MiB over the bus"
     of(place, traffic("v68", "DDR read", "much"))
     assert in_brief(open_record(place)) == ""
+
+
+def test_what_falls_back_is_one_row(tmp_path: Path) -> None:
+    place = tmp_path / "made"
+    of(place)
+    edit(place, "facts", "fallback", value={"macs_share": 0.25, "time_share": 0.4})
+    (row,) = (row for row in of(place).rows if row.name == "In fallback kernels")
+    assert row.value.startswith("25.0")
+    assert row.source.replace("\xa0", " ") == "of the multiply-accumulates; 40.0 % of the measured time"
+    edit(place, "facts", "fallback", value={"operators": {}})
+    assert not any(row.name == "In fallback kernels" for row in of(place).rows)

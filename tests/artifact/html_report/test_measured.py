@@ -137,6 +137,18 @@ def test_what_auto_tried_stands_on_the_page_with_its_cost(tmp_path: Path) -> Non
     assert page.count(">taken<") == 1
     assert page.count("not compiled") == 1
     assert "are no latency" in page
+    edit(place, "target", "times", value=True)
+    edit(
+        place,
+        "facts",
+        "search",
+        value=SEARCH | {"cost_unit": "seconds", "attempts": [attempt(cost=0.0824)], "chosen": 0},
+    )
+    join([place], tmp_path / "page.html", force=True)
+    assert (tmp_path / "page.html").read_text().count("82.4\u00a0ms") == 2  # in the table, and as the latency
+    edit(place, "facts", "search", "chosen", value=7)
+    join([place], tmp_path / "page.html", force=True)
+    assert "What recipe auto tried" not in (tmp_path / "page.html").read_text()
     edit(place, "facts", "search", value={"goal": "much"})
     join([place], tmp_path / "page.html", force=True)
     assert "What recipe auto tried" not in (tmp_path / "page.html").read_text()
