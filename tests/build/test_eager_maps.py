@@ -85,3 +85,12 @@ def test_a_network_that_came_as_onnx_has_no_pytorch(tiny: Tiny, tmp_path: Path) 
     nothing = cast("FloatGraph", None), Inputs({}, (), (), ())
     found = eager_maps(model, *nothing, tmp_path, on_progress=quiet)
     assert (found.maps, found.why) == (None, "the network came as ONNX")
+
+
+def test_nothing_is_installed_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mosaic_deploy.build.eager_maps.is_here", lambda _name: False)
+    monkeypatch.setattr("mosaic_deploy.build.eager_maps.made_python", lambda _name: None)
+    model = find_model("mosaic", options=InputOptions(), labels=None)
+    nothing = cast("FloatGraph", None), Inputs({}, (), (), ())
+    found = eager_maps(model, *nothing, tmp_path, on_progress=quiet)
+    assert (found.maps, found.why) == (None, "not run: PyTorch is not installed here")
