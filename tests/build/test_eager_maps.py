@@ -16,9 +16,8 @@ from mosaic_deploy.build.inputs import Inputs, prepare_inputs
 from mosaic_deploy.build.model_source import InputOptions, Model, find_model
 from mosaic_deploy.build.reference_maps import Maps, pairs, reference_maps
 from mosaic_deploy.datasets import open_data
+from mosaic_deploy.specs.toolchain import is_here
 from tests.conftest import Tiny
-
-torch = pytest.importorskip("torch")
 
 
 def quiet(_share: float, _note: str) -> None: ...
@@ -47,6 +46,7 @@ def other_weights(model: Model, folder: Path, *, scale: float) -> Model:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not is_here("torch"), reason="PyTorch is not installed here")
 def test_the_export_sees_what_pytorch_sees_and_other_weights_are_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
