@@ -15,6 +15,7 @@ from mosaic_deploy.build.report_words import (
     given_ranges,
     kept_grids,
     searched,
+    tried,
     way_out,
     why_failed,
 )
@@ -157,7 +158,7 @@ class BuildReport:
         lines += fell_back(self.facts.get("fallback"))
         lines += kept_grids(self.facts.get("weight_grids"))
         lines += given_ranges(self.facts.get("ranges"))
-        lines += self._searched()
+        lines += searched(self.facts.get("search"))
         if self.facts.get("compiled") is False:
             lines.append(f"the target's own compiler was not run: {self.facts.get('not_compiled', '')}")
         if self.undecided:
@@ -184,10 +185,8 @@ class BuildReport:
     @property
     def in_tables(self) -> tuple[str, ...]:
         """Lines of ``explain`` that stand in tables where there are any, as on the page."""
-        return (*(self.check.explain() if self.check else ()), *self._searched(), *self._per_variant())
-
-    def _searched(self) -> list[str]:
-        return searched(self.facts.get("search"))
+        nodes = self.check.explain() if self.check else ()
+        return (*nodes, *tried(self.facts.get("search")), *self._per_variant())
 
     def _per_variant(self) -> list[str]:
         drops = ", ".join(f"{name} {parity.drop:+.4f}" for name, parity in self.variants.items())

@@ -60,16 +60,22 @@ def given_ranges(ranges: object) -> list[str]:
     return lines
 
 
-def searched(search: object) -> list[str]:
+def tried(search: object) -> list[str]:
     """What recipe ``auto`` tried, a line each, and what it took."""
     if not isinstance(search, Mapping):
         return []
-    lines = [
+    return [
         f"auto: {_lifted(attempt, str(search['lifts_to']))}: {_came_to(attempt, str(search['cost_unit']))}"
         + (" <- taken" if index == search["chosen"] else "")
         for index, attempt in enumerate(search["attempts"])
     ]
-    lines += _biases(search.get("biases"))
+
+
+def searched(search: object) -> list[str]:
+    """What recipe ``auto`` tried and took, and what it must say of that."""
+    if not isinstance(search, Mapping):
+        return []
+    lines = [*tried(search), *_biases(search.get("biases"))]
     if not search["reached"]:
         lines.append(
             f"auto: nothing reached an agreement of {search['goal']:.2%} on the {search['held_out']} "

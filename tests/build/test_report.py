@@ -62,6 +62,24 @@ def test_the_worst_variant_decides() -> None:
     assert built(v68=parity(1), v75=parity(2)).passed
 
 
+def test_the_page_is_not_told_in_lines_what_auto_tried_but_what_it_must_say_of_that() -> None:
+    attempt = {
+        "method": "percentile", "lifted": 0.0, "tensors": 0, "conversions": 0, "predicted": None,
+        "agreement": 0.9, "good": False, "cost": None, "size": 9, "error": "",
+    }  # fmt: skip
+    search = {
+        "goal": 0.995, "held_out": 4, "lifts_to": "16 bits", "cost_unit": "seconds", "attempts": [attempt],
+        "chosen": 0, "reached": False, "biases": {"kept": False, "why": "too few images"},
+    }  # fmt: skip
+    report = replace(built(v75=parity(0)), facts={"search": search})
+    said = json.loads(report_text(report))["summary"]["lines"]
+    assert [line.split(":")[1].strip() for line in report.explain()[:2]] == [
+        "8 bits throughout, ranges by percentile",
+        "bias correction",
+    ]
+    assert [line.split(":")[1].strip()[:15] for line in said] == ["bias correction", "nothing reached"]
+
+
 def test_nothing_compiled_never_passes() -> None:
     report = replace(built(), check=replace(CHECK, violations=(REFUSAL,)))
     assert report.parity is None

@@ -34,6 +34,8 @@ class TensorRecord(_Part):
     """Of the pixels that change their class."""
     lost: Share
     """The same, weighed by margins."""
+    drop: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Of mIoU; None without labels."""
 
 
 class LiftRecord(_Part):

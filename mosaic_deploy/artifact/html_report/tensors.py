@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mosaic_deploy.artifact.html_report.figures import NONE, percent, plural, size
+from mosaic_deploy.artifact.html_report.figures import NONE, percent, plural, points, size
 from mosaic_deploy.artifact.html_report.record import Record
 
 _SHOWN = 12
@@ -20,6 +20,8 @@ class TensorRow:
     name: str
     op: str
     flips: str
+    drop: str
+    """Of mIoU, in points; empty without labels."""
     width: float
     """Of its bar, in per cent of the worst one's."""
 
@@ -32,6 +34,8 @@ class Tensors:
     rows: tuple[TensorRow, ...]
     more: int
     """Tensors that are not shown."""
+    labelled: bool
+    """Whether it is known what each does to mIoU."""
     lifts: tuple[tuple[str, str, str], ...]
     """Share that is lifted, conversions, and the agreement that is predicted."""
     lifts_to: str
@@ -45,7 +49,13 @@ def sensitivity(record: Record) -> Tensors | None:
     ranked = sorted((*found.activations, *found.weights), key=lambda each: -each.lost)
     most = max((each.lost for each in ranked), default=0.0) or 1.0
     rows = tuple(
-        TensorRow(each.name, each.op, percent(each.flips), round(max(100 * each.lost / most, 0.5), 1))
+        TensorRow(
+            name=each.name,
+            op=each.op,
+            flips=percent(each.flips),
+            drop="" if each.drop is None else points(-each.drop, 3),
+            width=round(max(100 * each.lost / most, 0.5), 1),
+        )
         for each in ranked[:_SHOWN]
     )
     images = plural(found.images, "image")
@@ -54,6 +64,7 @@ def sensitivity(record: Record) -> Tensors | None:
         basis=f"{images} of {found.data}, recipe {found.recipe}",
         rows=rows,
         more=len(ranked) - len(rows),
+        labelled=any(row.drop for row in rows),
         lifts=tuple((percent(share, 0), f"{count:,}", percent(agreed)) for share, count, agreed in lifts),
         lifts_to=found.lifts_to,
     )
@@ -73,6 +84,7 @@ class Attempt(BaseModel):
     cost: float | None
     size: int
     error: str = ""
+    corrected: bool = False
 
 
 class Search(BaseModel):
@@ -148,7 +160,7 @@ def _row(each: Attempt, found: Search, *, taken: bool) -> AttemptRow:
     if each.tensors:
         what = f"{percent(each.lifted, 0)} of the activations in {found.lifts_to or 'finer steps'}"
     return AttemptRow(
-        what=what,
+        what=f"{what}, corrected biases" if each.corrected else what,
         conversions=f"{each.conversions:,}",
         agreement=NONE if each.error else percent(each.agreement),
         cost=_cost(each.cost, found.cost_unit),

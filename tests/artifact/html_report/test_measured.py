@@ -60,6 +60,12 @@ def test_the_worst_tensors_are_shown_the_worst_first(tmp_path: Path) -> None:
     assert "1.23 %" in page
     assert "quiet11" not in page
     assert "9 more lose less." in page
+    assert "mIoU, points" not in page
+    record = sensitivity(place)
+    record["weights"][0]["drop"] = 0.0321
+    page_of_labels = page_with(place, record)
+    assert "mIoU, points" in page_of_labels
+    assert "−3.210" in page_of_labels
     assert "99.80 %" in page
     join([place], tmp_path / "without.html")
     assert TITLE not in (tmp_path / "without.html").read_text()
@@ -119,7 +125,7 @@ SEARCH = {
     "cost_unit": "simulated cycles", "chosen": 2, "reached": True,
     "attempts": [
         attempt(),
-        attempt(lifted=0.1, tensors=9, error="no"),
+        attempt(lifted=0.1, tensors=9, error="no", corrected=True),
         attempt(lifted=0.2, tensors=18, agreement=0.996, good=True, cost=1.5e9),
     ],
 }  # fmt: skip
@@ -134,6 +140,7 @@ def test_what_auto_tried_stands_on_the_page_with_its_cost(tmp_path: Path) -> Non
     assert "8 bits throughout, ranges by percentile" in page
     assert "20 % of the activations in 16 bits" in page
     assert "1,500 million" in page
+    assert "10 % of the activations in 16 bits, corrected biases" in page
     assert page.count(">taken<") == 1
     assert page.count("not compiled") == 1
     assert "are no latency" in page
