@@ -120,6 +120,15 @@ def _artifacts(folder: Path, _tiny: Tiny) -> None:
     (folder / "my_images" / "classes.txt").write_text("sky\nroad\ncar\n")
 
 
+def _diffed(folder: Path, tiny: Tiny) -> None:
+    write_split(folder / "my_images" / "val", images=2, seed=2)
+    (folder / "my_images" / "classes.txt").write_text("sky\nroad\ncar\n")
+    deploy(Request(model=str(tiny.card), targets=("ort-mobile",), out=folder / "out"))
+    (made,) = (folder / "out").iterdir()
+    (folder / "build").mkdir()
+    made.rename(folder / "build" / "mosaic-ort-mobile-w8a8")
+
+
 def _nothing(_folder: Path, _tiny: Tiny) -> None:
     """The block brings or builds what it needs."""
 
@@ -157,8 +166,9 @@ SCENES: dict[str, tuple[Callable[[Path, Tiny], None], str]] = {
     "check.md": (_models, ""),
     "ci-gate.md": (_nothing, ""),
     "cpu.md": (_built("cpu", "w8a8"), _PIXELS),
-    "find-a-preprocessing-mistake.md": (_artifacts, ""),
     "edgetpu.md": (_built("edgetpu", "int8"), _PIXELS + _NO_CORAL),
+    "find-a-preprocessing-mistake.md": (_artifacts, ""),
+    "find-where-two-runtimes-part.md": (_diffed, ""),
     "fix.md": (_models, ""),
     "openvino.md": (
         _built("openvino", "int8"),
