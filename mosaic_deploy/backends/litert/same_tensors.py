@@ -7,7 +7,7 @@ by all of its values, in whatever order of axes. The quantiser keeps the names o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.backends.litert.activations import Activations
 from mosaic_deploy.backends.litert.convert import convert
+from mosaic_deploy.backends.litert.layout import TO_NCHW
 from mosaic_deploy.backends.litert.masks import fold_masks
 from mosaic_deploy.backends.litert.repairs import connect_fully, name_apart, raise_constants
 from mosaic_deploy.backends.stored_weights import write_weights
@@ -68,14 +69,19 @@ def find(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     name_apart(network)
     plain = Path("plain.tflite")
     flatbuffer.save(network, plain)
-    images = _images(Path(request["image"]))
-    theirs = _litert_values(plain, images, converted["pixels"])
-    ours, image = _onnx_values(Path(request["onnx"]), images, turned=request["layout"] == "NCHW")
     model = flatbuffer.load(Path(request["file"]))
+    names = {flatbuffer.title(tensor) for tensor in _tensors(model)}
+    images = _images(Path(request["image"]))
+    theirs = _litert_values(plain, images, converted["pixels"], names)
+    ours, image = _onnx_values(Path(request["onnx"]), images, turned=request["layout"] == "NCHW")
+    graph = onnx.load(request["onnx"])
     tensors = {name: _described(model, *place) for name, place in _matches(ours, theirs).items()}
+    output = graph.graph.output[0].name
+    if output in ours and tensors.get(output) is None:
+        tensors[output] = _output(model, output, ours[output].values.shape)
     tensors[image] = _described(model, flatbuffer.title(_tensors(model)[model.subgraphs[0].inputs[0]]), None)
     halves = any(flatbuffer.dtype(tensor) == "FLOAT16" for tensor in _tensors(model))
-    write_weights(Path(request["weights"]), onnx.load(request["onnx"]), _weights(model), {})
+    write_weights(Path(request["weights"]), graph, _weights(model), {})
     return {"tensors": {n: fields for n, fields in tensors.items() if fields is not None}, "halves": halves}
 
 
@@ -88,12 +94,16 @@ def _images(path: Path) -> list[Path]:
     return [path, Path("noise.npy")]
 
 
-def _litert_values(plain: Path, images: Sequence[Path], pixels: list[float] | None) -> Values:
+def _litert_values(
+    plain: Path, images: Sequence[Path], pixels: list[float] | None, names: Collection[str]
+) -> Values:
+    """What tensors of these names hold."""
     network = Activations(plain, threads=1, pixels=pixels)
     found: Values = {}
     for image in images:
         for name, values in network.of(image):
-            _see(found, name, values)
+            if name in names:
+                _see(found, name, values)
     return found
 
 
@@ -174,6 +184,16 @@ def _described(model: Any, stored: str, axes: tuple[int, ...] | None) -> Mapping
         "dtype": facts["dtype"],
         "integers": integers,
     }
+
+
+def _output(model: Any, name: str, shape: tuple[int, ...]) -> Mapping[str, object] | None:
+    """The scores, which keep their name whatever they hold: where they are wrong, they must be found so."""
+    places = [place for place, t in enumerate(_tensors(model)) if flatbuffer.title(t) == name]
+    held = tuple(int(side) for side in _tensors(model)[places[0]].shape) if places else ()
+    turned = tuple(held[axis] for axis in TO_NCHW) if len(held) == len(TO_NCHW) else ()
+    if shape not in (held, turned):
+        return None
+    return _described(model, name, None if held == shape else tuple(TO_NCHW))
 
 
 def _weights(model: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:

@@ -55,9 +55,12 @@ def outputs_of(model: openvino.Model) -> dict[str, Any]:
 
 
 def quantizer_of(value: Any) -> openvino.Node | None:
-    """The quantiser that reads a tensor, past a change of the order of axes; the first by name of several."""
+    """The quantiser that reads a tensor, past a change of the order of axes, and has a grid.
+
+    The first by name of several.
+    """
     readers = [reader.get_node() for reader in value.get_target_inputs()]
-    found = [node for node in readers if node.get_type_name() == _QUANTIZER]
+    found = [node for node in readers if node.get_type_name() == _QUANTIZER and _grid(node) is not None]
     if found:
         return min(found, key=lambda node: node.get_friendly_name())
     turns = [node for node in readers if node.get_type_name() == _TURN]
@@ -66,7 +69,8 @@ def quantizer_of(value: Any) -> openvino.Node | None:
 
 def _described(name: str, value: Any) -> dict[str, object]:
     """Fields of a ``FileTensor``."""
-    grid = _grid(quantizer_of(value))
+    quantizer = quantizer_of(value)
+    grid = None if quantizer is None else _grid(quantizer)
     return {
         "stored": name,
         "axes": None,
@@ -77,9 +81,9 @@ def _described(name: str, value: Any) -> dict[str, object]:
     }
 
 
-def _grid(quantizer: openvino.Node | None) -> tuple[float, int] | None:
+def _grid(quantizer: openvino.Node) -> tuple[float, int] | None:
     """Step and zero point of a quantiser of one range with zero among its 256 levels."""
-    if quantizer is None or quantizer.get_attributes()["levels"] != _LEVELS:
+    if quantizer.get_attributes()["levels"] != _LEVELS:
         return None
     ends = [constant(quantizer, place) for place in (1, 2, 3, 4)]
     if any(end.size != 1 for end in ends):

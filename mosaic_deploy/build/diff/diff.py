@@ -193,8 +193,13 @@ class _Search:
         return first == second and all(one == other for one, other in grids)
 
     def _rounding(self) -> Side:
-        """The side whose graph rounds, the second where both do."""
-        return self.second if self.second.rounds else self.first
+        """The side whose graph rounds; where both do, one that knows its weights as they were, or the second.
+
+        Two that round in different places part by what both do to their weights.
+        """
+        sides = [one for one in (self.second, self.first) if one.rounds]
+        known = [one for one in sides if one.plain is not None]
+        return (known or sides or [self.first])[0]
 
     def _distance(
         self, name: str, first: tuple[NDArray[Any], ...], second: tuple[NDArray[Any], ...], bound: float

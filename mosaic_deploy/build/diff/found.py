@@ -38,9 +38,9 @@ class Alone:
 
     distance: Distance
     operators: tuple[str, ...]
-    """Type and name of the second side's, quantisers left out."""
+    """Type and name of those of ``model``, quantisers left out."""
     model: bytes
-    """``minimal.onnx``: the second side's part; the first's where only that has a grid."""
+    """``minimal.onnx``: the part of the side that rounds, the second's where both do and know as much."""
     inputs: Mapping[str, NDArray[Any]]
     """Of the image that differs most, by their names in ``model``."""
     expected: NDArray[Any]

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import helper
 
 from mosaic_deploy.artifact.manifest import MANIFEST
 from mosaic_deploy.artifact.open import open_artifact
@@ -18,11 +19,12 @@ from mosaic_deploy.build.diff.diff import diff
 from mosaic_deploy.build.diff.found import DiffRequest
 from mosaic_deploy.build.pipeline import deploy
 from mosaic_deploy.build.plan import Request
+from mosaic_deploy.build.report import BuildReport
 from mosaic_deploy.errors import ModelError, UsageError
 from mosaic_deploy.files import sha256_of
 from tests.artifact.tiny_artifact import write_artifact
 from tests.build.diff.graphs import branched
-from tests.conftest import Tiny
+from tests.conftest import HEIGHT, WIDTH, Tiny
 
 KERNEL = "left"
 """The planted node's weights and output."""
@@ -127,6 +129,43 @@ def test_two_formats_are_compared_with_each_other(tiny: Tiny, tmp_path: Path) ->
     assert ("LiteRT" in honest.ran_on[0], "OpenVINO" in honest.ran_on[1]) == (True, True)
     plant(first, facts_of(first, tmp_path).weights["b"][0])
     assert diff(asked).found == KERNEL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "recipe"), RECIPES)
+def test_bytes_in_another_layout_and_classes_are_no_difference(tiny: Tiny, target: str, recipe: str) -> None:
+    onnx.save(of_bytes(), tiny.onnx)
+    tiny.card.write_text(
+        tiny.card.read_text().replace("[contract]", '[contract]\ndtype = "uint8"\nlayout = "NHWC"')
+    )
+    request = Request(str(tiny.card), (target,), tiny.root / "out", recipe=recipe, output="classmap")
+    (report,) = deploy(request)
+    assert isinstance(report, BuildReport)
+    found = diff(DiffRequest("qdq", str(report.folder), f"folder:{tiny.data}", images=1))
+    assert not found.parts, [(probe.tensor, probe.distance.words) for probe in found.probes]
+    assert found.candidates >= 5
+    assert found.probes[0].tensor == "logits"
+
+
+def of_bytes() -> onnx.ModelProto:
+    """The branched network behind uint8 pixels (1, 32, 48, 3), which it normalises itself."""
+    model = branched()
+    graph = model.graph
+    for node in graph.node:
+        node.input[:] = ["normal" if name == "image" else name for name in node.input]
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Transpose", ["pixels"], ["turned"], perm=[0, 3, 1, 2]),
+        helper.make_node("Sub", ["turned", "mean"], ["centred"]),
+        helper.make_node("Div", ["centred", "scale"], ["normal"]),
+        *(onnx.NodeProto.FromString(node.SerializeToString()) for node in graph.node),
+    ]
+    del graph.node[:], graph.input[:]
+    graph.node.extend(nodes)
+    graph.input.append(helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, [1, HEIGHT, WIDTH, 3]))
+    for name, value in (("mean", 128), ("scale", 64)):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.float32), name))
+    return model
 
 
 def test_what_parts_are_not_run_on_is_refused(tiny: Tiny) -> None:
