@@ -123,14 +123,14 @@ def _dimmed() -> onnx.ModelProto:
 
 
 def _build(
-    tiny: Tiny, out: Path, recipe: str, network: onnx.ModelProto | None = None
+    tiny: Tiny, out: Path, recipe: str, network: onnx.ModelProto | None = None, target: str = "ort-mobile"
 ) -> tuple[BuildReport, dict[str, Any]]:
     onnx.save(network or _network(), tiny.onnx)
     write_split(tiny.data / "more", images=12, seed=3)
     for kind in ("images", "labels"):
         for path in sorted((tiny.data / "more" / kind).iterdir()):
             path.rename(tiny.data / "calib" / kind / f"more-{path.name}")
-    asked = Request(model=str(tiny.card), targets=("ort-mobile",), out=out, recipe=recipe, tolerance=0.5)
+    asked = Request(model=str(tiny.card), targets=(target,), out=out, recipe=recipe, tolerance=0.5)
     (report,) = deploy(asked)
     assert isinstance(report, BuildReport)
     found = report.facts["search"]
@@ -167,11 +167,14 @@ def test_where_less_may_be_lifted_than_is_needed_it_says_that_nothing_will_do(
 
 
 @pytest.mark.slow
-def test_biases_that_another_domain_confirms_are_kept_on_the_real_runtime(tiny: Tiny, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["ort-mobile", "cpu", "dsp"])
+def test_biases_that_another_domain_confirms_are_kept_on_the_real_runtime(
+    target: str, tiny: Tiny, tmp_path: Path
+) -> None:
     stated = (spec_root() / "quant" / "auto.toml").read_text()
     modest = tmp_path / "modest.toml"
     modest.write_text(stated.replace("0.995", "0.95"))
-    report, found = _build(tiny, tmp_path / "out", str(modest), _dimmed())
+    report, found = _build(tiny, tmp_path / "out", str(modest), _dimmed(), target)
     first, taken = found["attempts"][0], found["attempts"][found["chosen"]]
     assert first["agreement"] < 0.9
     assert found["biases"]["kept"]
