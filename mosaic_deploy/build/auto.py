@@ -68,9 +68,10 @@ class Found:
     """Its float network in the runtime's own format, as ``Searching`` has it."""
     facts: dict[str, object]
     """``goal``, ``held_out``, ``lifts_to``, ``cost_unit``, ``attempts`` (of ``Attempt``), ``chosen`` (which
-    of them), ``reached``, and ``biases``, None where they were not tried: whether corrected ones were
-    ``kept``, ``why`` not, of how many ``layers``, and before and after the share of the pixels ``changed`` on
-    the images held out, and ``changed_elsewhere`` on those that ``elsewhere`` names."""
+    of them), ``reached``, and ``biases``, None where that was not come to: whether corrected ones were
+    ``kept``, ``why`` none were ``tried``, and of each that was its ``layers``, equalised ``pairs``, ``why``
+    it was not kept, and before and after the share of the pixels ``changed`` on the images held out, and
+    ``changed_elsewhere`` on those that ``elsewhere`` names."""
 
 
 def find(search: Searching) -> Found:

@@ -14,10 +14,12 @@ from mosaic_deploy.build.auto_trial import Trials
 from mosaic_deploy.build.other_domain import OtherDomain
 from mosaic_deploy.files import write_whole
 from mosaic_deploy.quantize.bias_shifts import shifted
+from mosaic_deploy.quantize.equalisation import equalised
 from mosaic_deploy.specs.recipe import Method
 
 BY_ITSELF = "the target's own quantiser corrects them"
 PREDICTED = "no gain predicted on both"
+LESS = "the other gains more"
 MEASURED = "no gain on the target's runtime"
 
 
@@ -34,7 +36,7 @@ class Outcome:
 
 
 def try_biases(trials: Trials, method: Method, base: Attempt, elsewhere: OtherDomain) -> Outcome:
-    """Correct the biases, and keep that if it helps.
+    """Correct the biases, of the network as it is and equalised, and keep the better if it helps.
 
     Predicted with the quantisers in ONNX Runtime: it must help on images of another domain, and must not hurt
     on those that decide. Then it is built, and must be better than ``base`` on the target's own runtime.
@@ -42,16 +44,18 @@ def try_biases(trials: Trials, method: Method, base: Attempt, elsewhere: OtherDo
     Raises ``MosaicError`` where the network cannot be quantised or compiled.
     """
     if trials.backend.corrects_biases:
-        return Outcome(trials, None, {"kept": False, "why": BY_ITSELF})
+        return Outcome(trials, None, {"kept": False, "why": BY_ITSELF, "tried": []})
     found = _predicted(trials, method, elsewhere)
-    facts = {"elsewhere": f"{len(elsewhere.images)} {elsewhere.what}", **_told(found)}
-    if not found["helps"]:
-        return Outcome(trials, None, {"kept": False, "why": PREDICTED, **facts})
-    corrected = _corrected(trials, found["shifts"])
+    where = f"{len(elsewhere.images)} {elsewhere.what}"
+    helping = [variant for variant in found["variants"] if variant["helps"]]
+    if not helping:
+        return Outcome(trials, None, _facts(found, where, None, ""))
+    best = min(helping, key=lambda variant: sum(variant[fold]["lost"] for fold in _FOLDS))
+    corrected = _corrected(trials, best)
     attempt = corrected.attempt(Choice(method))
     if attempt.agreement <= base.agreement:
-        return Outcome(trials, attempt, {"kept": False, "why": MEASURED, **facts})
-    return Outcome(corrected, attempt, {"kept": True, "why": "", **facts})
+        return Outcome(trials, attempt, _facts(found, where, best, MEASURED))
+    return Outcome(corrected, attempt, _facts(found, where, best, ""))
 
 
 def _predicted(trials: Trials, method: Method, elsewhere: OtherDomain) -> Mapping[str, Any]:
@@ -64,29 +68,36 @@ def _predicted(trials: Trials, method: Method, elsewhere: OtherDomain) -> Mappin
     return trials.record.kept(f"biases by {method}", work)
 
 
-def _told(found: Mapping[str, Any]) -> dict[str, object]:
-    def changed(fold: str) -> list[float]:
-        return [found[fold][when]["flips"] for when in ("before", "after")]
+def _facts(
+    found: Mapping[str, Any], where: str, best: Mapping[str, Any] | None, why: str
+) -> dict[str, object]:
+    """For the report; ``why`` the best of them is not kept, empty where it is."""
+    tried = []
+    for variant in found["variants"]:
+        reason = why if variant is best else LESS if variant["helps"] else PREDICTED
+        changed, away = ([found[fold]["flips"], variant[fold]["flips"]] for fold in _FOLDS)
+        known = {"layers": len(variant["shifts"]), "pairs": variant["pairs"], "why": reason}
+        tried.append({**known, "changed": changed, "changed_elsewhere": away})
+    kept = best is not None and not why
+    return {"kept": kept, "why": "", "elsewhere": where, "tried": tried}
 
-    return {
-        "layers": len(found["shifts"]),
-        "changed": changed("held_out"),
-        "changed_elsewhere": changed("elsewhere"),
-    }
 
-
-def _corrected(trials: Trials, shifts: Mapping[str, list[float]]) -> Trials:
+def _corrected(trials: Trials, variant: Mapping[str, Any]) -> Trials:
     """The same for the network with its biases corrected, whose ranges are its own."""
     import onnx
 
     folder = trials.folder / "corrected"
     (folder / "ranges").mkdir(parents=True)
-    network = shifted(
-        onnx.load(trials.job.onnx), {name: np.array(shift, np.float32) for name, shift in shifts.items()}
-    )
+    network = onnx.load(trials.job.onnx)
+    if variant["pairs"]:
+        network, _ = equalised(network)
+    shifts = {name: np.array(shift, np.float32) for name, shift in variant["shifts"].items()}
     place = folder / "model.onnx"
-    write_whole(place, network.SerializeToString(deterministic=True))
+    write_whole(place, shifted(network, shifts).SerializeToString(deterministic=True))
     job = replace(trials.job, onnx=place, kept_ranges=folder / "ranges")
     fresh = replace(trials, job=job, converted=None, corrected=True)
     tell = trials.tell("auto corrected biases")
     return replace(fresh, converted=trials.backend.convert(fresh.at(job, "float"), on_progress=tell))
+
+
+_FOLDS = ("held_out", "elsewhere")

@@ -97,14 +97,18 @@ def _biases(told: Mapping[str, Any] | None) -> list[str]:
     """Whether corrected biases were kept, and what was predicted of them."""
     if told is None:
         return []
-    kept = "kept" if told["kept"] else f"not kept, {told['why']}"
-    if "layers" not in told:
-        return [f"auto: bias correction: {kept}"]
-    own, other = (f"{told[key][0]:.2%} -> {told[key][1]:.2%}" for key in ("changed", "changed_elsewhere"))
-    return [
-        f"auto: bias correction of {told['layers']} layers: {kept}; predicted pixels with another class: "
-        f"{own} on images held out, {other} on {told['elsewhere']}"
-    ]
+    lines = [] if told["tried"] else [f"auto: bias correction: not tried, {told['why']}"]
+    for tried in told["tried"]:
+        after = f" after equalising {tried['pairs']} pairs" if tried["pairs"] else ""
+        own, other = (
+            f"{tried[key][0]:.2%} -> {tried[key][1]:.2%}" for key in ("changed", "changed_elsewhere")
+        )
+        kept = f"not kept, {tried['why']}" if tried["why"] else "kept"
+        lines.append(
+            f"auto: bias correction of {tried['layers']} layers{after}: {kept}; predicted pixels with "
+            f"another class: {own} on images held out, {other} on {told['elsewhere']}"
+        )
+    return lines
 
 
 def _came_to(attempt: Mapping[str, Any], unit: str) -> str:

@@ -8,7 +8,7 @@ Source: M. Nagel et al., Data-Free Quantization Through Weight Equalization and 
 section 4.2, and its empirical form in the appendix.
 
 A mean over some images may be wrong for others. So what it does is tried on images held out, and on images of
-another domain.
+another domain; and on the network as it is, and with its channels equalised (``equalisation``).
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.graph.execute import Session, expose
+from mosaic_deploy.graph.normal.dequantize import stated_ranges
 from mosaic_deploy.quantize.bias_shifts import BIASED, shifted
+from mosaic_deploy.quantize.equalisation import equalised
 from mosaic_deploy.quantize.fed_images import FedImages
 from mosaic_deploy.quantize.method_trial import Tried, decisions
 from mosaic_deploy.quantize.qdq import Inserted, Style, pairs_inserted
-from mosaic_deploy.quantize.sensitivity import changed
+from mosaic_deploy.quantize.sensitivity import Decision, changed
 from mosaic_deploy.quantize.stepwise import stepwise
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -56,49 +58,80 @@ class Layer:
 
 
 def correct(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObject:
-    """Measure what to add to the biases, and see what it does.
+    """Measure what to add to the biases, and see what it does: to the network as it is, and equalised.
 
     The request is that of ``quantize_as``, with ``held_out`` and ``elsewhere``, files of images that do not
     calibrate: of the same kind, and of another domain.
 
     Returns:
-        ``shifts``: output of a layer -> what is added to each of its channels; ``held_out`` and
-        ``elsewhere``: ``before`` and ``after``, what ``method_trial.Tried`` says without and with them; and
-        ``helps``, as the function says.
+        ``held_out`` and ``elsewhere``: what ``method_trial.Tried`` says of the network as it is. And
+        ``variants``, each with the same after correction, ``pairs``: how many were equalised before, 0 for
+        the network as it is, ``shifts``: output of a layer -> what is added to each channel, and ``helps``.
 
     Raises ``ModelError`` as ``quantize_as`` does.
     """
-    made = pairs_inserted(style, {**request, "mixed": None}, lambda s, t: on_progress(_CALIBRATED * s, t))
-    layers = tuple(_layers(made, Path(request["onnx"])))
-
-    def hear(done: float, text: str) -> None:
-        on_progress(_CALIBRATED + (_MEASURED - _CALIBRATED) * done, text)
-
-    shifts = measure(made, layers, request, hear)
-    named = {layer.quantized: shifts[layer.output] for layer in layers}
-    graphs = {"before": made.model, "after": shifted(made.model, named)}
-    on_progress(_MEASURED, "trying corrected biases")
-    told: dict[str, dict[str, Tried]] = {}
-    for fold in ("held_out", "elsewhere"):
-        images = [Path(path) for path in request[fold]]
-        plain = Session(Path(request["onnx"]), threads=request["threads"], optimize=True)
-        base = decisions(plain, images, FedImages.of(request), request)
-        told[fold] = {}
-        for when, graph in graphs.items():
-            rounded = Session(graph, threads=request["threads"])
-            after = decisions(rounded, images, FedImages.of(request, made), request)
-            told[fold][when] = Tried(*changed(base, after))
-    return {
-        "shifts": {name: [float(value) for value in shift] for name, shift in shifts.items()},
-        "helps": helps(told["held_out"], told["elsewhere"]),
-        **{fold: {when: asdict(tried) for when, tried in each.items()} for fold, each in told.items()},
-    }
+    networks = list(_networks(request))
+    folds = {name: _Fold.of(name, request) for name in ("held_out", "elsewhere")}
+    before: dict[str, Tried] = {}
+    variants = []
+    for index, (pairs, asked) in enumerate(networks):
+        hear = _part(on_progress, index / len(networks), (index + 1) / len(networks))
+        made = pairs_inserted(style, asked, _part(hear, 0.0, _CALIBRATED))
+        before = before or {name: fold.tried(made, made.model, asked) for name, fold in folds.items()}
+        layers = tuple(_layers(made, Path(asked["onnx"])))
+        shifts = measure(made, layers, asked, _part(hear, _CALIBRATED, _MEASURED))
+        graph = shifted(made.model, {layer.quantized: shifts[layer.output] for layer in layers})
+        after = {name: fold.tried(made, graph, asked) for name, fold in folds.items()}
+        told = {name: [float(value) for value in shift] for name, shift in shifts.items()}
+        losses = {name: asdict(tried) for name, tried in after.items()}
+        variants.append({"pairs": pairs, "shifts": told, "helps": helps(before, after), **losses})
+    return {"variants": variants, **{name: asdict(tried) for name, tried in before.items()}}
 
 
-def helps(held_out: Mapping[str, Tried], elsewhere: Mapping[str, Tried]) -> bool:
+def helps(before: Mapping[str, Tried], after: Mapping[str, Tried]) -> bool:
     """Whether a tenth less is lost on the other domain, and no more on images like those calibrated on."""
-    own = held_out["after"].lost <= held_out["before"].lost
-    return own and elsewhere["after"].lost < (1 - _NOISE) * elsewhere["before"].lost
+    own = after["held_out"].lost <= before["held_out"].lost
+    return own and after["elsewhere"].lost < (1 - _NOISE) * before["elsewhere"].lost
+
+
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """Images that decide, and what the float network decides on them."""
+
+    images: tuple[Path, ...]
+    base: tuple[Decision, ...]
+
+    @classmethod
+    def of(cls, name: str, request: JsonObject) -> _Fold:
+        """Run the float network on the images that the request has under this name."""
+        images = tuple(Path(path) for path in request[name])
+        plain = Session(Path(request["onnx"]), threads=request["threads"], optimize=True)
+        return cls(images, decisions(plain, images, FedImages.of(request), request))
+
+    def tried(self, made: Inserted, graph: onnx.ModelProto, request: JsonObject) -> Tried:
+        """What a graph that was made of these pairs changes."""
+        rounded = Session(graph, threads=request["threads"])
+        fed = FedImages.of(request, made)
+        return Tried(*changed(self.base, decisions(rounded, self.images, fed, request)))
+
+
+def _networks(request: JsonObject) -> Iterator[tuple[int, JsonObject]]:
+    """The request as it is and, where it may be, for the network with its channels equalised.
+
+    Ranges that are stated are of the channels as they are.
+    """
+    import onnx
+
+    plain = {**request, "mixed": None}
+    yield 0, plain
+    network = onnx.load(request["onnx"])
+    if request.get("ranges") or stated_ranges(network):
+        return
+    even, pairs = equalised(network)
+    if pairs:
+        place = Path("equalised.onnx").absolute()
+        place.write_bytes(even.SerializeToString())
+        yield pairs, {**plain, "onnx": str(place), "kept_ranges": None}
 
 
 def measure(
@@ -157,3 +190,7 @@ def _means(values: NDArray[Any]) -> NDArray[np.float64]:
 
 def _along(shift: NDArray[np.float32], rank: int) -> NDArray[np.float32]:
     return shift.reshape((1, -1, *(1,) * (rank - 2)))
+
+
+def _part(on_progress: OnProgress, start: float, end: float) -> OnProgress:
+    return lambda share, text: on_progress(start + (end - start) * share, text)

@@ -70,6 +70,7 @@ def _scaled(node: onnx.NodeProto) -> bool:
 
 
 def _plane(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> int:
-    """Axes of what it convolves, behind image and channel."""
+    """Axes of what it convolves, behind image and channel; two where the node does not tell."""
+    stated = [len(attribute.ints) for attribute in node.attribute if attribute.name == "kernel_shape"]
     weights = constants.get(node.input[1])
-    return len(weights.dims) - 2 if weights is not None else 2
+    return stated[0] if stated else len(weights.dims) - 2 if weights is not None else 2

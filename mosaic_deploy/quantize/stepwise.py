@@ -40,14 +40,15 @@ def stepwise(
     Raises ``ModelError`` where ONNX Runtime does not run it.
     """
     held = [dict(image) for image in images]
-    pieces = list(_pieces(model, cuts))
+    constants = _constants(model)
+    pieces = list(_pieces(model, cuts, constants))
     wanted = [{name for node in piece for name in reads(node)} for piece in pieces]
     for index, piece in enumerate(pieces):
         made = {name for node in piece for name in node.output if name}
         later = set().union(*wanted[index + 1 :])
         (cut,) = made & set(cuts)
         outputs = sorted(made & (later | {cut}))
-        session = Session(_part(model, piece, held[0], outputs), threads=threads)
+        session = Session(_part(model, piece, held[0], outputs, constants), threads=threads)
         taken = [port.name for port in session.inputs]
         for values in held:
             found = session.run({name: values[name] for name in taken}, outputs)
@@ -57,10 +58,11 @@ def stepwise(
         yield cut, held
 
 
-def _pieces(model: onnx.ModelProto, cuts: Collection[str]) -> Iterator[list[onnx.NodeProto]]:
+def _pieces(
+    model: onnx.ModelProto, cuts: Collection[str], constants: set[str]
+) -> Iterator[list[onnx.NodeProto]]:
     """The nodes up to each cut that no earlier one has; what makes constants, for all, is in none."""
     piece: list[onnx.NodeProto] = []
-    constants = _constants(model)
     for node in model.graph.node:
         if constants.isdisjoint(node.output):
             piece.append(node)
@@ -79,13 +81,16 @@ def _constants(model: onnx.ModelProto) -> set[str]:
 
 
 def _part(
-    model: onnx.ModelProto, piece: Sequence[onnx.NodeProto], held: Values, outputs: Sequence[str]
+    model: onnx.ModelProto,
+    piece: Sequence[onnx.NodeProto],
+    held: Values,
+    outputs: Sequence[str],
+    constants: set[str],
 ) -> onnx.ModelProto:
     """A model of these nodes, and of the constants that they read."""
     from onnx import ValueInfoProto, helper
 
     needed = {name for node in piece for name in reads(node)}
-    constants = _constants(model)
     kept: list[onnx.NodeProto] = []
     for node in reversed(model.graph.node):
         if needed.intersection(node.output) and not constants.isdisjoint(node.output):

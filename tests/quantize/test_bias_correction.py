@@ -72,7 +72,7 @@ def quiet(_share: float, _text: str) -> None:
     pass
 
 
-def corrected(folder: Path, elsewhere: float) -> dict[str, Any]:
+def corrected(folder: Path, elsewhere: float, **more: object) -> dict[str, Any]:
     onnx.save(network(), folder / "net.onnx")
     return correct(
         CPU_STYLE,
@@ -84,6 +84,7 @@ def corrected(folder: Path, elsewhere: float) -> dict[str, Any]:
             "recipe": load_spec(QuantRecipe, "w8a8").model_dump(mode="json", by_alias=True),
             "pixels": None,
             "threads": 1,
+            **more,
         },
         quiet,
     )
@@ -93,12 +94,15 @@ def test_what_rounding_lost_is_given_back(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     found = corrected(tmp_path, BRIGHT)
     total = numpy_helper.to_array(network().graph.initializer[1])[0, 1:].sum()
-    assert set(found["shifts"]) == {"h", "scores"}
-    assert found["shifts"]["scores"][0] == pytest.approx(BRIGHT * total, abs=2e-3)
+    plain, even = found["variants"]
+    assert (plain["pairs"], even["pairs"]) == (0, 1)
+    assert set(plain["shifts"]) == set(even["shifts"]) == {"h", "scores"}
+    assert plain["shifts"]["scores"][0] == pytest.approx(BRIGHT * total, abs=2e-3)
     for fold in ("held_out", "elsewhere"):
-        assert found[fold]["before"]["flips"] == 1
-        assert found[fold]["after"]["flips"] == 0
-    assert found["helps"]
+        assert found[fold]["flips"] == 1
+        assert plain[fold]["flips"] == even[fold]["flips"] == 0
+    assert plain["helps"]
+    assert even["helps"]
 
 
 def test_what_another_domain_does_not_confirm_is_refused(
@@ -106,19 +110,28 @@ def test_what_another_domain_does_not_confirm_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     found = corrected(tmp_path, DARK)
-    assert found["held_out"]["after"]["flips"] == 0
-    assert found["elsewhere"]["before"]["flips"] == 0
-    assert found["elsewhere"]["after"]["flips"] == 1
-    assert not found["helps"]
+    plain = found["variants"][0]
+    assert plain["held_out"]["flips"] == 0
+    assert found["elsewhere"]["flips"] == 0
+    assert plain["elsewhere"]["flips"] == 1
+    assert not any(variant["helps"] for variant in found["variants"])
+
+
+def test_ranges_of_channels_as_they_are_leave_them_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = corrected(tmp_path, BRIGHT, ranges={"h": [0.0, 1.0]})
+    assert [variant["pairs"] for variant in found["variants"]] == [0]
 
 
 def test_it_must_lose_a_tenth_less_elsewhere_and_no_more_at_home() -> None:
     before, tenth, hair = Tried(0.1, 0.010), Tried(0.1, 0.0089), Tried(0.1, 0.0091)
-    same = {"before": before, "after": before}
-    assert helps(same, {"before": before, "after": tenth})
-    assert not helps(same, {"before": before, "after": hair})
-    assert not helps({"before": tenth, "after": before}, {"before": before, "after": tenth})
-    nothing = {"before": Tried(0.0, 0.0), "after": Tried(0.0, 0.0)}
+    loss = {"held_out": before, "elsewhere": before}
+    assert helps(loss, {"held_out": before, "elsewhere": tenth})
+    assert not helps(loss, {"held_out": before, "elsewhere": hair})
+    assert not helps(loss, {"held_out": Tried(0.1, 0.0101), "elsewhere": tenth})
+    nothing = {"held_out": Tried(0.0, 0.0), "elsewhere": Tried(0.0, 0.0)}
     assert not helps(nothing, nothing)
 
 
