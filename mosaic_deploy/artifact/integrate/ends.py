@@ -129,6 +129,8 @@ def _decisions(contract: Contract, found: View, result: Mapping[str, Any]) -> di
     channels = "" if found.first else ".transpose(2, 0, 1)"
     lookup = "y[row * COLUMNS + column]"
     number = read["kotlin"].removesuffix(".toFloat()") if result["scale"] is None else read["kotlin"]
+    if number == read["kotlin"]:  # a float's, which has no conversion to a byte
+        number = f"{number}.toInt()"
     return {
         "at": order,
         "read_cpp": read["cpp"],

@@ -99,7 +99,11 @@ def feeding(contract: Contract, facts: Mapping[str, Any]) -> Feeding:
 def reading(facts: Mapping[str, Any]) -> Mapping[str, str]:
     """How the output's number at the place ``i`` is read, as a float: ``cpp`` and ``kotlin``."""
     dtype = str(facts["dtype"])
-    stored = {"cpp": "static_cast<float>(y[i])", "kotlin": f"{_GET.get(dtype, 'y.get(i).toInt()')}.toFloat()"}
+    number = _GET.get(dtype, "y.get(i).toInt()")
+    stored = {
+        "cpp": "static_cast<float>(y[i])",
+        "kotlin": number if dtype == "float32" else f"{number}.toFloat()",
+    }
     if facts["scale"] is None:
         return stored
     zero, step = int(facts["zero_point"]), float(facts["scale"])
