@@ -11,12 +11,13 @@ import onnx
 import pytest
 
 from mosaic_deploy.backends.protocol import BuildJob, CompiledModel
+from mosaic_deploy.backends.qnn.compile import write_dlc
 from mosaic_deploy.backends.qnn.foreign import as_built, look
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import ModelError, ToolError
 from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.worker import JsonObject
-from tests.backends.qnn.test_backend import a_job, build, images, network, quiet, run
+from tests.backends.qnn.test_backend import a_job, build, images, network, on_the_cpu, quiet, run
 
 QNN = load_backend("qnn")
 
@@ -98,6 +99,21 @@ def test_a_dlc_is_compiled_for_what_a_build_compiles_for(
         for run_ in (flight, run(made, job, images(job)[:2]))
     )
     assert (ours.argmax(1) == theirs.argmax(1)).mean() > 0.97
+
+
+def test_a_dlc_of_floats_runs_too(tmp_path: Path) -> None:
+    job = a_job(tmp_path, network("logits"), arch="75")
+    work = write_dlc
+    request = {"qdq": str(job.onnx), "out": str(tmp_path / "float.dlc")}
+    call(Call(work, request, 300, 8 * GIB, tmp_path / "dlc.log", tmp_path / "dlc"))
+    found = opened(tmp_path / "float.dlc", tmp_path)
+    source: Any = found.facts["input"]
+    assert (source["dtype"], source["scale"]) == ("float32", None)
+    inputs = images(job)[:2]
+    flight = run(found, job, inputs)
+    expected = on_the_cpu(job.onnx, [np.load(path) for path in inputs])
+    for path, wanted in zip(flight.outputs, expected, strict=True):
+        np.testing.assert_allclose(np.load(path), wanted, atol=1e-3)
 
 
 @pytest.mark.parametrize("inside", [pytest.param(True, id="inside"), pytest.param(False, id="beside")])
