@@ -29,6 +29,7 @@ _FILES: Mapping[str, tuple[str, str, str, str]] = {
 """Backend -> the module of this room whose ``find`` finds tensors, that whose ``run_part`` runs parts, the
 toolchain of both, and how the name of the file ends."""
 _PROCESSOR = "xnnpack"
+"""What the facts of an artifact call the CPU, where they name what runs its file."""
 _FIND_S, _RUN_S, _IMAGE_S = 1800.0, 600.0, 60.0
 _MEMORY = 8 * GIB
 
