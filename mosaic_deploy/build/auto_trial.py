@@ -80,7 +80,8 @@ class Trials:
         return lambda share, note: self.progress(stage, min(start + (end - start) * share, 0.999), note)
 
     def _measured(self, choice: Choice) -> Attempt:
-        name = f"auto {choice.lifted:.0%}" if choice.mixed.lifted else f"auto {choice.method}"
+        what = f"{choice.lifted:.0%}" if choice.mixed.lifted else choice.method
+        name = f"auto {self.named(what)}"
         job = self.by(choice.method, f"{choice.method}-{choice.lifted:.4f}")
         job = self.backend.trial(replace(job, mixed=choice.mixed))
         out = job.space.scratch.parent / "out"
