@@ -169,7 +169,8 @@ class TargetBuilder:
         parity = self._measure(self.common.references[self.order.kind].maps, maps[run.name])
         precision = str(run.facts["precision"])
         steps = (*made.steps, *converted.steps, *(replace(s, name=f"float {s.name}") for s in run.steps))
-        return converted, maps[run.name], replace(made, steps=steps, conversion=Conversion(parity, precision))
+        conversion = Conversion(parity, precision, self.order.plan.model.card.untrained)
+        return converted, maps[run.name], replace(made, steps=steps, conversion=conversion)
 
     def _searched(self, job: BuildJob, converted: CompiledModel | None) -> Found:
         """The build with what the recipe looks for; as it is, without facts, where it looks for nothing."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-CONVERSION = 0.9999
-"""A float conversion that keeps the class of fewer pixels changed the network."""
+CONVERSION, UNTRAINED_CONVERSION = 0.9999, 0.999
+"""A float conversion that keeps the class of fewer pixels changed the network: see ``build.report``."""
 FLOAT16 = 0.01
 """How far the accelerator's agreement may lie below that of emulated float16, which costs what it costs."""
 LOSS = 0.1
@@ -105,7 +105,8 @@ class Trial:
         """
         if not self.built or self.degenerate:
             return ""
-        if self.conversion is not None and self.conversion < CONVERSION:
+        limit = UNTRAINED_CONVERSION if self.untrained else CONVERSION
+        if self.conversion is not None and self.conversion < limit:
             return f"conversion keeps {self.conversion:.2%}"
         if self.agreement is None:
             return "no agreement was measured"

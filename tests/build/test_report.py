@@ -69,7 +69,7 @@ def test_the_page_is_not_told_in_lines_what_auto_tried_but_what_it_must_say_of_t
     }  # fmt: skip
     search = {
         "goal": 0.995, "held_out": 4, "lifts_to": "16 bits", "cost_unit": "seconds", "attempts": [attempt],
-        "chosen": 0, "reached": False, "biases": {"kept": False, "why": "too few images"},
+        "chosen": 0, "reached": False, "biases": {"kept": False, "why": "too few images", "tried": []},
     }  # fmt: skip
     report = replace(built(v75=parity(0)), facts={"search": search})
     said = json.loads(report_text(report))["summary"]["lines"]
@@ -102,6 +102,15 @@ def test_json_and_table_say_the_same(report: BuildReport) -> None:
     assert ("passed" in shown) == report.passed
     assert ("2.00 MiB" in shown) == (report.parity is not None)
     assert "mosaic" in shown
+
+
+@pytest.mark.parametrize(
+    ("untrained", "passes"), [(False, False), (True, True)], ids=["trained", "untrained"]
+)
+def test_random_weights_are_let_off_more(untrained: bool, passes: bool) -> None:
+    almost = replace(parity(0), agreement=0.9995)
+    assert Conversion(almost, "float32", untrained).passed is passes
+    assert not Conversion(replace(almost, agreement=0.998), "float32", untrained).passed
 
 
 def test_a_conversion_that_moves_pixels_fails_though_parity_holds() -> None:

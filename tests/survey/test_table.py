@@ -25,6 +25,9 @@ def test_what_was_cleared_and_not_built_fails() -> None:
     [
         pytest.param(replace(GOOD, conversion=0.93), "conversion keeps 93.00%", id="conversion"),
         pytest.param(
+            replace(GOOD, conversion=0.998, untrained=True), "conversion keeps 99.80%", id="of random weights"
+        ),
+        pytest.param(
             replace(GOOD, target="gpu", precision="float16", emulated=0.95),
             "agreement 90.00%, emulated float16 95.00%",
             id="float16",
