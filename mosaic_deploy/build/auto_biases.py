@@ -15,6 +15,7 @@ from mosaic_deploy.build.other_domain import OtherDomain
 from mosaic_deploy.files import write_whole
 from mosaic_deploy.quantize.bias_shifts import shifted
 from mosaic_deploy.quantize.equalisation import equalised
+from mosaic_deploy.quantize.kept_ranges import save_ranges
 from mosaic_deploy.specs.recipe import Method
 
 BY_ITSELF = "the target's own quantiser corrects them"
@@ -51,7 +52,7 @@ def try_biases(trials: Trials, method: Method, base: Attempt, elsewhere: OtherDo
     if not helping:
         return Outcome(trials, None, _facts(found, where, None, ""))
     best = min(helping, key=lambda variant: sum(variant[fold]["lost"] for fold in _FOLDS))
-    corrected = _corrected(trials, best)
+    corrected = _corrected(trials, method, best)
     attempt = corrected.attempt(Choice(method))
     if attempt.agreement <= base.agreement:
         return Outcome(trials, attempt, _facts(found, where, best, MEASURED))
@@ -82,8 +83,12 @@ def _facts(
     return {"kept": kept, "why": "", "elsewhere": where, "tried": tried}
 
 
-def _corrected(trials: Trials, variant: Mapping[str, Any]) -> Trials:
-    """The same for the network with its biases corrected, whose ranges are its own."""
+def _corrected(trials: Trials, method: Method, variant: Mapping[str, Any]) -> Trials:
+    """The same for the network with its biases corrected.
+
+    Its ranges are those from before, where the target takes ranges of the ONNX: rounded, it gives what the
+    network gave in float; in float, it is beside that by what rounding would have taken.
+    """
     import onnx
 
     folder = trials.folder / "corrected"
@@ -92,8 +97,11 @@ def _corrected(trials: Trials, variant: Mapping[str, Any]) -> Trials:
     if variant["pairs"]:
         network, _ = equalised(network)
     shifts = {name: np.array(shift, np.float32) for name, shift in variant["shifts"].items()}
-    place = folder / "model.onnx"
-    write_whole(place, shifted(network, shifts).SerializeToString(deterministic=True))
+    place, made = folder / "model.onnx", shifted(network, shifts)
+    write_whole(place, made.SerializeToString(deterministic=True))
+    if len(made.graph.node) == len(network.graph.node):  # else it has tensors that none are known of
+        spans = {name: (np.float32(low), np.float32(high)) for name, (low, high) in variant["ranges"].items()}
+        save_ranges(folder / "ranges" / f"{method}.json", spans)
     job = replace(trials.job, onnx=place, kept_ranges=folder / "ranges")
     fresh = replace(trials, job=job, converted=None, corrected=True)
     tell = trials.tell("auto corrected biases")

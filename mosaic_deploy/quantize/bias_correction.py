@@ -66,7 +66,8 @@ def correct(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonO
     Returns:
         ``held_out`` and ``elsewhere``: what ``method_trial.Tried`` says of the network as it is. And
         ``variants``, each with the same after correction, ``pairs``: how many were equalised before, 0 for
-        the network as it is, ``shifts``: output of a layer -> what is added to each channel, and ``helps``.
+        the network as it is, ``shifts``: output of a layer -> what is added to each channel, ``ranges``:
+        tensor -> [low, high] before correction, and ``helps``.
 
     Raises ``ModelError`` as ``quantize_as`` does.
     """
@@ -84,7 +85,9 @@ def correct(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonO
         after = {name: fold.tried(made, graph, asked) for name, fold in folds.items()}
         told = {name: [float(value) for value in shift] for name, shift in shifts.items()}
         losses = {name: asdict(tried) for name, tried in after.items()}
-        variants.append({"pairs": pairs, "shifts": told, "helps": helps(before, after), **losses})
+        ranges = {name: [float(low), float(high)] for name, (low, high) in made.ranges.narrow.items()}
+        known = {"pairs": pairs, "shifts": told, "ranges": ranges}
+        variants.append({**known, "helps": helps(before, after), **losses})
     return {"variants": variants, **{name: asdict(tried) for name, tried in before.items()}}
 
 
