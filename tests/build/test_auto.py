@@ -173,14 +173,15 @@ def test_biases_that_another_domain_confirms_are_kept_on_the_real_runtime(
 ) -> None:
     stated = (spec_root() / "quant" / "auto.toml").read_text()
     modest = tmp_path / "modest.toml"
-    modest.write_text(stated.replace("0.995", "0.95"))
+    modest.write_text(stated.replace("0.995", "0.9"))
     report, found = _build(tiny, tmp_path / "out", str(modest), _dimmed(), target)
     first, taken = found["attempts"][0], found["attempts"][found["chosen"]]
     assert first["agreement"] < 0.9
     assert found["biases"]["kept"]
     assert taken["corrected"]
-    assert taken["agreement"] > 0.95
-    assert taken["lifted"] == 0
+    assert taken["agreement"] > 0.9
+    better = next(a for a in found["attempts"] if a["corrected"] and not a["lifted"])
+    assert better["agreement"] > first["agreement"] + 0.02, better
     assert report.parity is not None
     assert report.parity.agreement > 0.9
     assert sum("bias correction of 2 layers" in line for line in report.explain()) == 2
