@@ -18,6 +18,7 @@ from mosaic_deploy.backends import reference
 from mosaic_deploy.backends.protocol import Timing, TimingConfig, WorkDir
 from mosaic_deploy.backends.registry import BACKENDS
 from mosaic_deploy.errors import DataError, ModelError, SpecError, ToolError, UsageError
+from mosaic_deploy.files import sha256_of
 from mosaic_deploy.specs.contract import Contract
 from tests.artifact.test_predict import one_line
 from tests.artifact.tiny_artifact import (
@@ -206,6 +207,7 @@ def test_the_object_that_is_printed(tmp_path: Path) -> None:
     assert record["schema"] == 1
     (made,) = record["artifacts"]
     assert made.pop("class_map_ms") > 0
+    assert made.pop("manifest_sha256") == sha256_of(a / "manifest.json")
     assert made.pop("x_float") == {"ratio": pytest.approx(0.375), "interval": None}
     assert made == {
         "name": "a", "ran_on": "a fake", "threads": 1, "simulator": False, "runs": 4,
