@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mosaic_deploy.specs.model_card import ModelCard, Published
@@ -36,7 +36,8 @@ def models_page(cards: Sequence[ModelCard], trials: Sequence[Trial], *, plot: st
     parts = [_MADE, "", "# Models", "", *_intro(), "", *_overview(cards, trials), ""]
     if plot:
         parts += [f"![mIoU against time, a colour per target]({plot})", ""]
-    parts += ["## On the targets", "", *matrix_rows(trials), "", LEGEND, "", *summary(trials), ""]
+    parts += ["## On the targets", "", *matrix_rows(trials), "", LEGEND, "", *_not_tried(cards, named)]
+    parts += [*summary(trials), ""]
     for card in cards:
         if card.name in named:
             parts += _network(card, [trial for trial in trials if trial.network == card.name])
@@ -74,11 +75,14 @@ def field_page(trials: Sequence[Trial], left_out: Sequence[LeftOut] = ()) -> str
 
 
 def plot_miou(trials: Sequence[Trial], place: Path) -> bool:
-    """Draw mIoU against time, a colour per target, for trained networks; whether there was one to draw."""
+    """Draw mIoU against time, a colour per target, for trained networks; whether there was one to draw.
+
+    Times of a busy machine are not drawn: a plot cannot say so of a point.
+    """
     shown = [
         (trial.network, trial.target, trial.time_ms, trial.device_miou)
         for trial in trials
-        if trial.device_miou is not None and trial.time_ms is not None
+        if trial.device_miou is not None and trial.time_ms is not None and not trial.busy
     ]
     if not shown:
         return False
@@ -103,6 +107,11 @@ def plot_miou(trials: Sequence[Trial], place: Path) -> bool:
     figure.savefig(place, format="svg", metadata={"Date": None})
     pyplot.close(figure)
     return True
+
+
+def _not_tried(cards: Sequence[ModelCard], named: Collection[str]) -> list[str]:
+    left = [card.name for card in cards if card.name not in named]
+    return [f"Not tried yet: {', '.join(left)}.", ""] if left else []
 
 
 def _intro() -> list[str]:

@@ -30,6 +30,9 @@ def test_the_page_has_ours_and_the_published_figures() -> None:
     assert "- the paper, table 1: mIoU 0.7526 on Cityscapes val, 1,900,000 parameters" in page
     assert "| cpu | supported | - | yes | 100.000% | 98.0% | 0.7288 to 0.7255 | 2.00 | 7.2 | - |" in page
     assert "(images/models.svg)" in page
+    assert "Not tried yet" not in page
+    other = card.model_copy(update={"name": "other"})
+    assert "Not tried yet: other." in models_page([card, other], [TRIAL])
 
 
 def test_the_fields_page_has_every_trial() -> None:
@@ -45,7 +48,7 @@ def test_only_trained_networks_with_a_time_are_drawn(tmp_path: Path) -> None:
     places = [tmp_path / "one" / "a.svg", tmp_path / "b.svg"]
     assert all(plot_miou([TRIAL, replace(TRIAL, time_ms=None)], place) for place in places)
     assert places[0].read_bytes() == places[1].read_bytes()
-    assert not plot_miou([replace(TRIAL, device_miou=None)], tmp_path / "c.svg")
+    assert not plot_miou([replace(TRIAL, device_miou=None), replace(TRIAL, busy=True)], tmp_path / "c.svg")
     assert not (tmp_path / "c.svg").exists()
 
 
