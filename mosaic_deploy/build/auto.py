@@ -155,13 +155,14 @@ class _Search:
             self._climb(trials, lifts, best.agreement - float(ranked["agreement"]), tried)
             attempts += [tried[index] for index in sorted(tried) if index]
         good = {index: attempt for index, attempt in tried.items() if attempt.good}
-        chosen = cheapest(good) if good else closest(tried)
+        simulated = not trials.job.target.times
+        chosen = cheapest(good, simulated=simulated) if good else closest(tried, simulated=simulated)
         facts: dict[str, object] = {
             "goal": self.terms.agreement,
             "held_out": len(trials.deciding),
             "calibrated_on": len(trials.job.calibration),
             "lifts_to": finer,
-            "cost_unit": "seconds" if trials.job.target.times else "simulated cycles",
+            "cost_unit": "simulated cycles" if simulated else "seconds",
             "attempts": [asdict(attempt) for attempt in attempts],
             "chosen": attempts.index(tried[chosen]),
             "reached": tried[chosen].good,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -77,12 +78,23 @@ class Choice:
         )
 
 
-def cheapest(tried: Mapping[int, Attempt]) -> int:
-    """The one that costs least; of equal or unknown cost the one with least lifted."""
-    return min(tried, key=lambda index: (tried[index].cost is None, tried[index].cost, index))
+def cheapest(tried: Mapping[int, Attempt], *, simulated: bool = False) -> int:
+    """The one that costs least; of equal or unknown cost the one with least lifted.
+
+    Args:
+        tried: by how much is lifted.
+        simulated: costs are a simulator's cycles, which vary by half with what else the machine does. They
+            only tell what costs more than the largest lift; of the others the least lifted is the cheapest.
+    """
+    if not simulated:
+        return min(tried, key=lambda index: (tried[index].cost is None, tried[index].cost, index))
+    costs = {index: attempt.cost or 0.0 for index, attempt in tried.items()}
+    most = costs[max(tried)] or math.inf
+    return min(index for index, cost in costs.items() if cost <= most)
 
 
-def closest(tried: Mapping[int, Attempt]) -> int:
+def closest(tried: Mapping[int, Attempt], *, simulated: bool = False) -> int:
     """Of those that agree about as much as the best does, the cheapest."""
     most = max(attempt.agreement for attempt in tried.values())
-    return cheapest({i: attempt for i, attempt in tried.items() if attempt.agreement >= most - AS_GOOD})
+    near = {i: attempt for i, attempt in tried.items() if attempt.agreement >= most - AS_GOOD}
+    return cheapest(near, simulated=simulated)

@@ -44,6 +44,14 @@ def test_the_cheapest_is_taken_and_of_unknown_costs_the_least_lifted() -> None:
     assert cheapest({3: unknown, 1: unknown}) == 1
 
 
+def test_of_simulated_costs_the_least_lifted_is_taken_unless_it_costs_more_than_the_most() -> None:
+    noisy, most = replace(PLAIN, cost=7.0), replace(PLAIN, cost=9.0)
+    assert cheapest({1: noisy, 2: PLAIN, 3: most}, simulated=True) == 1
+    assert cheapest({1: replace(PLAIN, cost=11.0), 2: PLAIN, 3: most}, simulated=True) == 2
+    assert cheapest({1: replace(PLAIN, cost=None), 3: most}, simulated=True) == 1
+    assert closest({0: replace(PLAIN, agreement=0.5), 1: noisy, 2: most}, simulated=True) == 1
+
+
 def test_where_nothing_will_do_a_hair_of_agreement_is_worth_no_time() -> None:
     closer, far = replace(PLAIN, agreement=0.9905, cost=9.0), replace(PLAIN, agreement=0.9, cost=1.0)
     assert closest({0: PLAIN, 1: closer, 2: far}) == 0
