@@ -174,7 +174,7 @@ def _draw(place: Path, role: Role, name: str, pixels: Pixels, maps: Maps, labels
         small = _shrunk(ids, size)
         if layer != "difference":
             held |= set(np.unique(small).tolist())
-        _coloured(small, palette, clear).save(place / layers[layer], lossless=True, quality=100, method=6)
+        _coloured(small, palette, clear).save(place / layers[layer], lossless=True, quality=75, method=4)
     known = sorted(i for i in held if i < len(labels.classes))
     return View(
         name=name,
