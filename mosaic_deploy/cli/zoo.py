@@ -24,7 +24,7 @@ Jobs = Annotated[int, typer.Option(min=1, help="Networks tried at a time; timing
 Limit = Annotated[
     float,
     typer.Option(
-        min=1, metavar="SECONDS", help="Time limit of a network on a target; twice that above 100 GMACs."
+        min=1, metavar="SECONDS", help="Time limit of a network on a target; ten times that above 100 GMACs."
     ),
 ]
 Budget = Annotated[

@@ -28,7 +28,7 @@ class Terms:
     budget_s: float = 60.0
     """Seconds that asking a compiler may take."""
     limit_s: float = 900.0
-    """Seconds that a trial may take in all; twice that for a giant."""
+    """Seconds that a trial may take in all; ten times that for a giant."""
     check_only: bool = False
     asks: bool = True
     """Whether compilers are asked about unknown nodes."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 import time as clock
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -82,13 +82,13 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         ModelError: the file is no TFLite file, or an input does not fit it.
     """
     source, result = request["input"], request["output"]
-    network, facts = _open(Path(request["model"]), request)
     pairs = list(zip(request["inputs"], request["outputs"], strict=True))
+    opened = _open(Path(request["model"]), request, _fed(pairs[0][0], source))
     for index, (image, place) in enumerate(pairs):
-        found = _run(network, feed(np.load(image, allow_pickle=False), source))
+        found = _run(opened.network, _fed(image, source)) if index else opened.first
         np.save(place, scores(found, result), allow_pickle=False)
         on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
-    return facts
+    return opened.facts
 
 
 def time(request: JsonObject, on_progress: OnProgress) -> JsonObject:
@@ -99,16 +99,19 @@ def time(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         On a software driver they say nothing of a GPU.
     """
     path = Path(request["model"])
-    network, facts = _open(path, request)
-    source = request.get("input") or _ends(path)[0]
-    values = feed(np.load(request["input_file"], allow_pickle=False), source)
+    values = _fed(request["input_file"], request.get("input") or _ends(path)[0])
+    opened = _open(path, request, values)
     seconds, rounds = [], request["warm_up"] + request["runs"]
     for index in range(rounds):
         begun = clock.perf_counter()
-        _run(network, values)
+        _run(opened.network, values)
         seconds.append(clock.perf_counter() - begun)
         on_progress((index + 1) / rounds, f"run {index + 1} of {rounds}")
-    return {**facts, "seconds": seconds[request["warm_up"] :]}
+    return {**opened.facts, "seconds": seconds[request["warm_up"] :]}
+
+
+def _fed(image: str, source: JsonObject) -> NDArray[Any]:
+    return feed(np.load(image, allow_pickle=False), source)
 
 
 def feed(values: NDArray[Any], tensor: JsonObject) -> NDArray[Any]:
@@ -150,21 +153,31 @@ class _Log:
             return log.read().decode(errors="replace").splitlines()
 
 
-def _open(model: Path, request: JsonObject) -> tuple[OnGpu, JsonObject]:
-    """Compile a file, try it, and find out on what and how it runs."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A file compiled, tried, and known for what it runs on."""
+
+    network: OnGpu
+    first: NDArray[Any]
+    """What it gave when it was tried."""
+    facts: JsonObject
+
+
+def _open(model: Path, request: JsonObject, values: NDArray[Any]) -> _Opened:
+    """Compile a file, try it on ``values``, and find out on what and how it runs."""
     asked = str(request.get("precision", "float32"))
     if asked not in PRECISIONS:
         raise ModelError(f"no precision '{asked}'; known: {', '.join(PRECISIONS)}")
     substitute = ""
     try:
-        network, facts = _compiled(model, asked)
+        opened = _tried(model, asked, values)
     except NoHalvesError:
-        network, facts = _compiled(model, "float32")
+        opened = _tried(model, "float32", values)
         substitute = NO_HALVES
-    return network, {**facts, "substitute": substitute}
+    return replace(opened, facts={**opened.facts, "substitute": substitute})
 
 
-def _compiled(model: Path, asked: str) -> tuple[OnGpu, JsonObject]:
+def _tried(model: Path, asked: str, values: NDArray[Any]) -> _Opened:
     source, result = _ends(model)
     began = _Log.now()
     try:
@@ -178,13 +191,14 @@ def _compiled(model: Path, asked: str) -> tuple[OnGpu, JsonObject]:
         _refuse(model, compiling.lines(), err)
     if not network.fully_accelerated:
         _refuse(model, compiling.lines(), StatusError("it is not fully accelerated"))
-    _run(network, np.zeros(source["shape"], np.dtype(str(source["dtype"]))))
+    require_valid(model.name, compiling.lines())
+    first = _run(network, values)
     require_valid(model.name, compiling.lines())
     device, kind = _adapter(_Log(0).lines())
     nodes = len(flatbuffer.load(model).subgraphs[0].operators)
     software = "cpu" in kind.lower() or "software" in kind.lower()
     facts = {"nodes": nodes, "outside": [], "device": device, "software": software, "precision": found}
-    return network, facts
+    return _Opened(network, first, facts)
 
 
 def require_valid(name: str, lines: list[str]) -> None:
