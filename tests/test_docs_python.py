@@ -32,9 +32,7 @@ PAGES = (
 INSIDE = ("add-a-model.md", "add-a-pass.md")
 """Pages whose Python becomes a file of the package, and so imports from its rooms."""
 
-_BLOCK = re.compile(
-    r"^(?:<!-- slow: (?P<slow>[^>\n]+) -->\n)?```python\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
-)
+_BLOCK = re.compile(r"^```python\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _ANY = re.compile(r"^```py", re.MULTILINE)
 GELU = """c = Constant <value_float = 1.4142135> () one = Constant <value_float = 1.0> ()
     half = Constant <value_float = 0.5> ()
@@ -48,8 +46,6 @@ class Block:
     page: str
     number: int
     body: str
-    slow: str
-    """Why it takes long; empty where it does not."""
 
     def __str__(self) -> str:
         return f"{self.page}-{self.number}"
@@ -60,7 +56,7 @@ def blocks_of(page: Path, text: str) -> Iterator[Block]:
     found = list(_BLOCK.finditer(text))
     assert len(found) == len(_ANY.findall(text)), f"{page}: a Python block that no test would run"
     for number, match in enumerate(found):
-        yield Block(page.name, number, match["body"], match["slow"] or "")
+        yield Block(page.name, number, match["body"])
 
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page, page.read_text(encoding="utf-8"))]
@@ -99,9 +95,9 @@ def test_it_imports_from_the_public_api_alone(block: Block) -> None:
 
 def test_an_import_from_a_room_would_be_noticed() -> None:
     deep = "from mosaic_deploy.gate.api import check\nfrom mosaic_deploy import load_table\n"
-    found = foreign(Block("check.md", 0, deep + "import mosaic_deploy.gate", ""))
+    found = foreign(Block("check.md", 0, deep + "import mosaic_deploy.gate"))
     assert found == ["mosaic_deploy.gate.api.check", "mosaic_deploy.load_table", "mosaic_deploy.gate"]
-    gone = Block("add-a-pass.md", 0, "from mosaic_deploy.graph.passes._pass import Pass, Fail\n", "")
+    gone = Block("add-a-pass.md", 0, "from mosaic_deploy.graph.passes._pass import Pass, Fail\n")
     assert foreign(gone) == ["mosaic_deploy.graph.passes._pass.Fail"]
     with pytest.raises(AssertionError, match="no test would run"):
         list(blocks_of(Path("x.md"), "```python3\nimport os\n```\n"))
@@ -200,17 +196,15 @@ def run(block: Block, folder: Path, tiny: Tiny) -> subprocess.CompletedProcess[s
     )
 
 
-@pytest.mark.parametrize(
-    "block",
-    [pytest.param(b, id=str(b), marks=[pytest.mark.slow] if b.slow else []) for b in BLOCKS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_it_runs(block: Block, tiny: Tiny, tmp_path: Path) -> None:
     done = run(block, tmp_path, tiny)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_a_block_that_is_wrong_fails(tiny: Tiny, tmp_path: Path) -> None:
-    wrong = Block("check.md", 0, "from mosaic_deploy import check\ncheck('model.onnx', target='dps')\n", "")
+    wrong = Block("check.md", 0, "from mosaic_deploy import check\ncheck('model.onnx', target='dps')\n")
     done = run(wrong, tmp_path, tiny)
     assert done.returncode == 1
     assert "did you mean 'dsp'" in done.stderr

@@ -104,6 +104,7 @@ def mosaic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Network]:
     return path, net
 
 
+@pytest.mark.slow
 def test_mosaic_needs_few_operators_and_no_padding(mosaic: tuple[Path, Network]) -> None:
     model = onnx.load(mosaic[0])
     onnx.checker.check_model(model, full_check=True)
@@ -114,6 +115,7 @@ def test_mosaic_needs_few_operators_and_no_padding(mosaic: tuple[Path, Network])
     assert [(o.domain, o.version) for o in model.opset_import] == [("", 18)]
 
 
+@pytest.mark.slow
 def test_mosaic_folds_to_one_weight_and_bias_per_convolution(mosaic: tuple[Path, Network]) -> None:
     graph = onnx.load(mosaic[0]).graph
     convs = [node for node in graph.node if node.op_type == "Conv"]
@@ -121,6 +123,7 @@ def test_mosaic_folds_to_one_weight_and_bias_per_convolution(mosaic: tuple[Path,
     assert not [t.name for t in graph.initializer if t.external_data]
 
 
+@pytest.mark.slow
 def test_mosaic_computes_the_same_on_new_images(mosaic: tuple[Path, Network]) -> None:
     path, net = mosaic
     image = torch.randn(1, 3, 96, 128)
@@ -132,6 +135,7 @@ def test_mosaic_computes_the_same_on_new_images(mosaic: tuple[Path, Network]) ->
     assert len(np.unique(expected)) > 1
 
 
+@pytest.mark.slow
 def test_mosaic_costs_what_torch_counts(mosaic: tuple[Path, Network]) -> None:
     path, net = mosaic
     counter = FlopCounterMode(display=False)
@@ -140,6 +144,7 @@ def test_mosaic_costs_what_torch_counts(mosaic: tuple[Path, Network]) -> None:
     assert sum(2 * macs(node) for node in nodes(read_model(path))) == counter.get_total_flops() > 1e8
 
 
+@pytest.mark.slow
 def test_mosaics_resizes_are_asymmetric_single_nodes(mosaic: tuple[Path, Network]) -> None:
     resizes = [node for node in onnx.load(mosaic[0]).graph.node if node.op_type == "Resize"]
     for node in resizes:
@@ -147,6 +152,7 @@ def test_mosaics_resizes_are_asymmetric_single_nodes(mosaic: tuple[Path, Network
         assert attributes == {"mode": b"linear", "coordinate_transformation_mode": b"asymmetric"}
 
 
+@pytest.mark.slow
 def test_shapes_are_static_everywhere(mosaic: tuple[Path, Network]) -> None:
     graph = onnx.load(mosaic[0]).graph
     values = [*graph.input, *graph.output, *graph.value_info]
@@ -158,6 +164,7 @@ def test_shapes_are_static_everywhere(mosaic: tuple[Path, Network]) -> None:
     assert [v.name for v in (*graph.input, *graph.output)] == ["image", "classmap"]
 
 
+@pytest.mark.slow
 def test_the_file_names_pytorch_modules_and_lines_but_no_machine(mosaic: tuple[Path, Network]) -> None:
     path, net = mosaic
     modules = dict(net.named_modules())
@@ -172,6 +179,7 @@ def test_the_file_names_pytorch_modules_and_lines_but_no_machine(mosaic: tuple[P
     assert str(Path(exporting.__file__).parent.parent).encode() not in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_nodes_and_tensors_are_called_after_modules(mosaic: tuple[Path, Network]) -> None:
     graph = onnx.load(mosaic[0]).graph
     names = [node.name for node in graph.node]
