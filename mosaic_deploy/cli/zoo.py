@@ -16,9 +16,11 @@ ZOO_EXAMPLES = ("zoo", "zoo mosaic lraspp_mnv3_large --targets cpu,dsp", "zoo --
 FIELD_EXAMPLES = ("field", "field smp_unet timm_lcnet --targets dsp", "field --check-only")
 
 Targets = Annotated[str, typer.Option(metavar="NAME,...|all", help="Targets, with commas, or 'all'.")]
-Images = Annotated[int, typer.Option(min=1, help="Validation images; a network above 100 GMACs gets one.")]
+Images = Annotated[
+    int, typer.Option(min=1, help="Validation images; a network above 100 GMACs or a megapixel gets one.")
+]
 Calibration = Annotated[
-    int, typer.Option(min=1, help="Calibration images; a network above 100 GMACs gets two.")
+    int, typer.Option(min=1, help="Calibration images; a network above 100 GMACs or a megapixel gets two.")
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Networks tried at a time; timing is one at a time.")]
 Limit = Annotated[

@@ -20,9 +20,11 @@ from mosaic_deploy.survey.subject import Subject, scene_folder
 from mosaic_deploy.survey.trial import Terms, Trial
 
 GIANT = 100e9
-"""Multiply-accumulates from which on a network gets one image, two to calibrate on, and ``LONGER`` times the time."""
+"""Multiply-accumulates from which on a network gets ``LONGER`` times the time: software drivers and
+simulators take seconds for a billion."""
 LONGER = 10
-"""Software drivers and simulators take seconds for a GMAC."""
+LARGE = 1 << 20
+"""Pixels of an image from which on, as above ``GIANT``, one does, and two to calibrate on."""
 ARTIFACT = "artifact"
 SPARE = 1.0
 """Load above the number of cores from which on others disturb a timing; the survey's own takes the cores."""
@@ -51,9 +53,10 @@ class Cell:
     """On the clock of ``time.monotonic``."""
 
     @property
-    def giant(self) -> bool:
+    def large(self) -> bool:
         """Whether a run takes so long that few must do."""
-        return self.figures.macs >= GIANT
+        contract = self.subject.contract
+        return self.figures.macs >= GIANT or contract.height * contract.width >= LARGE
 
     def run(self, arguments: list[str], *, out: Path, log: Path) -> Ran:
         """Run a command within what is left of the time.
@@ -181,7 +184,7 @@ def _build(cell: Cell, found: dict[str, Any]) -> None:
 
 def _build_words(cell: Cell, place: Path) -> list[str]:
     subject, terms = cell.subject, cell.terms
-    images, calibration = (1, 2) if cell.giant else (terms.images, terms.calibration)
+    images, calibration = (1, 2) if cell.large else (terms.images, terms.calibration)
     scenes = f"folder:{scene_folder(images, calibration)}"
     words = ["build", subject.card or str(cell.onnx), "--target", cell.target, "--out", str(place), "--json"]
     words += ["--data", subject.data or scenes, "--images", str(images), *subject.options]

@@ -122,12 +122,22 @@ def test_what_is_too_slow_to_be_timed_keeps_its_other_figures(
     assert clock(trial, tmp_path / "cell") == replace(trial, error="too slow to be timed")
 
 
-def test_a_giant_gets_one_image_and_ten_times_the_time(commands: Commands, try_it: Callable[..., Trial]) -> None:
+def test_a_giant_gets_one_image_and_ten_times_the_time(
+    commands: Commands, try_it: Callable[..., Trial]
+) -> None:
     trial = try_it(cost=replace(SMALL, macs=3 * 10**11))
     (build,) = [words for words in commands.words if words[0] == "build"]
     assert build[build.index("--images") + 1] == "1"
     assert build[build.index("--data") + 1].endswith("scenes-1-2")
     assert trial.limit_s == 1000
+
+
+def test_a_large_image_is_one_of_one(commands: Commands, subject: Subject, tmp_path: Path) -> None:
+    large = subject.contract.model_copy(update={"height": 1024, "width": 1024})
+    trial = hold(replace(subject, contract=large), "cpu", TERMS, SMALL, key="k", folder=tmp_path / "cell")
+    (build,) = [words for words in commands.words if words[0] == "build"]
+    assert build[build.index("--images") + 1] == "1"
+    assert trial.limit_s == 100
 
 
 def test_a_refused_network_is_not_built(commands: Commands, try_it: Callable[..., Trial]) -> None:
