@@ -25,6 +25,8 @@ simulators take seconds for a billion."""
 LONGER = 10
 LARGE = 1 << 20
 """Pixels of an image from which on, as above ``GIANT``, one does, and two to calibrate on."""
+LABELLED = 16
+"""Images, at least, that a trained network is measured on: mIoU of two would say nothing."""
 ARTIFACT = "artifact"
 SPARE = 1.0
 """Load above the number of cores from which on others disturb a timing; the survey's own takes the cores."""
@@ -187,7 +189,8 @@ def _build_words(cell: Cell, place: Path) -> list[str]:
     images, calibration = (1, 2) if cell.large else (terms.images, terms.calibration)
     scenes = f"folder:{scene_folder(images, calibration)}"
     words = ["build", subject.card or str(cell.onnx), "--target", cell.target, "--out", str(place), "--json"]
-    words += ["--data", subject.data or scenes, "--images", str(images), *subject.options]
+    shown = max(images, LABELLED) if subject.labelled else images
+    words += ["--data", subject.data or scenes, "--images", str(shown), *subject.options]
     words += [] if subject.labelled else ["--calibration", scenes]
     return [*words, "--arch", terms.archs] if "arch" in _flags(cell.target) else words
 

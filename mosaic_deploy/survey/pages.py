@@ -90,6 +90,7 @@ def plot_miou(trials: Sequence[Trial], place: Path) -> bool:
 
     mpl.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import FuncFormatter
 
     mpl.rcParams["svg.hashsalt"] = "mosaic-deploy"  # the same picture is the same file
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
@@ -99,8 +100,11 @@ def plot_miou(trials: Sequence[Trial], place: Path) -> bool:
     for network, _, ms, height in shown:
         axes.annotate(network, (ms, height), fontsize=7, xytext=(3, 3), textcoords="offset points")
     axes.set_xscale("log")
+    for kind in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        kind(FuncFormatter(lambda ms, _place: f"{ms:g}"))
+    axes.margins(x=0.15)  # for the names
     axes.set_xlabel("median ms on this machine's CPU, 2 threads")
-    axes.set_ylabel("mIoU of what was built")
+    axes.set_ylabel("mIoU of what was built, on the card's validation images")
     axes.grid(alpha=0.3)
     axes.legend()
     place.parent.mkdir(parents=True, exist_ok=True)

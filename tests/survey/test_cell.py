@@ -140,6 +140,16 @@ def test_a_large_image_is_one_of_one(commands: Commands, subject: Subject, tmp_p
     assert trial.limit_s == 100
 
 
+def test_a_trained_network_is_measured_on_more_images(
+    commands: Commands, subject: Subject, tmp_path: Path
+) -> None:
+    trained = replace(subject, untrained=False, data="streets")
+    hold(trained, "cpu", TERMS, SMALL, key="k", folder=tmp_path / "cell")
+    (build,) = [words for words in commands.words if words[0] == "build"]
+    assert (build[build.index("--images") + 1], build[build.index("--data") + 1]) == ("16", "streets")
+    assert "--calibration" not in build
+
+
 def test_a_refused_network_is_not_built(commands: Commands, try_it: Callable[..., Trial]) -> None:
     wrong = {
         "level": "unsupported",

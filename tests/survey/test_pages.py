@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mosaic_deploy.survey.field.recipes import read_left_out
 from mosaic_deploy.survey.pages import field_page, models_page, plot_miou
 from mosaic_deploy.survey.trial import Trial
 
+GENERATOR = Path(__file__).parents[2] / "docs" / "generate_models.py"
 TRIAL = Trial(
     "mosaic", "cpu", "k", "supported", parameters=1_880_000, macs=2_340_000_000, built=True, conversion=1.0,
     agreement=0.98, reference_miou=0.7288, device_miou=0.7255, size_bytes=2**21, time_ms=7.2,
@@ -40,6 +42,23 @@ def test_the_fields_page_has_every_trial() -> None:
     assert "| other | gpu | unsupported |" in page
     assert "Left out" not in page
     assert "Convolution2DTransposeBias" in field_page([TRIAL], read_left_out())
+
+
+def test_the_pages_are_those_of_the_records_that_are_kept() -> None:
+    module = runpy.run_path(str(GENERATOR))
+    for name, text in module["rendered"]().items():
+        page = GENERATOR.parent / name
+        assert page.read_text(encoding="utf-8") == text, "run: uv run python docs/generate_models.py"
+
+
+def test_a_new_survey_takes_the_place_of_the_same_trials_alone(tmp_path: Path) -> None:
+    module = runpy.run_path(str(GENERATOR))
+    other, newer = replace(TRIAL, target="gpu"), replace(TRIAL, agreement=0.99)
+    found = module["merged"]([other, TRIAL], [newer])
+    assert found == [newer, other]
+    module["keep"](found, tmp_path / "kept" / "zoo.json")
+    assert module["read"](tmp_path / "kept" / "zoo.json") == found
+    assert module["read"](tmp_path / "none.json") == []
 
 
 @pytest.mark.slow
