@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.gate.op_support.judge import FAILING, CheckReport, Violation, check
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _ROUNDS = 8
 _AHEAD = 2
 """How many more passes may follow one that alone makes nothing better."""
+
+_HELD_BYTES = 256 << 20
+"""Of models, that a search remembers."""
 
 _WORTH_A_LOSS = FAILING
 """A lossy pass is no cure for what may well run, here or in another kernel."""
@@ -56,12 +59,13 @@ def search(
     lossy = tuple(step for step in passes if not step.exact)
     # The shortest way first, and no loss where a longer way is exact.
     stages = [(pool, ahead) for pool in (exact, lossy) for ahead in range(_AHEAD + 1)]
+    tries = _Tries(goal)
     taken: list[Taken] = []
     for _ in range(_ROUNDS):
         before = len(taken)
         for pool, ahead in stages:
             for step in pool:
-                found = _attempt(model, report, _Choice(goal, exact, step), ahead=ahead)
+                found = _attempt(model, report, _Choice(tries, exact, step), ahead=ahead)
                 if found:
                     taken.extend(found)
                     model, report = found[-1].model, found[-1].report
@@ -72,9 +76,40 @@ def search(
     return tuple(taken)
 
 
+@final
+class _Tries:
+    """What passes made of models: a longer way begins as a shorter one that was tried before."""
+
+    def __init__(self, goal: Goal) -> None:
+        self._goal = goal
+        self._known: dict[tuple[int, str, frozenset[str]], tuple[onnx.ModelProto, Taken | None]] = {}
+        self._held = 0
+
+    def apply(self, step: Pass, model: onnx.ModelProto, wanted: Collection[str]) -> Taken | None:
+        """Apply a pass and judge what comes of it; None where it changes nothing, or makes nothing sound."""
+        key = (id(model), step.name, frozenset(wanted))  # a model that is held keeps its id
+        if key in self._known:
+            return self._known[key][1]
+        taken = self._judged(step, model, wanted)
+        size = 0 if taken is None else taken.model.ByteSize()
+        if self._held + size <= _HELD_BYTES:
+            self._held += size
+            self._known[key] = (model, taken)
+        return taken
+
+    def _judged(self, step: Pass, model: onnx.ModelProto, wanted: Collection[str]) -> Taken | None:
+        try:
+            applied = apply(step, model, wanted=wanted)
+        except ModelError:  # what it made is not sound: it does not know this node after all
+            return None
+        if not applied.modified:
+            return None
+        return Taken(step, applied.changes, applied.model, self._goal.judge(applied.model))
+
+
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    goal: Goal
+    tries: _Tries
     followers: tuple[Pass, ...]
     step: Pass
 
@@ -87,12 +122,12 @@ def _attempt(
     wanted = {v.node for v in report.violations if v.op in step.targets and _worth(step, v)}
     if not wanted:
         return ()
-    one = _apply(choice, model, wanted)
+    one = choice.tries.apply(step, model, wanted)
     if one is None:
         return ()
     good = {name for change in one.changes if _better(change, report, one.report) for name in change.covered}
     if good and not wanted <= good:  # leave alone what it does not help
-        again = _apply(choice, model, wanted & good)
+        again = choice.tries.apply(step, model, wanted & good)
         one = (
             again
             if again is not None and _score(again.report.violations) < _score(one.report.violations)
@@ -107,21 +142,11 @@ def _attempt(
         if follower.name == step.name or not _may_help(follower, one.report, made):
             continue
         more = _attempt(
-            one.model, one.report, _Choice(choice.goal, choice.followers, follower), ahead=ahead - 1
+            one.model, one.report, _Choice(choice.tries, choice.followers, follower), ahead=ahead - 1
         )
         if more and _score(more[-1].report.violations) < _score(report.violations):
             return (one, *more)
     return ()
-
-
-def _apply(choice: _Choice, model: onnx.ModelProto, wanted: Collection[str]) -> Taken | None:
-    try:
-        applied = apply(choice.step, model, wanted=wanted)
-    except ModelError:  # what it made is not sound: it does not know this node after all
-        return None
-    if not applied.modified:
-        return None
-    return Taken(choice.step, applied.changes, applied.model, choice.goal.judge(applied.model))
 
 
 def _worth(step: Pass, violation: Violation) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SMALL = 1024  # elements up to which a constant may be a shape, which inference wants to see
 _PROPAGATED = 10_000
 _PASSED_ON = {"Gather", "Slice", "Squeeze", "Unsqueeze", "Cast", "Identity", "Add", "Sub", "Mul", "Div"}
-_REMEMBERED_BYTES = 16 << 10
+_REMEMBERED_BYTES = 64 << 10
 _FLOAT = 1  # TensorProto.FLOAT
 _CPU_S = 5
 _TIMEOUT_S = 15.0  # only what waits instead of working takes so long
@@ -52,7 +52,7 @@ def infer(model: onnx.ModelProto) -> None:
     note(model, sketch, onnx.ModelProto.FromString(found))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=512)
 def _remembered(sketch: bytes) -> bytes | str:
     """As ``_outcome``; the search for fixes asks for the same few nodes over and over."""
     import onnx

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ import pytest
 
 from mosaic_deploy.errors import ModelError, ToolError
 from mosaic_deploy.gate.fix import fix as fixing
+from mosaic_deploy.gate.fix import pass_search
 from mosaic_deploy.gate.fix.fix import Recheck, fix, fixable
 from mosaic_deploy.gate.fix_report import FixReport
 from mosaic_deploy.gate.op_support.judge import check
 from mosaic_deploy.gate.op_support.load import load_table
 from mosaic_deploy.gate.op_support.tables import OpTable
-from mosaic_deploy.graph.passes import PASSES, Pass, Site, ordered
+from mosaic_deploy.graph.passes import PASSES, Applied, Pass, Site, apply, ordered
 from mosaic_deploy.specs.precision import Precision
 from tests.graph.awkward_graphs import se_block, unique, vit_block
 from tests.graph.passes.agreement import image
@@ -73,6 +75,27 @@ def test_a_dynamic_unique_stays_unsupported(htp: OpTable) -> None:
     assert not fixable("Unique")
     assert fixable("Erf")
     assert not fixable("acme.HardSwish")
+
+
+def test_no_pass_is_tried_on_the_same_model_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[str, bytes, frozenset[str]]] = []
+
+    def counted(step: Pass, model: onnx.ModelProto, *, wanted: Collection[str]) -> Applied:
+        tried.append((step.name, model.SerializeToString(deterministic=True), frozenset(wanted)))
+        return apply(step, model, wanted=wanted)
+
+    monkeypatch.setattr(pass_search, "apply", counted)
+    _, report = fix(vit_block(), table=load_table("edgetpu"), precision="w8a8", recheck=Recheck(random=1))
+    assert not report.passed  # so that longer ways were tried too
+    assert len(tried) > 20
+    assert len(set(tried)) == len(tried)
+    tried.clear()
+    monkeypatch.setattr(pass_search, "_HELD_BYTES", -1)
+    assert (
+        fix(vit_block(), table=load_table("edgetpu"), precision="w8a8", recheck=Recheck(random=1))[1]
+        == report
+    )
+    assert len(set(tried)) < len(tried)
 
 
 def broken_erf(site: Site) -> bool:
