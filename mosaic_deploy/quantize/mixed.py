@@ -112,13 +112,16 @@ def island(model: onnx.ModelProto, chosen: Iterable[str]) -> Island:
 def without_clips(model: onnx.ModelProto) -> None:
     """Turn  x -> Relu -> y  into  y,  where y's own grid clips: as ONNX Runtime's quantiser does by itself.
 
-    It would not do so where y is converted, and then x would get half a grid.
+    It would not do so where y is converted, and then x would get half a grid. What an operator merely moves keeps
+    the grid that it has, which does not clip.
     """
     graph = model.graph
     ends = {value.name for value in graph.output}
     for node in [n for n in graph.node if n.op_type in CLIPS]:
         maker = producer_of(graph, node.input[0])
         if maker is None or node.input[0] in ends or len(consumers_of(graph, node.input[0])) != 1:
+            continue
+        if maker.op_type in MOVES:
             continue
         replace_name(maker.output, node.input[0], node.output[0])
         graph.node.remove(node)

@@ -73,6 +73,16 @@ def test_an_island_takes_the_operators_on_both_sides_and_what_moves() -> None:
     assert island(model, ["p0"]) == found
 
 
+def test_a_clip_behind_what_moves_stays() -> None:
+    model = network()
+    pooled = next(node for node in model.graph.node if node.op_type == "MaxPool")
+    relu = next(node for node in model.graph.node if node.op_type == "Relu")
+    pooled.input[0], pooled.output[0] = "c0", "p"  # conv0 -> pool0 -> relu0 -> conv1
+    relu.input[0], relu.output[0] = "p", "p0"
+    without_clips(model)
+    assert [node.op_type for node in model.graph.node].count("Relu") == 1
+
+
 def test_nothing_is_lifted_where_nothing_that_is_made_is_chosen() -> None:
     assert island(network(), ["image", "no such tensor"]).conversions == 0
     assert not island(network(), []).sixteen
