@@ -112,8 +112,8 @@ def island(model: onnx.ModelProto, chosen: Iterable[str]) -> Island:
 def without_clips(model: onnx.ModelProto) -> None:
     """Turn  x -> Relu -> y  into  y,  where y's own grid clips: as ONNX Runtime's quantiser does by itself.
 
-    It would not do so where y is converted, and then x would get half a grid. What an operator merely moves keeps
-    the grid that it has, which does not clip.
+    It would not do so where y is converted, and then x would get half a grid. What an operator merely moves
+    keeps the grid that it has, which does not clip.
     """
     graph = model.graph
     ends = {value.name for value in graph.output}
