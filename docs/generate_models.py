@@ -33,7 +33,7 @@ def main() -> None:
     asked = parser.parse_args()
     for folder, kept in ((asked.zoo, ZOO), (asked.field, FIELD)):
         if folder:
-            keep(merged(read(kept), read(folder / RECORD)), kept)
+            keep(merged(read(kept), taken(folder)), kept)
     plot_miou(read(ZOO), DOCS / PLOT)
     for name, text in rendered().items():
         (DOCS / name).write_text(text, encoding="utf-8")
@@ -54,6 +54,13 @@ def read(record: Path) -> list[Trial]:
     if not record.is_file():
         return []
     return [from_json(trial) for trial in json.loads(record.read_text(encoding="utf-8"))["trials"]]
+
+
+def taken(folder: Path) -> list[Trial]:
+    """The trials of a survey's folder; ends the program where there is no record."""
+    if not (folder / RECORD).is_file():
+        raise SystemExit(f"{folder} has no {RECORD}: name the directory of a survey")
+    return read(folder / RECORD)
 
 
 def merged(kept: Sequence[Trial], new: Sequence[Trial]) -> list[Trial]:

@@ -104,7 +104,7 @@ def plot_miou(trials: Sequence[Trial], place: Path) -> bool:
         kind(FuncFormatter(lambda ms, _place: f"{ms:g}"))
     axes.margins(x=0.15)  # for the names
     axes.set_xlabel("median ms on this machine's CPU, 2 threads")
-    axes.set_ylabel("mIoU of what was built, on the card's validation images")
+    axes.set_ylabel("mIoU of what was built, on the survey's images")
     axes.grid(alpha=0.3)
     axes.legend()
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -111,10 +111,11 @@ def milliseconds(trial: Trial) -> str:
 
 
 def miou(trial: Trial) -> str:
-    """Of the float network and of what was built."""
+    """Of the float network and of what was built, and on how many images."""
     if trial.reference_miou is None or trial.device_miou is None:
         return "-"
-    return f"{trial.reference_miou:.4f} to {trial.device_miou:.4f}"
+    images = f" ({trial.data})" if trial.data else ""
+    return f"{trial.reference_miou:.4f} to {trial.device_miou:.4f}{images}"
 
 
 def summary(trials: Sequence[Trial]) -> list[str]:

@@ -59,6 +59,8 @@ def test_a_new_survey_takes_the_place_of_the_same_trials_alone(tmp_path: Path) -
     module["keep"](found, tmp_path / "kept" / "zoo.json")
     assert module["read"](tmp_path / "kept" / "zoo.json") == found
     assert module["read"](tmp_path / "none.json") == []
+    with pytest.raises(SystemExit, match=r"has no table.json"):
+        module["taken"](tmp_path)
 
 
 @pytest.mark.slow
