@@ -31,7 +31,9 @@ from mosaic_deploy.build.other_domain import OtherDomain
 from mosaic_deploy.build.reference_maps import class_maps, predict
 from mosaic_deploy.datasets.samples import FileDataset
 from mosaic_deploy.errors import UsageError
+from mosaic_deploy.quantize.decisions import picture
 from mosaic_deploy.quantize.mixed import Mixed
+from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.recipe import Method, Search
 from mosaic_deploy.workers.progress import StageProgress
 
@@ -117,7 +119,7 @@ class _Search:
             on_progress=lambda share, note: given.progress("auto float", share, note),
         )
         contract = job.contract.model_copy(update={"layout": job.layout})
-        images = (ValidationImage((job.contract.height, job.contract.width), None),) * len(held)
+        images = tuple(ValidationImage(size_shown(contract, given.plain_inputs[i]), None) for i in held)
         rest = tuple(path for i, path in enumerate(job.calibration) if i not in held)
         trials = Trials(
             job=replace(job, calibration=rest, kept_ranges=folder / "ranges"),
@@ -213,6 +215,15 @@ class _Search:
             return dict(self.given.backend.rank(job, terms, on_progress=trials.tell("auto rank")))
 
         return trials.record.kept(trials.named(f"ranking by {method}"), work)
+
+
+def size_shown(contract: Contract, prepared: Path) -> tuple[int, int]:
+    """Height and width at which the class map of a prepared image is compared: its padding left out."""
+    own = (contract.height, contract.width)
+    if contract.resize != "letterbox":
+        return own
+    rows, columns = picture(np.load(prepared, allow_pickle=False))
+    return round(rows * own[0]), round(columns * own[1])
 
 
 def held_out(images: int, most: int) -> tuple[int, ...]:

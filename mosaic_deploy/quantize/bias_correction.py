@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from mosaic_deploy.graph.execute import Session, expose
 from mosaic_deploy.graph.normal.dequantize import stated_ranges
 from mosaic_deploy.quantize.bias_shifts import BIASED, shifted
+from mosaic_deploy.quantize.decisions import Decision, changed
 from mosaic_deploy.quantize.equalisation import equalised
 from mosaic_deploy.quantize.fed_images import FedImages
 from mosaic_deploy.quantize.method_trial import Tried, decisions
 from mosaic_deploy.quantize.qdq import Inserted, Style, pairs_inserted
-from mosaic_deploy.quantize.sensitivity import Decision, changed
 from mosaic_deploy.quantize.stepwise import stepwise
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject

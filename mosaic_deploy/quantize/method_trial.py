@@ -17,10 +17,10 @@ import numpy as np
 
 from mosaic_deploy.graph.execute import Session
 from mosaic_deploy.quantize.calibrate import BEST_SCORES, PLAIN
+from mosaic_deploy.quantize.decisions import Decision, changed, decide, picture
 from mosaic_deploy.quantize.fed_images import FedImages
 from mosaic_deploy.quantize.qdq import Style, pairs_inserted, quantize_as
 from mosaic_deploy.quantize.range_choice import METHODS, Method
-from mosaic_deploy.quantize.sensitivity import Decision, changed, decide
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -122,8 +122,11 @@ def decisions(
 ) -> tuple[Decision, ...]:
     """What a graph that was made of the request's network says of each image."""
     port, last = session.inputs[0], request.get("layout") == "NHWC"
-    outputs = (session.run({port.name: fed.read(path, port)})[0] for path in images)
-    return tuple(decide(output, channels_last=last) for output in outputs)
+    fed_images = (fed.read(path, port) for path in images)
+    return tuple(
+        decide(session.run({port.name: image})[0], channels_last=last, part=picture(image))
+        for image in fed_images
+    )
 
 
 def _silent(_share: float, _text: str) -> None:

@@ -8,15 +8,15 @@ are needed for that; where there are some, the fall of mIoU is beside it. Then s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.graph.execute import Session
+from mosaic_deploy.quantize.decisions import Decision, changed, decide, picture
 from mosaic_deploy.quantize.fed_images import FedImages
 from mosaic_deploy.quantize.mixed import island, without_clips
 from mosaic_deploy.quantize.qdq import Inserted, Style, pairs_inserted
@@ -25,18 +25,13 @@ from mosaic_deploy.quantize.truth import Truth
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
+if TYPE_CHECKING:
+    import onnx
+
 _CALIBRATED, _RANKED, _TRIED = 0.3, 0.9, 1.0
 """Shares of the work that are done when each part ends."""
 _NOTHING: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a network says of an image, at the size of its scores."""
-
-    ids: NDArray[np.int64]
-    margin: NDArray[np.float32]
-    """Of the best score over the second; 1 where there are no scores to compare."""
+Feeds = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +41,6 @@ class Said:
     decisions: tuple[Decision, ...]
     miou: float | None
     """Against the labels, in [0, 1]; None where there are none."""
-
-
-def decide(output: NDArray[Any], *, channels_last: bool) -> Decision:
-    """Read scores, of one or several channels, or class ids."""
-    if output.ndim != 4 or output.dtype.kind in "iu":
-        return Decision(output.astype(np.int64), np.ones(output.shape, np.float32))
-    scores = np.moveaxis(output[0], -1, 0) if channels_last else output[0]
-    if len(scores) == 1:
-        return Decision((scores[0] > 0).astype(np.int64), np.abs(scores[0]))
-    best = np.partition(scores, -2, axis=0)[-2:]
-    return Decision(scores.argmax(axis=0), best[1] - best[0])
-
-
-def changed(first: Sequence[Decision], second: Sequence[Decision]) -> tuple[float, float]:
-    """Shares of the pixels, and of the margin of all pixels, whose class is another in ``second``."""
-    flips = pixels = 0
-    lost = margin = 0.0
-    for ours, theirs in zip(first, second, strict=True):
-        other = ours.ids != theirs.ids
-        flips, pixels = flips + int(other.sum()), pixels + other.size
-        lost, margin = lost + float(ours.margin[other].sum()), margin + float(ours.margin.sum())
-    return flips / max(pixels, 1), lost / margin if margin else 0.0
 
 
 def rank(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObject:
@@ -155,45 +128,73 @@ def _makers(made: Inserted) -> dict[str, str]:
 def _steps(
     ranked: Sequence[JsonObject], made: Inserted, found: Switchable, request: JsonObject
 ) -> list[JsonObject]:
-    """The worst tensors, as many as each share allows, what goes with them counted."""
+    """For each share the tensors that take the most loss with them, what goes with them counted."""
     import onnx
 
     plain = onnx.ModelProto()
     plain.CopyFrom(made.plain)
     without_clips(plain)
     image = plain.graph.input[0].name
-    blocked = {*request.get("blocked", ()), image}
-    names = [entry["name"] for entry in ranked if not blocked & set(found.alike[entry["name"]])]
+    lifts = _Lifts.of(plain, ranked, found, {*request.get("blocked", ()), image})
     steps: list[JsonObject] = []
     for share in request["shares"]:
-        chosen, result = _largest(plain, names, round(share * len(found.switches)), found, blocked)
-        lifted = sum(any(t in result.sixteen for t in found.alike[s]) for s in found.switches)
+        chosen = lifts.up_to(round(share * len(found.switches)))
         if chosen and (not steps or steps[-1]["sixteen"] != chosen):
             steps.append(
                 {
                     "sixteen": chosen,
                     "spans": [[float(end) for end in made.ranges.wide[name]] for name in chosen],
-                    "lifted": lifted / max(len(found.switches), 1),
-                    "conversions": result.conversions,
+                    "lifted": len(lifts.lifted) / max(len(found.switches), 1),
+                    "conversions": island(plain, chosen).conversions,
                 }
             )
     return steps
 
 
-def _largest(
-    plain: Any, names: Sequence[str], most: int, found: Switchable, blocked: set[str]
-) -> tuple[list[str], Any]:
-    """Take the worst tensors one by one while what comes out in 16 bits stays within ``most`` grids."""
-    taken: list[str] = []
-    result = island(plain, taken)
-    for name in names:
-        wider = island(plain, [*taken, *found.alike[name]])
-        if blocked & wider.sixteen:
-            continue
-        if sum(any(t in wider.sixteen for t in found.alike[s]) for s in found.switches) > most:
-            break
-        taken, result = [*taken, *found.alike[name]], wider
-    return taken, result
+@dataclass(slots=True)
+class _Lifts:
+    """Tensors that are lifted one after another: always the one that saves most for what it brings along.
+
+    A tensor beside others that are lifted brings less than one by itself, so the order follows from what is
+    there already. What a set brings is the union of what each brings.
+    """
+
+    alike: Mapping[str, Sequence[str]]
+    lost: dict[str, float]
+    """Of each that may be lifted, the worst first."""
+    brings: dict[str, frozenset[str]]
+    """Switches of what then comes out in 16 bits."""
+    chosen: list[str] = field(default_factory=list)
+    lifted: set[str] = field(default_factory=set)
+    """Switches."""
+
+    @classmethod
+    def of(
+        cls, plain: onnx.ModelProto, ranked: Sequence[JsonObject], found: Switchable, blocked: set[str]
+    ) -> _Lifts:
+        """Follow each tensor to what it brings; one that would bring a blocked tensor stays."""
+        switch = {name: key for key, names in found.alike.items() for name in names}
+        brings, lost = {}, {}
+        for entry in ranked:
+            names = found.alike[entry["name"]]
+            sixteen = island(plain, names).sixteen
+            if sixteen and not blocked & {*names, *sixteen}:
+                brings[entry["name"]] = frozenset(switch[name] for name in sixteen if name in switch)
+                lost[entry["name"]] = float(entry["lost"])
+        return cls(found.alike, lost, brings)
+
+    def up_to(self, most: int) -> list[str]:
+        """All that are chosen once no more than so many switches are lifted."""
+        while True:
+            added = {name: len(self.brings[name] - self.lifted) for name in self.lost}
+            room = most - len(self.lifted)
+            fitting = [name for name, more in added.items() if more <= room]
+            if not fitting:
+                return list(self.chosen)
+            best = max(fitting, key=lambda name: (not added[name], self.lost[name] / max(added[name], 1)))
+            del self.lost[best]
+            self.chosen += self.alike[best]
+            self.lifted |= self.brings[best]
 
 
 @final
@@ -209,15 +210,16 @@ class _Probe:
 
     def said(self, session: Session, images: Sequence[str], on: frozenset[str]) -> Said:
         """What the graph says with these switches on."""
-        image, feeds = session.inputs[0], self.found.feed(on)
-        return self.read(
-            [session.run({image.name: self.fed.read(path, image), **feeds})[0] for path in images]
-        )
+        return self.read(session, images, self.fed, self.found.feed(on))
 
-    def read(self, outputs: Sequence[NDArray[Any]]) -> Said:
-        """What outputs say."""
-        decisions = tuple(decide(output, channels_last=self._last) for output in outputs)
-        return Said(decisions, None if self._truth is None else self._truth.miou(outputs))
+    def read(self, session: Session, images: Sequence[str], fed: FedImages, feeds: Feeds) -> Said:
+        """What a graph that takes these images says, with ``feeds`` beside each."""
+        port, outputs, decisions = session.inputs[0], [], []
+        for path in images:
+            image = fed.read(path, port)
+            outputs.append(session.run({port.name: image, **feeds})[0])
+            decisions.append(decide(outputs[-1], channels_last=self._last, part=picture(image)))
+        return Said(tuple(decisions), None if self._truth is None else self._truth.miou(outputs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +236,8 @@ class _Predictor:
     def of(cls, probe: _Probe, request: JsonObject) -> _Predictor:
         """Run the float graph first."""
         plain = Session(Path(request["onnx"]), threads=probe.threads, optimize=True)
-        images, port, fed = request["held_out"], plain.inputs[0], FedImages.of(request)
-        base = probe.read([plain.run({port.name: fed.read(path, port)})[0] for path in images])
+        images = request["held_out"]
+        base = probe.read(plain, images, FedImages.of(request), {})
         session = Session(with_weights(probe.found), threads=probe.threads, optimize=True)
         return cls(probe, session, images, base)
 

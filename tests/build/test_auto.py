@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mosaic_deploy.backends.protocol import MixedBackend
 from mosaic_deploy.backends.registry import load_backend
-from mosaic_deploy.build.auto import held_out
+from mosaic_deploy.build.auto import held_out, size_shown
 from mosaic_deploy.build.auto_biases import BY_ITSELF
 from mosaic_deploy.build.auto_choice import Attempt, cheapest, closest
 from mosaic_deploy.build.auto_record import Record
@@ -22,6 +22,8 @@ from mosaic_deploy.build.plan import Request
 from mosaic_deploy.build.report import BuildReport
 from mosaic_deploy.build.report_words import searched
 from mosaic_deploy.errors import UsageError
+from mosaic_deploy.specs.model_card import ModelCard
+from mosaic_deploy.specs.registry import load_spec
 from mosaic_deploy.specs.root import spec_root
 from tests.conftest import HEIGHT, WIDTH, Tiny, write_split
 
@@ -75,6 +77,16 @@ def test_too_few_images_to_hold_any_out(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs 4 or more, and there are 2"):
         deploy(asked)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("resize", "rows"), [("letterbox", 32), ("stretch", 64)])
+def test_padding_decides_nothing(resize: str, rows: int, tmp_path: Path) -> None:
+    contract = load_spec(ModelCard, "mosaic").contract.model_copy(
+        update={"height": 64, "width": 64, "resize": resize}
+    )
+    wide = np.random.default_rng(0).integers(0, 256, (100, 200, 3)).astype(np.uint8)
+    np.save(tmp_path / "wide.npy", contract.prepare(wide))
+    assert size_shown(contract, tmp_path / "wide.npy") == (rows, 64)
 
 
 def _network() -> onnx.ModelProto:

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mosaic_deploy.backends.qnn.quantize import quantize, rank
 from mosaic_deploy.quantize.mixed import Mixed, island, without_clips
-from mosaic_deploy.quantize.sensitivity import changed, decide
 from mosaic_deploy.specs.recipe import QuantRecipe
 from mosaic_deploy.specs.registry import load_spec
 
@@ -122,8 +122,23 @@ def test_the_ranking_predicts_and_never_lifts_what_is_blocked(
     assert not {"c1", "r0", "p0"} & set(held["steps"][0]["sixteen"])
 
 
-def test_flips_are_weighed_by_the_margin() -> None:
-    ours = decide(np.array([[[[2.0, 0.0]], [[1.0, 9.0]]]], np.float32), channels_last=False)
-    theirs = decide(np.array([[[[0.0, 0.0]], [[1.0, 9.0]]]], np.float32), channels_last=False)
-    assert changed([ours], [theirs]) == (0.5, 0.1)
-    assert changed([ours], [ours]) == (0.0, 0.0)
+def test_each_step_adds_to_the_one_before_within_its_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = [0.2, 0.4, 0.6, 0.8, 1.0]  # of image, r0 with p0, c1, c2, scores; the image stays
+    steps = rank(request(tmp_path, monkeypatch, ranked=2, shares=shares), quiet)["steps"]
+    assert [step["lifted"] for step in steps] == shares[:4]
+    for less, more in pairwise(steps):
+        assert set(less["sixteen"]) < set(more["sixteen"])
+
+
+def test_what_saves_most_for_what_it_brings_is_lifted_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rank(request(tmp_path, monkeypatch, ranked=2, shares=[0.4, 1.0]), quiet)
+    lost = {entry["name"]: entry["lost"] for entry in found["activations"]}
+    alone = max(
+        ("r0", "c1", "c2"), key=lambda name: lost[name]
+    )  # two each; what is given, scores, brings one
+    first = "scores" if lost["scores"] > lost[alone] / 2 else alone
+    assert first in found["steps"][0]["sixteen"]
