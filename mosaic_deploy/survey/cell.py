@@ -30,7 +30,7 @@ LABELLED = 16
 ARTIFACT = "artifact"
 SPARE = 1.0
 """Load above the number of cores from which on others disturb a timing; the survey's own takes the cores."""
-_TOO_LONG = "ran longer than"
+_TOO_LONG, _TOO_MUCH = "ran longer than", "needed more than"
 _LOG = re.compile(r"; log: \S+")
 _LINE = 400
 
@@ -238,8 +238,11 @@ def _one_class(parity: Mapping[str, Any]) -> bool:
 
 
 def _narrow(cell: Cell, found: dict[str, Any]) -> None:
-    """Where a build of what was cleared failed, let the compiler show the smallest part that it refuses."""
-    if found["verdict"] == "error":
+    """Where a build of what was cleared failed, let the compiler show the smallest part that it refuses.
+
+    What needs too much time or memory is no part of the network.
+    """
+    if found["verdict"] == "error" or any(limit in found["error"] for limit in (_TOO_LONG, _TOO_MUCH)):
         return
     report = cell.folder / "verify.json"
     report.unlink(missing_ok=True)

@@ -13,7 +13,8 @@ from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
-_MEMORY = 12 * GIB
+_MEMORY = 18 * GIB
+"""Of a command and all that it starts: what backends allow their tools at most, and some for itself."""
 
 
 @dataclass(frozen=True, slots=True)

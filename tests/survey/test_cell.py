@@ -35,6 +35,7 @@ class Commands:
         self.parity: dict[str, Any] | None = dict(PARITY)
         self.culprits: list[dict[str, Any]] = []
         self.slow = ""
+        self.said = "said"
         self.load = 2.5
         self.words: list[list[str]] = []
 
@@ -55,7 +56,7 @@ class Commands:
             timed: dict[str, object] = {"load": self.load, "cores": 2, "floats": [{"median_ms": 20.0}]}
             timed["artifacts"] = [{"simulator": False, "median_ms": 7.5}]
             out.write_text(json.dumps(timed))
-        return Ran(0, "said", 1.0, 2.0)
+        return Ran(0, self.said, 1.0, 2.0)
 
     def build(self, folder: Path) -> dict[str, object]:
         ships = [{"bytes": 1000, "ships": True}, {"bytes": 50, "ships": False}]
@@ -172,6 +173,19 @@ def test_a_failed_build_is_narrowed_down_to_what_the_compiler_refuses(
     assert (trial.built, trial.error) == (False, "Erf, Mul: cannot lower")
     assert trial.reproducers == ("part.onnx",)
     assert "--verify" in commands.words[-1]
+
+
+def test_a_build_that_needs_too_much_memory_is_not_narrowed_down(
+    commands: Commands, try_it: Callable[..., Trial]
+) -> None:
+    commands.parity = None
+    commands.said = "openvino quantize: needed more than 16.0 GiB; log: /x/y.log"
+    trial = try_it()
+    assert (trial.built, trial.error) == (
+        False,
+        "conversion failed: openvino quantize: needed more than 16.0 GiB",
+    )
+    assert "--verify" not in commands.words[-1]
 
 
 def test_one_class_everywhere_is_degenerate(commands: Commands, try_it: Callable[..., Trial]) -> None:

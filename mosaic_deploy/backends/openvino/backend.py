@@ -45,6 +45,8 @@ _QUANTISE_S = 3600
 _RUN_S = 3600
 _TIME_S = 600
 _MEMORY = 8 * GIB
+_QUANTISE_MEMORY = 16 * GIB
+"""NNCF holds all activations of an image at once: a ResNet-101 at 1024x2048 takes more than 8 GiB."""
 _DEVICES = "devices"
 _HINT: str | None = "f32"
 """What floats are computed in on the CPU; its plugin's own choice may be bfloat16."""
@@ -225,7 +227,9 @@ def _quantize(job: BuildJob, request: JsonObject, on_progress: OnProgress) -> Ou
         "pixels": raw_pixels(job.contract),
         "floats": list(job.mixed.lifted) if job.mixed is not None else [],
     }
-    return call(_call(job.space, quantize.quantize, asked, _QUANTISE_S), on_progress=on_progress)
+    return call(
+        _call(job.space, quantize.quantize, asked, _QUANTISE_S, _QUANTISE_MEMORY), on_progress=on_progress
+    )
 
 
 def _accelerators(built: CompiledModel, found: Sequence[str]) -> tuple[str, ...]:
@@ -263,13 +267,15 @@ def _hint(device: str) -> str | None:
     return None if device.startswith(_ACCELERATORS) else _HINT
 
 
-def _call(space: WorkDir, function: Work, request: JsonObject, timeout_s: float) -> Call:
+def _call(
+    space: WorkDir, function: Work, request: JsonObject, timeout_s: float, memory_bytes: int = _MEMORY
+) -> Call:
     name = f"openvino {function.__name__.removesuffix('_here')}"
     word = name.replace(" ", "-")
     cwd = Path(tempfile.mkdtemp(prefix=f"{word}-", dir=space.scratch)).resolve()
     log = space.logs.resolve() / f"{word}.log"
     interpreter = toolchain_python(_TOOLCHAIN)
-    return Call(function, request, timeout_s, _MEMORY, log, cwd, name=name, interpreter=interpreter)
+    return Call(function, request, timeout_s, memory_bytes, log, cwd, name=name, interpreter=interpreter)
 
 
 def _weights(recipe: QuantRecipe) -> str:
