@@ -10,7 +10,7 @@ from mosaic_deploy.specs.toolchain import load_toolchain, toolchain_python
 from mosaic_deploy.workers.call import GIB, Call, Outcome
 from mosaic_deploy.workers.worker import JsonObject, Work
 
-MEMORY = 8 * GIB
+MEMORY = 16 * GIB
 CONVERT_S, QUANTIZE_S, WRITE_S, CHECK_S = 1800.0, 3600.0, 600.0, 300.0
 PREDICT_S, TIME_S = 3600.0, 1200.0
 THREADS = 2
