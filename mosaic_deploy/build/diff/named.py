@@ -171,6 +171,7 @@ def _named(model: onnx.ModelProto, image: str, *, quantised: bool) -> NamedGraph
     floats = set() if quantised else _floats(model)
     behind: dict[str, dict[str, None]] = {image: {image: None}}
     """Tensor of the graph -> the named ones nearest above it."""
+    opened = {name for node in model.graph.node if node.op_type == _DEQUANTIZE for name in node.output}
     for node in model.graph.node:
         above: dict[str, None] = {}
         for name in reads(node):
@@ -180,7 +181,8 @@ def _named(model: onnx.ModelProto, image: str, *, quantised: bool) -> NamedGraph
         depth = 1 + max(known[m].depth if m in known else 0 for m in above)
         for name in filter(None, node.output):
             behind[name] = above
-            grid = constants.grid(node) if quantised and node.op_type == _QUANTIZE else None
+            stores = quantised and node.op_type == _QUANTIZE and node.input[0] not in opened
+            grid = constants.grid(node) if stores else None
             own = node.input[0].removesuffix(_SUFFIX) if quantised else name
             if (grid is not None or name in floats) and own not in known and own != image:
                 known[own] = Named(own, name, grid, tuple(above), depth)

@@ -44,6 +44,23 @@ def test_a_grid_is_that_of_the_pair_and_stores_integers(tmp_path: Path) -> None:
     assert grid.integers(grid.floats(np.arange(256, dtype=np.uint8))).tolist() == list(range(256))
 
 
+def test_what_goes_from_one_grid_to_another_is_no_tensor_of_its_own(tmp_path: Path) -> None:
+    model = quantised()
+    place = next(i for i, node in enumerate(model.graph.node) if node.output[0] == "left/f")
+    finer = [
+        onnx.helper.make_node("DequantizeLinear", ["left/q", "left/s", "z"], ["left_convert"]),
+        onnx.helper.make_node("QuantizeLinear", ["left_convert", "image/s", "z"], ["left_convert/q"]),
+        onnx.helper.make_node("DequantizeLinear", ["left_convert/q", "image/s", "z"], ["left/f"]),
+    ]
+    del model.graph.node[place]
+    for node in reversed(finer):
+        model.graph.node.insert(place, node)
+    graph = read(model, tmp_path)
+    assert list(graph.tensors) == ["first", "left", "right", "sum", "logits"]
+    assert graph.tensors["sum"].makers == ("left", "right")
+    onnx.checker.check_model(graph.part("sum", {"left": SHAPE, "right": SHAPE}, SHAPE), full_check=True)
+
+
 def test_a_part_is_a_sound_model_of_the_nodes_between(graph: NamedGraph) -> None:
     whole = graph.part("sum", {}, SHAPE)
     part = graph.part("sum", {"left": SHAPE, "right": SHAPE}, SHAPE)
