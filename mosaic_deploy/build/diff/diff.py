@@ -8,7 +8,7 @@ What a probe costs is a compilation and a run, so there are few of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from mosaic_deploy.build.diff.prober import Arrays
 from mosaic_deploy.build.diff.side import Asked, Side, ask
 from mosaic_deploy.datasets import open_data
 from mosaic_deploy.datasets.samples import FileDataset
-from mosaic_deploy.errors import ModelError, UsageError
+from mosaic_deploy.errors import ModelError, RefusedError, UsageError
 from mosaic_deploy.files import require_free
 from mosaic_deploy.specs.toolchain import require_toolchain
 from mosaic_deploy.workers.progress import StageProgress, silent
@@ -125,7 +125,7 @@ class _Search:
         self.progress("bisect", 1.0, "")
         alone = None
         if found is not None:
-            alone = self._alone(found, graph.nearest(found, common))
+            alone = self._smallest(found, common)
         return Diff(
             sides=(self.first.title, self.second.title),
             ran_on=(self.first.prober.ran_on, self.second.prober.ran_on),
@@ -210,6 +210,20 @@ class _Search:
                 f"{list(second[0].shape)} in {self.second.title}: they are not of one network"
             )
         return distance(first, second, self._grid(name), bound=bound)
+
+    def _smallest(self, name: str, common: Collection[str]) -> Alone:
+        """The operators that compute a tensor, with as many before them as a compiler wants to take them."""
+        graph = self.second.graph
+        makers = graph.nearest(name, common)
+        while True:
+            try:
+                return self._alone(name, makers)
+            except RefusedError:
+                before = [graph.nearest(m, common) if m in graph.tensors else (m,) for m in makers]
+                wider = tuple(dict.fromkeys(maker for some in before for maker in some))
+                if wider == makers:
+                    raise  # the whole network, which a compiler took before
+                makers = wider
 
     def _alone(self, name: str, makers: tuple[str, ...]) -> Alone:
         """Feed both what the second one saw: its makers' values, the image as each takes it."""
