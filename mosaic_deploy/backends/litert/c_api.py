@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -176,6 +176,24 @@ class Runtime:
         self._lock(buffer, _READ)
         self.call("LiteRtUnlockTensorBuffer", buffer)
 
+    def finish(self, gate: Handle, another: Callable[[], Handle]) -> Handle:
+        """Wait until the GPU is done, however long that takes.
+
+        What is read from the GPU comes after all that it was given to do before. A read that LiteRT gave up
+        leaves its buffer useless, so what is read here is a buffer that nobody needs, ``gate``, then
+        ``another``. Gives the last of them, which is as good as new.
+        """
+        while True:
+            tried = time.monotonic()
+            try:
+                self.wait(gate)
+            except StatusError:
+                if time.monotonic() - tried < IMPATIENT_S:
+                    raise
+                gate = another()
+            else:
+                return gate
+
     def run(self, model: Handle, inputs: Sequence[Handle], outputs: Sequence[Handle]) -> None:
         """Start a compiled model on buffers."""
         self.call(
@@ -253,23 +271,13 @@ class OnGpu:
         return self._runtime.read(self._output, self._result)
 
     def _wait(self) -> None:
-        """Wait until the GPU is done, however long that takes.
-
-        What is read from the GPU comes after all that it was given to do before. A read that LiteRT gave up
-        leaves its buffer useless, so what is read here is a buffer that nobody needs, then another.
-        """
+        """Wait until the GPU is done."""
         begun = time.monotonic()
         if self._quickest_s < float("inf"):
             time.sleep(_ASLEEP * self._quickest_s)
-        while True:
-            tried = time.monotonic()
-            try:
-                self._runtime.wait(self._gate)
-                break
-            except StatusError:
-                if time.monotonic() - tried < IMPATIENT_S:
-                    raise
-                self._gate = self._runtime.buffer(self._model, "Input", self._source)
+        self._gate = self._runtime.finish(
+            self._gate, lambda: self._runtime.buffer(self._model, "Input", self._source)
+        )
         self._quickest_s = min(self._quickest_s, time.monotonic() - begun)
 
 

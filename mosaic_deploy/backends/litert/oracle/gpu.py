@@ -20,7 +20,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, final
 
@@ -284,6 +284,8 @@ class _Network:
         for buffer, tensor, array in zip(inputs, self._sources, values, strict=True):
             runtime.write(buffer, np.ascontiguousarray(array, np.dtype(str(tensor["dtype"]))))
         runtime.run(model, inputs, outputs)
+        gate = partial(runtime.buffer, model, "Output", self._results[0], index=0)
+        done = runtime.finish(gate(), gate)
         found = tuple(runtime.read(*pair) for pair in zip(outputs, self._results, strict=True))
-        runtime.drop((*inputs, *outputs))
+        runtime.drop((*inputs, *outputs, done))
         return found
