@@ -13,6 +13,8 @@ from mosaic_deploy.specs.recipe import Method
 _NOTHING = Mixed()
 AS_GOOD = 1e-3
 """Agreement that two choices may differ by and still be worth the same."""
+_AS_QUICK = 1.1
+"""Factor between two times that says nothing: the machine does other things too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Choice:
 
 
 def cheapest(tried: Mapping[int, Attempt], *, simulated: bool = False) -> int:
-    """The one that costs least; of equal or unknown cost the one with least lifted.
+    """The one that costs least; of about the same or unknown cost the one with least lifted.
 
     Args:
         tried: by how much is lifted.
@@ -87,7 +89,9 @@ def cheapest(tried: Mapping[int, Attempt], *, simulated: bool = False) -> int:
             only tell what costs more than the largest lift; of the others the least lifted is the cheapest.
     """
     if not simulated:
-        return min(tried, key=lambda index: (tried[index].cost is None, tried[index].cost, index))
+        known = {index: attempt.cost for index, attempt in tried.items() if attempt.cost is not None}
+        least = min(known.values(), default=None)
+        return min(tried if least is None else (i for i, cost in known.items() if cost <= _AS_QUICK * least))
     costs = {index: attempt.cost or 0.0 for index, attempt in tried.items()}
     most = costs[max(tried)] or math.inf
     return min(index for index, cost in costs.items() if cost <= most)

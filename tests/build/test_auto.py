@@ -44,6 +44,8 @@ def test_the_cheapest_is_taken_and_of_unknown_costs_the_least_lifted() -> None:
     assert cheapest({1: dear, 2: PLAIN}) == 2
     assert cheapest({1: unknown, 2: dear}) == 2
     assert cheapest({3: unknown, 1: unknown}) == 1
+    assert cheapest({1: replace(PLAIN, cost=5.4), 2: PLAIN}) == 1  # a twelfth of a time is chance
+    assert cheapest({1: replace(PLAIN, cost=5.6), 2: PLAIN}) == 2
 
 
 def test_of_simulated_costs_the_least_lifted_is_taken_unless_it_costs_more_than_the_most() -> None:
