@@ -211,7 +211,10 @@ def _matrix(trials: Sequence[Trial]) -> list[list[str]]:
     targets = list(dict.fromkeys(trial.target for trial in trials))
     cells = {(t.network, t.target): _short(t, qdq.get(t.network)) for t in trials}
     names = dict.fromkeys(trial.network for trial in trials)
-    return [["network", *targets], *([name, *(cells.get((name, t), "") for t in targets)] for name in names)]
+    return [
+        ["network", *targets],
+        *([name, *(cells.get((name, t), "not tried") for t in targets)] for name in names),
+    ]
 
 
 def _short(trial: Trial, peer: float | None) -> str:

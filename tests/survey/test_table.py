@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mosaic_deploy.survey.table import failures, markdown, matrix
+from mosaic_deploy.survey.table import failures, markdown, matrix, matrix_rows
 from mosaic_deploy.survey.trial import Trial, from_json
 
 GOOD = Trial("net", "cpu", "k", "supported", built=True, conversion=1.0, agreement=0.9, time_ms=7.25)
@@ -81,6 +81,13 @@ def test_a_refusal_names_its_operator_and_the_file_that_shows_it() -> None:
     trial = Trial("net", "gpu", "k", "unsupported", refused=("Erf: no rule (x3)",), reproducers=("erf.onnx",))
     assert "| Erf: no rule (x3) [erf.onnx] |" in markdown([trial])
     assert "refused" in matrix([trial])
+
+
+def test_what_was_not_tried_says_so() -> None:
+    trials = [GOOD, replace(GOOD, target="dsp", network="another")]
+    cells = [line.split(" | ") for line in matrix_rows(trials)]
+    assert cells[0] == ["| network", "cpu", "dsp |"]
+    assert (cells[2][2], cells[3][1]) == ("not tried |", "not tried")
 
 
 def test_a_record_survives_its_file() -> None:
