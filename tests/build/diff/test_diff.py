@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from mosaic_deploy.artifact.manifest import MANIFEST
 from mosaic_deploy.backends.qnn.quantize import _insert
 from mosaic_deploy.build.diff.diff import diff
 from mosaic_deploy.build.diff.found import DiffRequest
+from mosaic_deploy.build.diff.prober import Arrays
+from mosaic_deploy.build.diff.side import Side
 from mosaic_deploy.build.pipeline import deploy
 from mosaic_deploy.build.plan import Request
 from mosaic_deploy.cli.app import app
-from mosaic_deploy.errors import ModelError, UsageError
+from mosaic_deploy.errors import ModelError, RefusedError, UsageError
 from mosaic_deploy.files import sha256_of
 from mosaic_deploy.quantize.qdq import Style, quantize_as
 from mosaic_deploy.specs.recipe import QuantRecipe
@@ -93,6 +96,25 @@ def test_a_planted_kernel_is_found_cut_out_and_written_whole(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["expected.npy", "actual.npy"]
     assert float(lines[0].split()[1]) > 1 >= float(lines[1].split()[1])
+
+
+@pytest.mark.slow
+def test_where_operators_alone_are_not_taken_those_before_come_along(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, whole = built(tiny, "ort-mobile"), Side.alone
+    plant(folder)
+
+    def picky(side: Side, name: str, given: Mapping[str, Arrays]) -> Arrays:
+        if given:
+            raise RefusedError("does not take a part that begins there")
+        return whole(side, name, given)
+
+    monkeypatch.setattr(Side, "alone", picky)
+    found = diff(DiffRequest("float", str(folder), f"folder:{tiny.data}"))
+    assert found.alone is not None
+    assert found.alone.operators[-2:] == ("Conv 'first'", f"Conv '{KERNEL}'")
+    assert found.alone.distance.parts
 
 
 @pytest.mark.slow
