@@ -431,7 +431,7 @@ def test_wrong_options_are_refused(own: dict[str, Any], asked: dict[str, str], s
     ("limit", "value", "says"),
     [
         pytest.param("_QUANTISE_S", 0.3, "ran longer than 0.3 s", id="time"),
-        pytest.param("_MEMORY", 64 << 20, "needed more than 0.1 GiB", id="memory"),
+        pytest.param("_QUANTISE_MEMORY", 64 << 20, "needed more than 0.1 GiB", id="memory"),
     ],
 )
 def test_limits_end_a_build(
