@@ -137,8 +137,6 @@ def test_what_saves_most_for_what_it_brings_is_lifted_first(
 ) -> None:
     found = rank(request(tmp_path, monkeypatch, ranked=2, shares=[0.4, 1.0]), quiet)
     lost = {entry["name"]: entry["lost"] for entry in found["activations"]}
-    alone = max(
-        ("r0", "c1", "c2"), key=lambda name: lost[name]
-    )  # two each; what is given, scores, brings one
+    alone = max(("r0", "c1", "c2"), key=lambda name: lost[name])  # each brings two, scores one
     first = "scores" if lost["scores"] > lost[alone] / 2 else alone
     assert first in found["steps"][0]["sixteen"]
