@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -259,33 +259,46 @@ def _narrow(cell: Cell, found: dict[str, Any]) -> None:
         found["error"] = line(f"{', '.join(culprits[0]['ops'])}: {culprits[0]['error']}")
 
 
-def clock(trial: Trial, folder: Path) -> Trial:
-    """Time what a trial built, and let it go; as it is where it cannot be timed."""
-    kept = folder / ARTIFACT
-    giant = (trial.macs or 0) >= GIANT
-    runs = ["--runs", "4" if giant else "20", "--rounds", "2"]
-    report = folder / "bench.json"
+def clock(trials: Sequence[Trial], folders: Sequence[Path]) -> list[Trial]:
+    """Time what trials of one network built, beside its float network, which is timed once for all of them.
+
+    ``folders`` are the trials'. Where they cannot be timed together, each is timed by itself; one that cannot
+    be timed stays as it is, and says so.
+    """
     try:
-        with TemporaryDirectory(prefix="mosaic-survey-") as name:
-            run(
-                ["bench", str(kept), *runs, "--json"],
-                out=report,
-                log=folder / "bench.log",
-                cwd=Path(name) / "work",
-                timeout_s=trial.limit_s or 300,
-            )
+        record = _timed(trials[0], folders)
     except ToolError as err:
+        if len(trials) > 1:
+            return [clock([trial], [folder])[0] for trial, folder in zip(trials, folders, strict=True)]
         words = "too slow to be timed" if _TOO_LONG in str(err) else f"not timed: {line(str(err))}"
-        return replace(trial, error=trial.error or words)
-    record = _read(report)
-    rows = [row for row in record.get("artifacts") or [] if not row["simulator"]]
-    floats = record.get("floats") or []
-    return replace(
-        trial,
-        time_ms=rows[0]["median_ms"] if rows else None,
-        busy=bool(rows) and record["load"] > record["cores"] + SPARE,
-        float_ms=floats[0]["median_ms"] if rows and floats else None,
-    )
+        return [replace(trials[0], error=trials[0].error or words)]
+    rows = record.get("artifacts") or []
+    if len(rows) != len(trials):
+        return list(trials)
+    floats = {entry["name"]: entry["median_ms"] for entry in record.get("floats") or []}
+    busy = record["load"] > record["cores"] + SPARE
+    return [
+        trial
+        if row["simulator"]
+        else replace(trial, time_ms=row["median_ms"], float_ms=floats.get(row["float"]), busy=busy)
+        for trial, row in zip(trials, rows, strict=True)
+    ]
+
+
+def _timed(of: Trial, folders: Sequence[Path]) -> dict[str, Any]:
+    """What ``bench`` reports of the artifacts in ``folders``, in their order."""
+    runs = ["--runs", "4" if (of.macs or 0) >= GIANT else "20", "--rounds", "2"]
+    report = folders[0] / "bench.json"
+    report.unlink(missing_ok=True)
+    with TemporaryDirectory(prefix="mosaic-survey-") as name:
+        run(
+            ["bench", *(str(folder / ARTIFACT) for folder in folders), *runs, "--json"],
+            out=report,
+            log=folders[0] / "bench.log",
+            cwd=Path(name) / "work",
+            timeout_s=(of.limit_s or 300) * len(folders),
+        )
+    return _read(report)
 
 
 def discard(folder: Path) -> None:

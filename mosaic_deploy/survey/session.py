@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from threading import Event, Lock
 
 from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.specs.registry import load_spec
 from mosaic_deploy.specs.target import TargetSpec
-from mosaic_deploy.survey.cell import ARTIFACT, SPARE, clock, discard, hold, limit_of, line
+from mosaic_deploy.survey.cell import ARTIFACT, GIANT, SPARE, clock, discard, hold, limit_of, line
 from mosaic_deploy.survey.figures import Figures, figures
 from mosaic_deploy.survey.records import folder_of, keep, key_of, recall
 from mosaic_deploy.survey.subject import Subject
@@ -96,9 +97,13 @@ def hold_all(order: Order, say: Say) -> list[Trial]:
         found[subject.name, target] = trial
         tally.tell(trial, remembered=remembered)
 
+    def each(chain: list[tuple[Subject, str]]) -> None:
+        for pair in chain:
+            one(*pair)
+
     with ThreadPoolExecutor(max_workers=order.jobs) as pool:
         try:
-            for future in [pool.submit(one, *pair) for pair in pairs]:
+            for future in [pool.submit(each, chain) for chain in _chains(order, pairs)]:
                 future.result()
         except BaseException:
             stop.set()
@@ -107,6 +112,21 @@ def hold_all(order: Order, say: Say) -> list[Trial]:
     if order.timed and not order.terms.check_only:
         _time_all(order, found, say)
     return [found[subject.name, target] for subject in order.subjects for target in order.targets]
+
+
+def _chains(order: Order, pairs: list[tuple[Subject, str]]) -> list[list[tuple[Subject, str]]]:
+    """The cells, those of giants first and one after the other: two at once would not fit into memory."""
+
+    def giant(subject: Subject) -> bool:
+        try:
+            return _figures(subject, order).macs >= GIANT
+        except Exception:  # noqa: BLE001  # the trial says what is wrong
+            return False
+
+    with ThreadPoolExecutor(max_workers=order.jobs) as pool:
+        giants = dict(zip(order.subjects, pool.map(giant, order.subjects), strict=True))
+    alone = [pair for pair in pairs if giants[pair[0]]]
+    return [alone] * bool(alone) + [[pair] for pair in pairs if not giants[pair[0]]]
 
 
 def on_record(order: Order) -> list[Trial]:
@@ -157,7 +177,7 @@ def _figures(subject: Subject, order: Order) -> Figures:
 
 
 def _time_all(order: Order, found: dict[tuple[str, str], Trial], say: Say) -> None:
-    """Time what still lies there, one at a time."""
+    """Time what still lies there, a network at a time."""
     waiting = [
         (pair, trial)
         for pair, trial in found.items()
@@ -165,13 +185,17 @@ def _time_all(order: Order, found: dict[tuple[str, str], Trial], say: Say) -> No
     ]
     if waiting:
         _wait_for_quiet()
-    for index, (pair, trial) in enumerate(waiting, start=1):
-        place = folder_of(order.out, *pair)
-        timed = clock(trial, place)
-        found[pair] = timed
-        keep(order.out, timed)
-        discard(place)
-        say(f"[timed {index}/{len(waiting)}] {pair[0]} on {pair[1]}: {_milliseconds(timed)}")
+    networks = groupby(sorted(waiting, key=lambda item: item[0][0]), key=lambda item: item[0][0])
+    done = 0
+    for _, items in networks:
+        pairs, trials = zip(*items, strict=True)
+        places = [folder_of(order.out, *pair) for pair in pairs]
+        for pair, timed, place in zip(pairs, clock(trials, places), places, strict=True):
+            found[pair] = timed
+            keep(order.out, timed)
+            discard(place)
+            done += 1
+            say(f"[timed {done}/{len(waiting)}] {pair[0]} on {pair[1]}: {_milliseconds(timed)}")
 
 
 def _wait_for_quiet() -> None:

@@ -53,8 +53,10 @@ class Commands:
             folder.mkdir(parents=True)
             out.write_text(json.dumps({"builds": [self.build(folder)]}))
         else:
-            timed: dict[str, object] = {"load": self.load, "cores": 2, "floats": [{"median_ms": 20.0}]}
-            timed["artifacts"] = [{"simulator": False, "median_ms": 7.5}]
+            floats = [{"name": "net", "median_ms": 20.0}]
+            timed: dict[str, object] = {"load": self.load, "cores": 2, "floats": floats}
+            folders = words[1 : words.index("--runs")]
+            timed["artifacts"] = [{"simulator": False, "median_ms": 7.5, "float": "net"} for _ in folders]
             out.write_text(json.dumps(timed))
         return Ran(0, self.said, 1.0, 2.0)
 
@@ -92,10 +94,10 @@ def test_a_trial_reads_what_check_and_build_report(
     assert (trial.size_bytes, trial.fixes, trial.data) == (1000, ("a_pass",), "2 of folder")
     assert (trial.parameters, trial.macs, trial.reference_miou) == (1000, 10**6, None)
     assert (tmp_path / "cell" / ARTIFACT).is_dir()
-    timed = clock(trial, tmp_path / "cell")
+    (timed,) = clock([trial], [tmp_path / "cell"])
     assert (timed.time_ms, timed.float_ms, timed.busy) == (7.5, 20.0, False)
     commands.load = 9.0
-    assert clock(trial, tmp_path / "cell").busy
+    assert clock([trial], [tmp_path / "cell"])[0].busy
 
 
 @pytest.mark.parametrize("command", ["check", "build"])
@@ -120,7 +122,11 @@ def test_what_is_too_slow_to_be_timed_keeps_its_other_figures(
 ) -> None:
     trial = try_it()
     commands.slow = "bench"
-    assert clock(trial, tmp_path / "cell") == replace(trial, error="too slow to be timed")
+    slow = replace(trial, error="too slow to be timed")
+    assert clock([trial], [tmp_path / "cell"]) == [slow]
+    commands.words.clear()
+    assert clock([trial, trial], [tmp_path / "cell"] * 2) == [slow, slow]
+    assert [len(words) - len(commands.words[1]) for words in commands.words] == [1, 0, 0]
 
 
 def test_a_giant_gets_one_image_and_ten_times_the_time(

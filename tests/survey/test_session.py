@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -41,10 +43,11 @@ class Pretence:
         late = "build" if self.late else ""
         return Trial(subject.name, target, key, "supported", built=True, late=late, limit_s=terms.limit_s)
 
-    def clock(self, trial: Trial, folder: Path) -> Trial:
-        assert (folder / ARTIFACT).is_dir()
-        self.timed.append(trial.target)
-        return replace(trial, time_ms=5.0)
+    def clock(self, trials: Sequence[Trial], folders: Sequence[Path]) -> list[Trial]:
+        assert all((folder / ARTIFACT).is_dir() for folder in folders)
+        assert len({trial.network for trial in trials}) == 1, "a network at a time"
+        self.timed += [trial.target for trial in trials]
+        return [replace(trial, time_ms=5.0) for trial in trials]
 
 
 @pytest.fixture
@@ -86,6 +89,32 @@ def test_what_was_built_before_a_stop_is_timed_after_it(pretence: Pretence, tmp_
     assert pretence.timed == []
     assert [t.time_ms for t in hold_all(order_of(tmp_path, "net"), print)] == [5.0, None, 5.0]
     assert len(pretence.held) == 3
+
+
+def test_giants_come_first_and_never_two_at_once(
+    pretence: Pretence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running: set[str] = set()
+    crowds: list[set[str]] = []
+
+    def figures(subject: Subject, _out: Path) -> Figures:
+        return replace(SMALL, macs=3 * 10**11) if "giant" in subject.name else SMALL
+
+    def hold(subject: Subject, target: str, *terms: object, **more: Path) -> Trial:
+        running.add(f"{subject.name} {target}")
+        crowds.append(set(running))
+        sleep(0.02)
+        running.discard(f"{subject.name} {target}")
+        more["folder"].mkdir(parents=True)
+        return Trial(subject.name, target, str(more["key"]), "supported")
+
+    monkeypatch.setattr(session, "figures", figures)
+    monkeypatch.setattr(session, "hold", hold)
+    trials = hold_all(order_of(tmp_path, "a", "giant", "b", "giant_too"), print)
+    assert [t.network for t in trials[::3]] == ["a", "giant", "b", "giant_too"]
+    assert any("giant" in name for name in crowds[0] | crowds[1])
+    assert max(len(crowd) for crowd in crowds) == 2, "the others go on beside them"
+    assert max(sum("giant" in name for name in crowd) for crowd in crowds) == 1
 
 
 def test_a_late_trial_is_tried_again_only_with_more_time(pretence: Pretence, tmp_path: Path) -> None:
