@@ -44,7 +44,7 @@ def activation_ranges(
         ValueError: a tensor holds NaN or infinity.
     """
     runner = Runner(model, how.threads)
-    return collect(lambda path: runner.activations(_load(path, how.axes)), images, how, on_progress)
+    return collect(lambda path: runner.activations(load_image(path, how.axes)), images, how, on_progress)
 
 
 def ranges_by_method(
@@ -55,10 +55,13 @@ def ranges_by_method(
 ) -> dict[Method, Ranges]:
     """What each method gives, at the cost of one; as ``activation_ranges`` else."""
     runner = Runner(model, how.threads)
-    return collect_by_method(lambda path: runner.activations(_load(path, how.axes)), images, how, on_progress)
+    return collect_by_method(
+        lambda path: runner.activations(load_image(path, how.axes)), images, how, on_progress
+    )
 
 
-def _load(path: Path, axes: tuple[int, ...] | None) -> Floats:
+def load_image(path: Path, axes: tuple[int, ...] | None) -> Floats:
+    """A ``.npy`` file as float32, its axes in the graph's order (None for their own)."""
     image: Floats = np.load(path, allow_pickle=False).astype(np.float32)
     return image if axes is None else np.ascontiguousarray(image.transpose(axes))
 

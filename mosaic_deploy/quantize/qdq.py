@@ -13,8 +13,9 @@ differs between compilers: ``Style``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -35,14 +36,15 @@ from mosaic_deploy.quantize.boundary import (
     without_normalisation,
 )
 from mosaic_deploy.quantize.calibrate import Calibrator
-from mosaic_deploy.quantize.histogram import Ranges
+from mosaic_deploy.quantize.headroom import with_headroom
+from mosaic_deploy.quantize.histogram import Floats, Ranges
 from mosaic_deploy.quantize.kept_ranges import load_ranges, save_ranges
 from mosaic_deploy.quantize.lead_in import free_names, grid_of, quantize_image
 from mosaic_deploy.quantize.mixed import Finer, Mixed, in_float, island, without_clips
 from mosaic_deploy.quantize.mixed_facts import count
 from mosaic_deploy.quantize.mixed_overrides import TwoRanges, merged
 from mosaic_deploy.quantize.mixed_overrides import overrides as wide_overrides
-from mosaic_deploy.quantize.onnx_activations import activation_ranges, ranges_by_method
+from mosaic_deploy.quantize.onnx_activations import Runner, activation_ranges, load_image, ranges_by_method
 from mosaic_deploy.quantize.ort_tools import tool
 from mosaic_deploy.quantize.sentinels import bound_sentinels, without_infinities
 from mosaic_deploy.quantize.weight_grids import Kept, own_grids
@@ -56,11 +58,19 @@ _TYPES = {(8, False): "QUInt8", (8, True): "QInt8", (16, False): "QUInt16", (16,
 """(bits, signed) of a recipe's grid -> ONNX Runtime's ``QuantType``."""
 _DTYPES = {(8, False): "uint8", (8, True): "int8", (16, False): "uint16", (16, True): "int16"}
 """The same -> numpy's name."""
+_LONG = 16
+"""Bits of a grid that has levels to spare."""
 _BYTES = [0.0, 1.0]
 """Mean and scale of pixels that are the input as they are."""
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+Watch = Callable[[], Iterator[tuple[str, Floats]]]
+"""Yields names and values of the float network's activations, image by image."""
+_WATCHED = 16
+"""Calibration images, at most, that are shown so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,8 @@ class Insertion:
     """How many kernels (``kernels``) there are, and how many (``kept``) stay on the grid they came on."""
     floats: tuple[str, ...] = ()
     """Names of the nodes that are left in float."""
+    watch: Watch | None = None
+    """Tells what tensors hold on calibration images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +188,9 @@ def pairs_inserted(style: Style, request: JsonObject, on_progress: OnProgress) -
     lifts = mixed.lifted or request.get("wide")
     wide = {**_widest(model, request, on_progress), **taken, **given} if lifts else found
     wide = {name: span if ranges[name] == found[name] else ranges[name] for name, span in wide.items()}
+    wide = with_headroom(model, wide, exact=taken)
+    if recipe["activations"]["bits"] == _LONG:
+        ranges = with_headroom(model, ranges, exact=taken)
     if style.folds and pixels == _BYTES:
         model, folded = without_normalisation(model, recipe["activations"])
         pixels = folded or pixels
@@ -184,7 +199,9 @@ def pairs_inserted(style: Style, request: JsonObject, on_progress: OnProgress) -
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     two = TwoRanges(ranges, wide)
-    insertion = _insertion(model, two, recipe, grid, mixed, style.finer)
+    insertion = replace(
+        _insertion(model, two, recipe, grid, mixed, style.finer), watch=partial(_watch, plain, request)
+    )
     quantized = style.insert(insertion)
     image, activations = model.graph.input[0].name, recipe["activations"]
     lowest, highest = ranges[image]
@@ -224,6 +241,14 @@ def _calibrate(model: onnx.ModelProto, request: JsonObject, on_progress: OnProgr
     if place is not None:
         save_ranges(place, found)
     return found
+
+
+def _watch(model: onnx.ModelProto, request: JsonObject) -> Iterator[tuple[str, Floats]]:
+    """What every tensor of a float graph holds on some calibration images."""
+    runner, axes = Runner(model, request["threads"]), inner_axes(request)
+    images = sorted(request["calibration"])
+    for path in images[:: -(-len(images) // _WATCHED)]:
+        yield from runner.activations(load_image(Path(path), axes))
 
 
 def _given(request: JsonObject, collected: Ranges) -> Ranges:

@@ -23,7 +23,8 @@ _GAPS = 64
 """The nearest two values may be so many steps apart."""
 _ROUGH, _CLOSE = 0.1, 1e-2
 """Steps by which a value may miss the grid: while the step is searched for, and in the end."""
-_OUTPUT_AXIS = {"Conv": 0, "ConvTranspose": 1}
+OUTPUT_AXIS = {"Conv": 0, "ConvTranspose": 1}
+"""Where the output channels of a kernel are."""
 _SECOND = ("MatMul", "Gemm")
 
 
@@ -90,10 +91,10 @@ def own_grids(model: onnx.ModelProto) -> Kept:
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     axes: dict[str, int | None] = {}
     for node in model.graph.node:
-        if node.op_type in _OUTPUT_AXIS or node.op_type in _SECOND:
+        if node.op_type in OUTPUT_AXIS or node.op_type in _SECOND:
             name = node.input[1]
             if name in constants:
-                axes[name] = _OUTPUT_AXIS.get(node.op_type)
+                axes[name] = OUTPUT_AXIS.get(node.op_type)
     found: dict[str, list[dict[str, Any]]] = {}
     for name, axis in axes.items():
         values = numpy_helper.to_array(constants[name])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mosaic_deploy.backends.qnn.normalisations import fusible
 from mosaic_deploy.backends.qnn.parameters import parameter_types
+from mosaic_deploy.backends.qnn.signed_kernels import signed_kernels
 from mosaic_deploy.graph.passes import apply
 from mosaic_deploy.graph.passes.convolutions import BATCH_NORM_ALONE, BATCH_NORM_FOLDED, DEPTHWISE_WIDE
 from mosaic_deploy.graph.passes.norms import INSTANCE_NORM_SQUARE
@@ -90,7 +91,7 @@ def _insert(what: Insertion) -> onnx.ModelProto:
         activation_type=what.activation_type,
         weight_type=what.weight_type,
         per_channel=weights["per_channel"],
-        init_overrides={**parameter_types(what.model), **what.overrides},
+        init_overrides={**parameter_types(what.model), **what.overrides, **signed_kernels(what)},
         activation_symmetric=activations["symmetric"],
         weight_symmetric=weights["symmetric"],
     )
