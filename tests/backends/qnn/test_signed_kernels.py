@@ -26,25 +26,26 @@ from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.worker import JsonObject, Work
 
 COMPILER = load_compiler("qnn-htp")
-CHANNELS, LARGE = 4, 2
+CHANNELS, LARGE, SMALL = 4, 2, 3
 SCALE = 0.01
 
 
 def integers(shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """A kernel on a grid from -165 to 90, of which one channel goes beyond int8."""
+    """A kernel on a grid from -165 to 90: one channel goes beyond int8, one has integers up to 12."""
     found = np.random.default_rng(7).integers(-120, 91, shape)
     found[0, 0, 0, 0], found[LARGE, 0, 0, 0] = 90, -165
+    found[SMALL] = np.clip(found[SMALL], -120, 120) // 10
     return found
 
 
-def network() -> onnx.ModelProto:
+def network(bias: float = 0.0) -> onnx.ModelProto:
     """Two convolutions whose kernels lie on such grids."""
     names = ("first", "second")
     held = [
         numpy_helper.from_array((integers((CHANNELS, n, 3, 3)) * SCALE).astype(np.float32), name)
         for name, n in zip(names, (3, CHANNELS), strict=True)
     ]
-    held += [numpy_helper.from_array(np.zeros(CHANNELS, np.float32), f"{name}_bias") for name in names]
+    held += [numpy_helper.from_array(np.full(CHANNELS, bias, np.float32), f"{name}_bias") for name in names]
     nodes = [
         helper.make_node("Conv", ["image", "first", "first_bias"], ["a"], "conv_a", pads=[1] * 4),
         helper.make_node("Relu", ["a"], ["b"], "relu"),
@@ -81,8 +82,9 @@ def request_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return made
 
 
-def kernels(request: dict[str, object]) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+def kernels(request: dict[str, object], *, bias: float = 0.0) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
     """Integers and steps of each kernel in the graph with pairs."""
+    onnx.save(network(bias), "net.onnx")
     made = pairs_inserted(Style(lambda path: path, _insert), request, lambda _share, _text: None).model
     held = {tensor.name: numpy_helper.to_array(tensor) for tensor in made.graph.initializer}
     pairs = {node.input[0]: node for node in made.graph.node if node.op_type == "DequantizeLinear"}
@@ -97,9 +99,21 @@ def test_beside_16_bits_they_are_int8_per_channel(request_of: Any) -> None:
         assert steps.shape == (CHANNELS,)
         expected = integers(values.shape)
         fits = [index for index in range(CHANNELS) if index != LARGE]
-        assert np.array_equal(values[fits], expected[fits]), "what fits keeps its grid"
-        assert steps[fits] == pytest.approx(SCALE)
+        kept = values * steps.reshape(-1, 1, 1, 1)
+        assert np.allclose(kept[fits], expected[fits] * SCALE, atol=1e-6), "what fits loses nothing"
         assert SCALE <= steps[LARGE] <= 1.001 * SCALE * 165 / 127
+
+
+def test_small_integers_get_larger_ones(request_of: Any) -> None:
+    values, steps = kernels(request_of("w8a16"))["first"]
+    assert np.abs(values[SMALL]).max() > 100
+    assert steps[SMALL] == pytest.approx(SCALE / 10)
+
+
+def test_a_bias_gets_no_more_steps_than_it_may(request_of: Any) -> None:
+    found = kernels(request_of("w8a16"), bias=4.0)["first"]
+    assert found[1][SMALL] == pytest.approx(SCALE / 3)
+    assert np.abs(found[0][SMALL]).max() <= 3 * 12
 
 
 def test_the_channel_that_does_not_fit_is_rounded_for_what_it_gives(request_of: Any) -> None:
