@@ -25,8 +25,10 @@ Matrix = NDArray[np.float64]
 _POSITIONS = 2000
 """Output pixels of an image, about as many, that products are taken of."""
 _PASSES = 20
-_STEPS = 6
-"""Steps that are tried, from the grid's own to the one that holds the largest weight."""
+_STEPS, _WIDEST = 40, 1.3
+"""Steps that are tried, from the grid's own to more than it takes to hold the largest weight."""
+_DESCENTS = 12
+"""Of so many roundings that begin best it is seen where they end."""
 _DAMPING = 1e-6
 """Share of the mean of the diagonal that is added to it: inputs that are always 0 decide nothing."""
 _LOWEST, _HIGHEST = -128, 127
@@ -120,15 +122,23 @@ def fit(weights: Vector, products: Matrix, *, scale: float) -> Rounded:
         products: (n, n) sums of products of what they are multiplied with.
         scale: the step of the grid.
     """
-    damped = products + np.eye(len(products)) * (_DAMPING * np.trace(products) / len(products) or 1.0)
+    order = np.argsort(-np.diag(products), kind="stable")  # what matters most first: the rest makes up for it
+    ordered = products[np.ix_(order, order)]
+    damped = ordered + np.eye(len(order)) * (_DAMPING * np.trace(ordered) / len(order) or 1.0)
     upper = np.linalg.cholesky(np.linalg.inv(damped)).T
-    widest = float(np.abs(weights).max()) / _HIGHEST
-    tried = [
-        Rounded(_descend(weights / step, damped, begin(weights / step, upper)), float(step))
-        for step in np.linspace(scale, widest, _STEPS)
+    held = weights[order]
+    usual = float(np.abs(weights).max()) / _HIGHEST
+    begun = [
+        Rounded(begin(held / step, upper), float(step))
+        for step in (usual, *np.linspace(scale, _WIDEST * usual, _STEPS))
         for begin in (_nearest, _one_by_one)
     ]
-    return min(tried, key=lambda rounded: _loss(weights, damped, rounded))
+    begun.sort(key=lambda rounded: _loss(held, damped, rounded))
+    ended = [Rounded(_descend(held / r.step, damped, r.integers), r.step) for r in begun[:_DESCENTS]]
+    best = min(ended, key=lambda rounded: _loss(held, damped, rounded))
+    integers = np.empty_like(best.integers)
+    integers[order] = best.integers
+    return Rounded(integers, best.step)
 
 
 def _nearest(weights: Vector, _upper: Matrix) -> Vector:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mosaic_deploy.quantize.histogram import Ranges
 
-_ROOM = np.float32(1.25)
+_ROOM = np.float32(1.5)
 _ENDS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
         "HardSigmoid": (0.0, 1.0),
@@ -35,7 +35,7 @@ _KEEP_WITHIN = MOVES | {"GlobalAveragePool"}
 
 
 def with_headroom(model: onnx.ModelProto, ranges: Ranges, *, exact: Collection[str] = ()) -> Ranges:
-    """Each range a quarter larger, 0 held fast, as far as the operator that makes the tensor can go at all.
+    """Half as much again as each range, 0 held fast, as far as the tensor's operator can go at all.
 
     A grid that ends where a Clip does stands for the Clip: such ends stay.
 

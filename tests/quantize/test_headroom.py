@@ -32,12 +32,12 @@ def widened(
 def test_both_ends_get_room_and_zero_stays() -> None:
     model = model_of(("Neg", "x", "y"), ("Abs", "y", "z"))
     found = widened(model, {"x": (-1, 3), "y": (-3, 1), "z": (0, 3)})
-    assert found == {"x": (-1.25, 3.75), "y": (-3.75, 1.25), "z": (0, 3.75)}
+    assert found == {"x": (-1.5, 4.5), "y": (-4.5, 1.5), "z": (0, 4.5)}
 
 
 def test_a_range_beside_zero_only_grows() -> None:
     model = model_of(("Neg", "x", "y"))
-    assert widened(model, {"x": (3, 4), "y": (-4, -3)}) == {"x": (3, 5), "y": (-5, -3)}
+    assert widened(model, {"x": (3, 4), "y": (-4, -3)}) == {"x": (3, 6), "y": (-6, -3)}
 
 
 def test_no_grid_goes_beyond_what_its_operator_can_give() -> None:
@@ -51,7 +51,7 @@ def test_no_grid_goes_beyond_what_its_operator_can_give() -> None:
     )
     seen = {"a": (0, 5), "b": (0, 2), "c": (0, 0.875), "d": (-0.5, 0.875)}
     found = widened(model, seen | {"e": (0, 4)})
-    assert found == {"a": (0, 6), "b": (0, 2.5), "c": (0, 1), "d": (-0.625, 1), "e": (0, 5)}
+    assert found == {"a": (0, 6), "b": (0, 3), "c": (0, 1), "d": (-0.75, 1), "e": (0, 6)}
 
 
 def test_what_was_seen_stays_inside() -> None:
@@ -63,4 +63,4 @@ def test_what_was_seen_stays_inside() -> None:
 def test_stated_ranges_stay() -> None:
     model = model_of(("Neg", "x", "y"))
     found = widened(model, {"x": (0, 1), "y": (0, 1)}, exact="x")
-    assert found == {"x": (0, 1), "y": (0, 1.25)}
+    assert found == {"x": (0, 1), "y": (0, 1.5)}
