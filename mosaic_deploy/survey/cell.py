@@ -272,33 +272,36 @@ def clock(trials: Sequence[Trial], folders: Sequence[Path]) -> list[Trial]:
             return [clock([trial], [folder])[0] for trial, folder in zip(trials, folders, strict=True)]
         words = "too slow to be timed" if _TOO_LONG in str(err) else f"not timed: {line(str(err))}"
         return [replace(trials[0], error=trials[0].error or words)]
-    rows = record.get("artifacts") or []
-    if len(rows) != len(trials):
-        return list(trials)
     floats = {entry["name"]: entry["median_ms"] for entry in record.get("floats") or []}
     busy = record["load"] > record["cores"] + SPARE
     return [
         trial
         if row["simulator"]
         else replace(trial, time_ms=row["median_ms"], float_ms=floats.get(row["float"]), busy=busy)
-        for trial, row in zip(trials, rows, strict=True)
+        for trial, row in zip(trials, record["artifacts"], strict=True)
     ]
 
 
 def _timed(of: Trial, folders: Sequence[Path]) -> dict[str, Any]:
-    """What ``bench`` reports of the artifacts in ``folders``, in their order."""
+    """What ``bench`` reports of the artifacts in ``folders``, in their order.
+
+    Raises ``ToolError`` where it fails or takes too long.
+    """
     runs = ["--runs", "4" if (of.macs or 0) >= GIANT else "20", "--rounds", "2"]
     report = folders[0] / "bench.json"
     report.unlink(missing_ok=True)
     with TemporaryDirectory(prefix="mosaic-survey-") as name:
-        run(
+        done = run(
             ["bench", *(str(folder / ARTIFACT) for folder in folders), *runs, "--json"],
             out=report,
             log=folders[0] / "bench.log",
             cwd=Path(name) / "work",
             timeout_s=(of.limit_s or 300) * len(folders),
         )
-    return _read(report)
+    record = _read(report)
+    if len(record.get("artifacts") or []) != len(folders):
+        raise ToolError(done.said or f"bench ended with status {done.code}")
+    return record
 
 
 def discard(folder: Path) -> None:

@@ -35,6 +35,7 @@ class Commands:
         self.parity: dict[str, Any] | None = dict(PARITY)
         self.culprits: list[dict[str, Any]] = []
         self.slow = ""
+        self.failing = ""
         self.said = "said"
         self.load = 2.5
         self.words: list[list[str]] = []
@@ -42,6 +43,8 @@ class Commands:
     def run(self, arguments: Sequence[str], *, out: Path, log: Path, cwd: Path, timeout_s: float) -> Ran:
         words = list(arguments)
         self.words.append(words)
+        if words[0] == self.failing:
+            return Ran(5, self.said, 1.0, 2.0)
         if words[0] == self.slow:
             raise ToolError(f"mosaic-deploy {words[0]} ran longer than {timeout_s:g} s; log: {log}")
         if words[0] == "check":
@@ -127,6 +130,14 @@ def test_what_is_too_slow_to_be_timed_keeps_its_other_figures(
     commands.words.clear()
     assert clock([trial, trial], [tmp_path / "cell"] * 2) == [slow, slow]
     assert [len(words) - len(commands.words[1]) for words in commands.words] == [1, 0, 0]
+
+
+def test_what_cannot_be_timed_says_so(
+    commands: Commands, try_it: Callable[..., Trial], tmp_path: Path
+) -> None:
+    trial = try_it()
+    commands.failing = "bench"
+    assert clock([trial], [tmp_path / "cell"]) == [replace(trial, error="not timed: said")]
 
 
 def test_a_giant_gets_one_image_and_ten_times_the_time(
