@@ -13,7 +13,7 @@ from mosaic_deploy.workers.call import GIB, Call, call
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
-_MEMORY = 18 * GIB
+MEMORY_BYTES = 18 * GIB
 """Of a command and all that it starts: what backends allow their tools at most, and some for itself."""
 
 
@@ -39,7 +39,7 @@ def run(arguments: Sequence[str], *, out: Path, log: Path, cwd: Path, timeout_s:
     err = log.with_suffix(".said")
     request = {"arguments": list(arguments), "out": str(out), "err": str(err)}
     name = f"mosaic-deploy {arguments[0]}"
-    done = call(Call(command, request, timeout_s, _MEMORY, log, cwd, {}, name))
+    done = call(Call(command, request, timeout_s, MEMORY_BYTES, log, cwd, {}, name))
     said = [line for line in err.read_text(errors="replace").splitlines() if line.strip()]
     result = done.result
     return Ran(int(result["code"]), said[-1].strip() if said else "", done.seconds, float(result["cpu_s"]))

@@ -19,6 +19,7 @@ from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.specs.registry import load_spec
 from mosaic_deploy.specs.target import TargetSpec
 from mosaic_deploy.survey.cell import ARTIFACT, GIANT, SPARE, clock, discard, hold, limit_of, line
+from mosaic_deploy.survey.child import MEMORY_BYTES
 from mosaic_deploy.survey.figures import Figures, figures
 from mosaic_deploy.survey.records import folder_of, keep, key_of, recall
 from mosaic_deploy.survey.subject import Subject
@@ -115,7 +116,7 @@ def hold_all(order: Order, say: Say) -> list[Trial]:
 
 
 def _chains(order: Order, pairs: list[tuple[Subject, str]]) -> list[list[tuple[Subject, str]]]:
-    """The cells, those of giants first and one after the other: two at once would not fit into memory."""
+    """The cells, those of giants first and one after the other, or as many at a time as memory holds."""
 
     def giant(subject: Subject) -> bool:
         try:
@@ -125,8 +126,15 @@ def _chains(order: Order, pairs: list[tuple[Subject, str]]) -> list[list[tuple[S
 
     with ThreadPoolExecutor(max_workers=order.jobs) as pool:
         giants = dict(zip(order.subjects, pool.map(giant, order.subjects), strict=True))
-    alone = [pair for pair in pairs if giants[pair[0]]]
-    return [alone] * bool(alone) + [[pair] for pair in pairs if not giants[pair[0]]]
+    large = [pair for pair in pairs if giants[pair[0]]]
+    lanes = max(_memory_bytes() // MEMORY_BYTES, 1)
+    chains = [large[lane::lanes] for lane in range(lanes)]
+    return [chain for chain in chains if chain] + [[pair] for pair in pairs if not giants[pair[0]]]
+
+
+def _memory_bytes() -> int:
+    """Of the machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def on_record(order: Order) -> list[Trial]:

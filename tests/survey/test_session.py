@@ -91,9 +91,11 @@ def test_what_was_built_before_a_stop_is_timed_after_it(pretence: Pretence, tmp_
     assert len(pretence.held) == 3
 
 
-def test_giants_come_first_and_never_two_at_once(
-    pretence: Pretence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("gib", "at_once"), [(8, 1), (23, 1), (64, 2)])
+def test_giants_come_first_and_as_many_at_once_as_memory_holds(
+    gib: int, at_once: int, pretence: Pretence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(session, "_memory_bytes", lambda: gib << 30)
     running: set[str] = set()
     crowds: list[set[str]] = []
 
@@ -114,7 +116,7 @@ def test_giants_come_first_and_never_two_at_once(
     assert [t.network for t in trials[::3]] == ["a", "giant", "b", "giant_too"]
     assert any("giant" in name for name in crowds[0] | crowds[1])
     assert max(len(crowd) for crowd in crowds) == 2, "the others go on beside them"
-    assert max(sum("giant" in name for name in crowd) for crowd in crowds) == 1
+    assert max(sum("giant" in name for name in crowd) for crowd in crowds) == at_once
 
 
 def test_a_late_trial_is_tried_again_only_with_more_time(pretence: Pretence, tmp_path: Path) -> None:
