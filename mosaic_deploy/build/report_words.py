@@ -129,7 +129,11 @@ def kept_grids(grids: object) -> list[str]:
     lines = []
     if grids.get("kept"):
         kernels = f"{grids['kept']} of {grids['kernels']} kernels"
-        lines.append(f"weights: {kernels} came on an 8-bit grid and stay on it")
+        line = f"weights: {kernels} came on an 8-bit grid and stay on it"
+        rounded = grids.get("rounded")
+        lines.append(
+            f"{line}, but for {rounded} channels that the target's integers cannot hold" if rounded else line
+        )
     if grids.get("ranges"):
         lines.append(f"activations: {grids['ranges_kept']} of {grids['ranges']} stated ranges are kept")
     return lines

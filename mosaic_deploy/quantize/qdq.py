@@ -47,7 +47,7 @@ from mosaic_deploy.quantize.mixed_overrides import overrides as wide_overrides
 from mosaic_deploy.quantize.onnx_activations import Runner, activation_ranges, load_image, ranges_by_method
 from mosaic_deploy.quantize.ort_tools import tool
 from mosaic_deploy.quantize.sentinels import bound_sentinels, without_infinities
-from mosaic_deploy.quantize.weight_grids import Kept, own_grids
+from mosaic_deploy.quantize.weight_grids import Kept, own_grids, rounded_channels
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -65,6 +65,7 @@ _BYTES = [0.0, 1.0]
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NO_GRIDS = Kept({}, 0)
 
 
 Watch = Callable[[], Iterator[tuple[str, Floats]]]
@@ -85,8 +86,8 @@ class Insertion:
     """``QuantType`` of ONNX Runtime."""
     overrides: Mapping[str, list[dict[str, Any]]] = _NOTHING
     """Parameters of single tensors, as ONNX Runtime wants them."""
-    kept: Mapping[str, int] = _NOTHING
-    """How many kernels (``kernels``) there are, and how many (``kept``) stay on the grid they came on."""
+    kept: Kept = _NO_GRIDS
+    """The kernels that stay on the grid they came on."""
     floats: tuple[str, ...] = ()
     """Names of the nodes that are left in float."""
     watch: Watch | None = None
@@ -120,8 +121,9 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
 
     Returns:
         ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes``, ``version``,
-        ``weight_grids``: of how many ``kernels`` how many are ``kept`` on the grid they came on, and of how
-        many activation ``ranges`` that the file states how many (``ranges_kept``); and ``ranges``: of how
+        ``weight_grids``: of how many ``kernels`` how many are ``kept`` on the grid they came on, how many of
+        their channels are ``rounded`` nevertheless, and of how many activation ``ranges`` that the file
+        states how many are (``ranges_kept``); and ``ranges``: of how
         many ``tensors`` how many were ``given``. The input also has pixel_factor, where quantised value =
         factor * pixel (else None), and pixel_shift, by how many steps the zero point misses the contract's
         mean: 0.5 for a mean of 127.5, else 0. ``precisions`` is what ``mixed_facts.count`` tells.
@@ -207,7 +209,10 @@ def pairs_inserted(style: Style, request: JsonObject, on_progress: OnProgress) -
     lowest, highest = ranges[image]
     own = grid or grid_of(float(lowest), float(highest), activations)
     quantize_image(quantized, own, _DTYPES[activations["bits"], activations["signed"]])
-    kept = dict(insertion.kept) | {"ranges": len(stated), "ranges_kept": len(taken)}
+    grids = insertion.kept
+    kept = {"kernels": grids.kernels, "kept": len(grids.overrides)}
+    kept |= {"rounded": rounded_channels(plain, quantized, grids)}
+    kept |= {"ranges": len(stated), "ranges_kept": len(taken)}
     counts = {"tensors": len(collected), "given": len(given)}
     return Inserted(quantized, plain, two, pixels, grid, kept, counts)
 
@@ -319,7 +324,6 @@ def _insertion(
         scale, zero_point = np.array(grid[0], np.float32), np.array(grid[1], _DTYPES[keys[1]])
         own = {"quant_type": activation_type, "scale": scale, "zero_point": zero_point}
         overrides[model.graph.input[0].name] = [own]
-    counts = {"kernels": kept.kernels, "kept": len(kept.overrides)}
     ranges = two.narrow
     floats: tuple[str, ...] = ()
     if mixed.lifted and finer == "float":
@@ -331,7 +335,7 @@ def _insertion(
         overrides = merged(
             wide_overrides(model, found, two, signed=recipe["activations"]["signed"]), overrides
         )
-    return Insertion(model, ranges, recipe, weight_type, activation_type, overrides, counts, floats)
+    return Insertion(model, ranges, recipe, weight_type, activation_type, overrides, kept, floats)
 
 
 def _name(model: onnx.ModelProto) -> None:

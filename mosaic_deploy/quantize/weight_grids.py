@@ -129,6 +129,42 @@ def _stated(grid: Grid) -> dict[str, Any]:
     return {"quant_type": kind, "scale": np.array(grid.scale, np.float32), "zero_point": zero_point}
 
 
+def rounded_channels(plain: onnx.ModelProto, quantized: onnx.ModelProto, kept: Kept) -> int:
+    """Count the output channels that are off their own grid after all: no integers of the target hold them.
+
+    Args:
+        plain: the float graph.
+        quantized: what was made of it, with pairs of quantisers.
+        kept: what ``own_grids`` found in it.
+    """
+    from onnx import numpy_helper
+
+    floats = {tensor.name: tensor for tensor in plain.graph.initializer if tensor.name in kept.overrides}
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer}
+    count = 0
+    for node in quantized.graph.node:
+        name = node.input[0].removesuffix("_quantized")
+        if node.op_type != "DequantizeLinear" or name not in floats or node.input[0] not in held:
+            continue
+        stated = [int(attribute.i) for attribute in node.attribute if attribute.name == "axis"]
+        integers, scale, zero_point = (held[part] for part in node.input)
+        made = _dequantized(integers, scale, zero_point, axis=stated[0] if stated else 1)
+        parts = kept.overrides[name]
+        steps = np.array([float(part["scale"]) for part in parts])
+        off = np.moveaxis(np.abs(made - numpy_helper.to_array(floats[name])), int(parts[0].get("axis", 0)), 0)
+        count += int(np.count_nonzero(off.reshape(len(off), -1).max(axis=1) > _ROUGH * steps))
+    return count
+
+
+def _dequantized(
+    integers: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any], *, axis: int
+) -> NDArray[np.float64]:
+    shape = [-1 if place == axis else 1 for place in range(integers.ndim)] if scale.size > 1 else []
+    differences = integers.astype(np.float64) - zero_point.astype(np.float64).reshape(shape)
+    found: NDArray[np.float64] = differences * scale.astype(np.float64).reshape(shape)
+    return found
+
+
 def own_steps(
     values: NDArray[np.float32], axis: int, steps: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], bool]:

@@ -16,6 +16,7 @@ from mosaic_deploy.backends.qnn.child_calls import TOOLCHAIN
 from mosaic_deploy.backends.qnn.compile import compile_context
 from mosaic_deploy.backends.qnn.quantize import _insert
 from mosaic_deploy.backends.qnn.simulator import simulate
+from mosaic_deploy.build.report_words import kept_grids
 from mosaic_deploy.graph.execute import Session
 from mosaic_deploy.quantize.boundary import to_floats, to_integers
 from mosaic_deploy.quantize.qdq import Style, pairs_inserted, quantize_as
@@ -102,6 +103,16 @@ def test_beside_16_bits_they_are_int8_per_channel(request_of: Any) -> None:
         kept = values * steps.reshape(-1, 1, 1, 1)
         assert np.allclose(kept[fits], expected[fits] * SCALE, atol=1e-6), "what fits loses nothing"
         assert SCALE <= steps[LARGE] <= 1.301 * SCALE * 165 / 127
+
+
+@pytest.mark.parametrize(("recipe", "rounded"), [("w8a8", 0), ("w8a16", 2)])
+def test_the_report_counts_the_channels_that_are_rounded(request_of: Any, recipe: str, rounded: int) -> None:
+    made = pairs_inserted(Style(lambda path: path, _insert), request_of(recipe), lambda _share, _text: None)
+    assert made.kept == {"kernels": 2, "kept": 2, "rounded": rounded, "ranges": 0, "ranges_kept": 0}
+    expected = "weights: 2 of 2 kernels came on an 8-bit grid and stay on it"
+    (line,) = kept_grids(made.kept)
+    assert line.partition(",")[0] == expected
+    assert ("but for 2 channels" in line) == (rounded > 0)
 
 
 def test_small_integers_get_larger_ones(request_of: Any) -> None:
