@@ -123,8 +123,8 @@ def quantize_as(style: Style, request: JsonObject, on_progress: OnProgress) -> J
         ``input`` and ``output`` (name, shape, dtype, scale, zero_point), ``nodes``, ``version``,
         ``weight_grids``: of how many ``kernels`` how many are ``kept`` on the grid they came on, how many of
         their channels are ``rounded`` nevertheless, and of how many activation ``ranges`` that the file
-        states how many are (``ranges_kept``); and ``ranges``: of how
-        many ``tensors`` how many were ``given``. The input also has pixel_factor, where quantised value =
+        states how many are (``ranges_kept``); and ``ranges``: of how many ``tensors`` how many were
+        ``given``. The input also has pixel_factor, where quantised value =
         factor * pixel (else None), and pixel_shift, by how many steps the zero point misses the contract's
         mean: 0.5 for a mean of 127.5, else 0. ``precisions`` is what ``mixed_facts.count`` tells.
 
@@ -190,7 +190,8 @@ def pairs_inserted(style: Style, request: JsonObject, on_progress: OnProgress) -
     lifts = mixed.lifted or request.get("wide")
     wide = {**_widest(model, request, on_progress), **taken, **given} if lifts else found
     wide = {name: span if ranges[name] == found[name] else ranges[name] for name, span in wide.items()}
-    wide = with_headroom(model, wide, exact=taken)
+    if lifts:
+        wide = with_headroom(model, wide, exact=taken)
     if recipe["activations"]["bits"] == _LONG:
         ranges = with_headroom(model, ranges, exact=taken)
     if style.folds and pixels == _BYTES:

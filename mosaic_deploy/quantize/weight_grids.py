@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaic_deploy.graph.normal.dequantize import along, axis_of
+
 if TYPE_CHECKING:
     import onnx
 
@@ -146,23 +148,16 @@ def rounded_channels(plain: onnx.ModelProto, quantized: onnx.ModelProto, kept: K
         name = node.input[0].removesuffix("_quantized")
         if node.op_type != "DequantizeLinear" or name not in floats or node.input[0] not in held:
             continue
-        stated = [int(attribute.i) for attribute in node.attribute if attribute.name == "axis"]
-        integers, scale, zero_point = (held[part] for part in node.input)
-        made = _dequantized(integers, scale, zero_point, axis=stated[0] if stated else 1)
+        integers, scale, *zero_point = (held[part].astype(np.float64) for part in node.input)
+        axis = axis_of(node, integers.ndim) or 0
+        for shift in zero_point:
+            integers = integers - along(shift, integers.ndim, axis)
+        made = integers * along(scale, integers.ndim, axis)
         parts = kept.overrides[name]
         steps = np.array([float(part["scale"]) for part in parts])
         off = np.moveaxis(np.abs(made - numpy_helper.to_array(floats[name])), int(parts[0].get("axis", 0)), 0)
         count += int(np.count_nonzero(off.reshape(len(off), -1).max(axis=1) > _ROUGH * steps))
     return count
-
-
-def _dequantized(
-    integers: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any], *, axis: int
-) -> NDArray[np.float64]:
-    shape = [-1 if place == axis else 1 for place in range(integers.ndim)] if scale.size > 1 else []
-    differences = integers.astype(np.float64) - zero_point.astype(np.float64).reshape(shape)
-    found: NDArray[np.float64] = differences * scale.astype(np.float64).reshape(shape)
-    return found
 
 
 def own_steps(

@@ -104,7 +104,7 @@ def hold_all(order: Order, say: Say) -> list[Trial]:
 
     with ThreadPoolExecutor(max_workers=order.jobs) as pool:
         try:
-            for future in [pool.submit(each, chain) for chain in _chains(order, pairs)]:
+            for future in [pool.submit(each, chain) for chain in _chains(order, pairs, say)]:
                 future.result()
         except BaseException:
             stop.set()
@@ -115,7 +115,7 @@ def hold_all(order: Order, say: Say) -> list[Trial]:
     return [found[subject.name, target] for subject in order.subjects for target in order.targets]
 
 
-def _chains(order: Order, pairs: list[tuple[Subject, str]]) -> list[list[tuple[Subject, str]]]:
+def _chains(order: Order, pairs: list[tuple[Subject, str]], say: Say) -> list[list[tuple[Subject, str]]]:
     """The cells, those of giants first and one after the other, or as many at a time as memory holds."""
 
     def giant(subject: Subject) -> bool:
@@ -125,7 +125,10 @@ def _chains(order: Order, pairs: list[tuple[Subject, str]]) -> list[list[tuple[S
             return False
 
     with ThreadPoolExecutor(max_workers=order.jobs) as pool:
-        giants = dict(zip(order.subjects, pool.map(giant, order.subjects), strict=True))
+        giants: dict[Subject, bool] = {}
+        for subject, found in zip(order.subjects, pool.map(giant, order.subjects), strict=True):
+            giants[subject] = found
+            say(f"[sized {len(giants)}/{len(order.subjects)}] {subject.name}")
     large = [pair for pair in pairs if giants[pair[0]]]
     lanes = max(_memory_bytes() // MEMORY_BYTES, 1)
     chains = [large[lane::lanes] for lane in range(lanes)]

@@ -171,11 +171,11 @@ class _Floats:
         scale, zero, dtype = found
         held = self._constant(source)
         if held is not None:
-            axis = _axis(node, held.ndim)
+            axis = axis_of(node, held.ndim)
             if axis is None:
                 return False
             lowest, highest = _ENDS[dtype]
-            levels = np.rint(held / _along(scale, held.ndim, axis)) + _along(zero, held.ndim, axis)
+            levels = np.rint(held / along(scale, held.ndim, axis)) + along(zero, held.ndim, axis)
             self.known[node.output[0]] = np.clip(levels, lowest, highest).astype(dtype)
             return True
         if scale.size != 1:
@@ -204,11 +204,11 @@ class _Floats:
         scale, zero, _ = found
         held = self._constant(source)
         if held is not None:
-            axis = _axis(node, held.ndim)
+            axis = axis_of(node, held.ndim)
             if axis is None:
                 return False
-            whole = held.astype(np.float64) - _along(zero, held.ndim, axis)
-            self.known[node.output[0]] = (whole * _along(scale, held.ndim, axis)).astype(np.float32)
+            whole = held.astype(np.float64) - along(zero, held.ndim, axis)
+            self.known[node.output[0]] = (whole * along(scale, held.ndim, axis)).astype(np.float32)
             return True
         if scale.size != 1:
             return False
@@ -270,7 +270,7 @@ class _Floats:
         return name
 
 
-def _axis(node: onnx.NodeProto, dimensions: int) -> int | None:
+def axis_of(node: onnx.NodeProto, dimensions: int) -> int | None:
     """The axis that a per-channel grid lies along, counted from the front."""
     axis = next((int(a.i) for a in node.attribute if a.name == "axis"), 1)
     if not dimensions:
@@ -278,7 +278,7 @@ def _axis(node: onnx.NodeProto, dimensions: int) -> int | None:
     return axis % dimensions if -dimensions <= axis < dimensions else 0 if dimensions == 1 else None
 
 
-def _along(values: NDArray[Any], dimensions: int, axis: int) -> NDArray[Any]:
+def along(values: NDArray[Any], dimensions: int, axis: int) -> NDArray[Any]:
     """A grid's numbers so that they broadcast along their axis."""
     if values.size == 1:
         return values.reshape(())
