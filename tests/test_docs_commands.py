@@ -38,6 +38,7 @@ LEFT_OUT = {
     "ade20k31": "needs ADE20K",
     "mosaic_r4": "needs MLPerf's weights",
     "mobile_segmenter": "needs MLPerf's file",
+    "import-tflite": "needs MediaPipe's file: tests/backends/litert/importing",
     "build --target dsp": "simulates for minutes: .ci/run does",
     "more_streets --calibration": "simulates for minutes",
     "dsp-v73": "simulates for minutes",

@@ -27,7 +27,7 @@ _FOREIGN = {
     ".h5": _KERAS,
     ".keras": _KERAS,
     ".pb": _KERAS,
-    ".tflite": "a TFLite file: build from the model that it was made of; MLPerf's MOSAIC: import-mlperf",
+    ".tflite": "a TFLite file: mosaic-deploy import-tflite reads a float one; MLPerf's MOSAIC: import-mlperf",
     ".ort": "ONNX Runtime's own format: build from the .onnx that it was made of",
 }
 """What files of other frameworks are, and the way from there to here."""

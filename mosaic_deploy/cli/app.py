@@ -70,6 +70,7 @@ _COMMANDS = (
     (targets.targets, _DEPLOY, targets.EXAMPLES),
     (probe.probe, _DEPLOY, probe.EXAMPLES),
     (models.import_mlperf, _MODELS, models.IMPORT_EXAMPLES),
+    (models.import_tflite, _MODELS, models.TFLITE_EXAMPLES),
     (models.train, _MODELS, models.TRAIN_EXAMPLES),
     (render_streets.render_streets, _MODELS, render_streets.EXAMPLES),
     (zoo.zoo, _SURVEYS, zoo.ZOO_EXAMPLES),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ import typer
 from mosaic_deploy.cli.output import JsonFlag, bars, say, show
 
 IMPORT_EXAMPLES = ("import-mlperf mobile_segmenter_r4_quant_argmax_uint8.tflite -o mosaic_r4.safetensors",)
+TFLITE_EXAMPLES = ("import-tflite selfie_segmentation.tflite -o selfie.onnx",)
 TRAIN_EXAMPLES = (
     "train mosaic --data streets:more_streets --out runs/mosaic --minutes 30",
     "train mosaic --data camvid --data streets:more_streets*0.5 --out runs/mosaic --epochs 100",
@@ -32,6 +35,31 @@ def import_mlperf(
 
     card = read(tflite, out, force=force)
     say(f"wrote {out} and {card}; try: mosaic-deploy build {card} --data folder:YOUR_IMAGES")
+
+
+def import_tflite(
+    tflite: Annotated[Path, typer.Argument(help="A float network: weights in float32 or float16.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="ONNX file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Read a float TFLite file as ONNX, and prove on LiteRT and ONNX Runtime that both compute the same."""
+    from mosaic_deploy.backends.litert.importing.import_tflite import import_tflite as read
+
+    with bars(quiet=json_) as progress:
+        made = read(tflite, out, force=force, on_progress=partial(progress, "import"))
+    record = {"schema": 1, **asdict(made), "path": str(made.path)}
+    restated = f"\nof MediaPipe's own operators: {', '.join(made.restated)}" if made.restated else ""
+    show(
+        json_,
+        record,
+        lambda: (
+            f"wrote {out}: {made.operators} operators, images of {made.size[0]}x{made.size[1]}\n"
+            f"no tensor differs from LiteRT's run by more than {made.difference:.1e} of its range{restated}\n"
+            f"next: mosaic-deploy build {out} --target dsp --data folder:YOUR_IMAGES "
+            "--input-mean M --input-scale S"
+        ),
+    )
 
 
 def train(

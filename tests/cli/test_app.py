@@ -110,6 +110,8 @@ def test_a_second_build_is_reported_again_and_force_builds(tiny: Tiny) -> None:
         (("train", "mosaic", "--data", "streets", "--out", "out"), 2, "render-streets"),
         (("train", "mosaic", "--data", "streets*none", "--out", "out"), 2, "must be a number"),
         (("import-mlperf", "none.tflite", "-o", "w.safetensors"), 2, "none.tflite"),
+        (("import-tflite", "none.tflite", "-o", "net.onnx"), 2, "none.tflite: no such file"),
+        (("import-tflite", "none.tflite", "-o", "net.tflite"), 2, "name an .onnx file"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else None,
 )

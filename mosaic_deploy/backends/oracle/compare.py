@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.execute import Session
+from mosaic_deploy.graph.shares import gives_shares
 
 Arrays = tuple[NDArray[Any], ...]
 
@@ -36,6 +37,8 @@ class Tolerance:
     """Of the output's grid, where it is quantised."""
     rounding: float = 0.0
     """Of the largest input: what merely storing the inputs costs, which small sums of large terms show."""
+    least: float = 0.0
+    """The smallest range that ``share`` is of, where outputs have one whatever the network is shown."""
 
 
 IN_HALF = Tolerance(0.01, rounding=2.0**-10)
@@ -74,8 +77,9 @@ def for_chain(allowed: Tolerance, model: bytes) -> Tolerance:
     """What is allowed of one node, for each node of a model: every one of them rounds."""
     import onnx
 
-    count = len(onnx.load_from_string(model).graph.node)
-    return replace(allowed, share=allowed.share * count, steps=allowed.steps * count)
+    read = onnx.load_from_string(model)
+    count, least = len(read.graph.node), 1.0 if gives_shares(read) else 0.0
+    return replace(allowed, share=allowed.share * count, steps=allowed.steps * count, least=least)
 
 
 def with_work(model: bytes, *, idle: Collection[str]) -> bytes:
@@ -121,7 +125,7 @@ def compare_outputs(
     for index, (wanted, given) in enumerate(zip(expected, actual, strict=True)):
         scale = scales[index] if index < len(scales) else None
         spare = max(tolerance.rounding * magnitude, tolerance.steps * (scale or 0.0))
-        one = _weigh_one(wanted, given, tolerance.share, spare)
+        one = _weigh_one(wanted, given, tolerance, spare)
         if (one.right, -one.difference) < (worst.right, -worst.difference):
             worst = one
     return worst
@@ -154,7 +158,7 @@ _NOISE = (
 """What differs from run to run, or tells of the machine; a path keeps its last part."""
 
 
-def _weigh_one(wanted: NDArray[Any], given: NDArray[Any], share: float, spare: float) -> Comparison:
+def _weigh_one(wanted: NDArray[Any], given: NDArray[Any], allowed: Tolerance, spare: float) -> Comparison:
     if wanted.shape != given.shape:
         return Comparison(False, _WORST, f"shape {list(given.shape)} instead of {list(wanted.shape)}")  # noqa: FBT003
     if not wanted.size:
@@ -171,9 +175,9 @@ def _weigh_one(wanted: NDArray[Any], given: NDArray[Any], share: float, spare: f
     left, right = left[finite], right[finite]
     if not left.size:
         return Comparison(right=True, difference=0.0)
-    span = max(float(np.ptp(left)), _largest(left)) or 1.0
+    span = max(float(np.ptp(left)), _largest(left), allowed.least) or 1.0
     off = float(np.abs(left - right).max())
-    if off <= max(share * span, spare) * _SLACK:
+    if off <= max(allowed.share * span, spare) * _SLACK:
         return Comparison(right=True, difference=off / span)
     return Comparison(right=False, difference=off / span, error=f"off by {off / span:.1%} of the range")
 

@@ -40,6 +40,8 @@ _STARTS = {
     b"PK": "it is a zip archive, perhaps a PyTorch checkpoint: export it to ONNX first",
     b"<": "it is a web page or XML, perhaps a failed download",
 }
+_TFLITE = b"TFL3"
+"""Bytes 4 to 8 of a TFLite file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,8 @@ def _parse(path: Path) -> onnx.ModelProto:
     for start, reason in _STARTS.items():
         if data.startswith(start):
             raise ModelError(f"not an ONNX file: {reason}")
+    if data[4:8] == _TFLITE:
+        raise ModelError("not an ONNX file: it is a TFLite file: import-tflite reads one in float")
     wire.require_small(data)
     try:
         model: onnx.ModelProto = onnx.ModelProto.FromString(data)

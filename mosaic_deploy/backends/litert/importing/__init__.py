@@ -1,0 +1,1 @@
+"""TFLite files of float networks, read as ONNX."""
