@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mosaic_deploy import ModelCard, load_spec, spec_names
-from mosaic_deploy.survey.field.recipes import read_left_out
 from mosaic_deploy.survey.pages import field_page, models_page, plot_miou
 from mosaic_deploy.survey.survey import RECORD
 from mosaic_deploy.survey.trial import Trial, from_json
@@ -45,7 +44,7 @@ def rendered() -> dict[str, str]:
     plot = PLOT if (DOCS / PLOT).is_file() else ""
     return {
         "models.md": models_page(cards, read(ZOO), plot=plot),
-        "field.md": field_page(read(FIELD), read_left_out()),
+        "field.md": field_page(read(FIELD)),
     }
 
 

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mosaic_deploy.specs.model_card import ModelCard, Published
-from mosaic_deploy.survey.field.recipes import LeftOut
 from mosaic_deploy.survey.table import (
     LEGEND,
     kept,
@@ -44,20 +43,20 @@ def models_page(cards: Sequence[ModelCard], trials: Sequence[Trial], *, plot: st
     return "\n".join(parts)
 
 
-def field_page(trials: Sequence[Trial], left_out: Sequence[LeftOut] = ()) -> str:
+def field_page(trials: Sequence[Trial]) -> str:
     """Networks that nobody here wrote, on the targets."""
     rows = [row(_DETAIL), row(["---"] * len(_DETAIL))]
     qdq = peers(trials)
     rows += [row([t.network, *_detail(t, qdq.get(t.network))]) for t in trials]
-    missing = ["", "## Left out", "", *(f"- {entry.name}: {entry.why}." for entry in left_out)]
     return "\n".join(
         [
             _MADE,
             "",
             "# Networks that nobody here wrote",
             "",
-            "torchvision's, segmentation-models-pytorch's and timm's, with random weights, on every target "
-            "through the command line: `mosaic-deploy field`. [How it is held](how-to/survey.md).",
+            "torchvision's, segmentation-models-pytorch's and timm's, with random weights, and MediaPipe's, "
+            "trained, on every target through the command line: `mosaic-deploy field`. "
+            "[How it is held](how-to/survey.md).",
             "",
             *matrix_rows(trials),
             "",
@@ -68,7 +67,6 @@ def field_page(trials: Sequence[Trial], left_out: Sequence[LeftOut] = ()) -> str
             "## Every trial",
             "",
             *rows,
-            *(missing if left_out else []),
             "",
         ]
     )

@@ -25,6 +25,12 @@ exporter = "torchscript"
 """
 
 
+def only(listed: Path) -> Network:
+    (network,) = read_networks(listed)
+    assert isinstance(network, Network)
+    return network
+
+
 @pytest.mark.slow
 def test_a_tiny_network_goes_from_recipe_to_table(tmp_path: Path) -> None:
     listed, out = tmp_path / "list.toml", tmp_path / "out"
@@ -42,7 +48,7 @@ def test_a_tiny_network_goes_from_recipe_to_table(tmp_path: Path) -> None:
     assert record["macs"] > 0
     assert not (place.parent / "artifact").exists()
     assert "| tiny | ort-mobile | supported |" in (out / "table.md").read_text()
-    shares = json.loads(maker.made(read_networks(listed)[0]).with_suffix(".json").read_text())["shares"]
+    shares = json.loads(maker.made(only(listed)).with_suffix(".json").read_text())["shares"]
     assert max(shares) < 0.6
     stamp = place.stat().st_mtime_ns
     assert CliRunner().invoke(app, asked).exit_code == 0
@@ -59,17 +65,24 @@ def test_a_network_whose_classes_do_not_compete_is_refused(
     monkeypatch.setattr(maker, "MAKER", strict)
     monkeypatch.setattr(maker, "folder", lambda: tmp_path / "cache")
     with pytest.raises(ModelError, match="classes do not compete"):
-        maker.made(read_networks(listed)[0])
+        maker.made(only(listed))
     assert not list((tmp_path / "cache").rglob("*.onnx"))
 
 
 def test_the_list_holds_packages_exporters_and_opsets_of_every_kind() -> None:
-    networks = read_networks()
+    networks = [network for network in read_networks() if isinstance(network, Network)]
     assert len(networks) >= 26
     assert {network.package for network in networks} == {"torchvision", "smp", "timm"}
     assert {network.opset for network in networks} == {17, 18}
     assert {network.exporter for network in networks} == {"dynamo", "torchscript"}
     assert LIST.is_file()
+
+
+def test_a_list_of_nothing_is_refused(tmp_path: Path) -> None:
+    listed = tmp_path / "list.toml"
+    listed.write_text("schema = 1\n")
+    with pytest.raises(UsageError, match="names no network"):
+        read_networks(listed)
 
 
 def test_a_field_that_no_recipe_has_is_refused(tmp_path: Path) -> None:
@@ -85,6 +98,7 @@ def test_a_subject_depends_on_its_recipe_and_says_how_it_is_fed() -> None:
     assert subject.untrained
     assert not subject.labelled
     (network,) = read_networks(names=["smp_unet"])
+    assert isinstance(network, Network)
     assert subject.digest == network.digest()
     assert Network(**{**network.model_dump(), "opset": 20}).digest() != subject.digest
     with pytest.raises(UsageError, match="smp_unet"):

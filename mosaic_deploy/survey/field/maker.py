@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mosaic_deploy.errors import ModelError, ToolError
 from mosaic_deploy.files import disk_trouble, moved_in
 from mosaic_deploy.specs.toolchain import load_toolchain
 from mosaic_deploy.survey.field.recipes import MAKER, TOOLCHAIN, Network, settling_images
+from mosaic_deploy.survey.subject import alone
 from mosaic_deploy.workers.call import GIB, run_program
 from mosaic_deploy.workers.environments import cache_folder, make
 
@@ -40,7 +38,7 @@ def made(network: Network) -> Path:
     with disk_trouble(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         python = make(load_toolchain(TOOLCHAIN).environment())
-        with _alone(place.parent / ".lock"):
+        with alone(place.parent / ".lock"):
             if not place.is_file():
                 _make(network, python, place)
     return place
@@ -68,11 +66,3 @@ def _make(network: Network, python: Path, place: Path) -> None:
             if "classes do not compete" in str(err):
                 raise ModelError(f"{network.name}: {err}") from err
             raise ToolError(f"{network.name} cannot be made: {err}") from err
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Wait until nobody else makes the same."""
-    with open(lock, "wb") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mosaic_deploy.backends.litert import importing
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.specs.fields import Name, Spec
 from mosaic_deploy.specs.root import spec_root
@@ -49,19 +50,40 @@ class Network(Spec):
         return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:16]
 
 
-class LeftOut(Spec):
-    """A network that was looked at and cannot be tried."""
+class Fetched(Spec):
+    """A trained network that tells one thing from the background, a float TFLite file in a package of npm."""
 
-    name: str
-    why: str
+    name: Name
+    npm: Annotated[str, Field(pattern=r"^(@[\w.-]+/)?\w[\w.-]*@\d[\w.-]*$")]
+    """The package and its version, ``@scope/package@1.2.3``."""
+    file: Annotated[str, Field(pattern=r"^[\w./-]+\.tflite$")]
+    """Within the package."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of that file."""
+    size: tuple[Annotated[int, Field(ge=32, le=2048)], Annotated[int, Field(ge=32, le=2048)]]
+    """Height and width of its image."""
+    mean: float
+    scale: float
+    """Its input is (pixel - mean) / scale."""
+    thing: str
+    """What it tells from the background, where its score is above 0.5."""
+
+    def digest(self) -> str:
+        """A short hash of the line and of what reads the file."""
+        reader = Path(importing.__path__[0])
+        held = {
+            "recipe": self.model_dump(mode="json"),
+            "reader": [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(reader.glob("*.py"))],
+        }
+        return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class NetworkList(Spec):
     """``networks.toml``."""
 
     schema_version: Literal[1] = Field(alias="schema")
-    networks: Annotated[tuple[Network, ...], Field(min_length=1)]
-    left_out: tuple[LeftOut, ...] = ()
+    networks: tuple[Network, ...] = ()
+    fetched: tuple[Fetched, ...] = ()
 
 
 def settling_images() -> list[Path]:
@@ -69,17 +91,16 @@ def settling_images() -> list[Path]:
     return sorted((spec_root() / "calib_data" / "streets" / "val" / "images").iterdir())[:6]
 
 
-def read_left_out(path: Path = LIST) -> tuple[LeftOut, ...]:
-    """What a list says cannot be tried; raises ``SpecError`` for one that breaks its schema."""
-    return read_toml(NetworkList, path).left_out
-
-
-def read_networks(path: Path = LIST, names: Sequence[str] = ()) -> tuple[Network, ...]:
+def read_networks(path: Path = LIST, names: Sequence[str] = ()) -> tuple[Network | Fetched, ...]:
     """Read the list, or those named of it, in its order.
 
-    Raises ``SpecError`` for a list that breaks its schema, ``UsageError`` for a name that it lacks.
+    Raises ``SpecError`` for a list that breaks its schema, ``UsageError`` for a name that it lacks, and for a
+    list of nothing.
     """
-    listed = read_toml(NetworkList, path).networks
+    held = read_toml(NetworkList, path)
+    listed: tuple[Network | Fetched, ...] = (*held.networks, *held.fetched)
+    if not listed:
+        raise UsageError(f"{path}: names no network")
     known = [network.name for network in listed]
     twice = sorted({name for name in known if known.count(name) > 1})
     if twice:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mosaic_deploy.datasets.camvid import LABELS
 from mosaic_deploy.specs.contract import Contract
-from mosaic_deploy.survey.field.maker import made
-from mosaic_deploy.survey.field.recipes import LIST, Network, read_networks
+from mosaic_deploy.survey.field.fetcher import fetched
+from mosaic_deploy.survey.field.maker import folder, made
+from mosaic_deploy.survey.field.recipes import LIST, Fetched, Network, read_networks
 from mosaic_deploy.survey.subject import Subject
 
 MEAN, SCALE = 127.5, 64.0
@@ -21,10 +22,33 @@ def field_subjects(names: Sequence[str] = (), path: Path = LIST) -> tuple[Subjec
 
     Raises ``SpecError`` for a list that breaks its schema, ``UsageError`` for a name that it lacks.
     """
-    return tuple(_subject(network) for network in read_networks(path, names))
+    return tuple(
+        _trained(network) if isinstance(network, Fetched) else _random(network)
+        for network in read_networks(path, names)
+    )
 
 
-def _subject(network: Network) -> Subject:
+def _trained(network: Fetched) -> Subject:
+    height, width = network.size
+    contract = Contract(
+        height=height,
+        width=width,
+        mean=(network.mean,) * 3,
+        scale=(network.scale,) * 3,
+        classes=("background", network.thing),
+        palette=((0, 0, 0), (220, 40, 60)),
+        threshold=0.5,
+    )
+    return Subject(
+        name=network.name,
+        digest=network.digest(),
+        make=partial(fetched, network, folder()),
+        contract=contract,
+        options=_fed(network.mean, network.scale),
+    )
+
+
+def _random(network: Network) -> Subject:
     contract = Contract(
         height=network.size,
         width=network.size,
@@ -34,13 +58,16 @@ def _subject(network: Network) -> Subject:
         palette=LABELS.palette,
         unscored=LABELS.unscored,
     )
-    fed = ("--input-mean", f"{MEAN:g}", "--input-scale", f"{SCALE:g}")
     return Subject(
         name=network.name,
         digest=network.digest(),
         make=partial(made, network),
         contract=contract,
-        options=fed,
+        options=_fed(MEAN, SCALE),
         data="streets",
         untrained=True,
     )
+
+
+def _fed(mean: float, scale: float) -> tuple[str, ...]:
+    return ("--input-mean", f"{mean:g}", "--input-scale", f"{scale:g}")
