@@ -1,4 +1,4 @@
-"""Whether a network gives shares, numbers between 0 and 1, by its last operators."""
+"""Tensors that are shares, numbers between 0 and 1, by the operators that make them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _MOVES = (
 """What leaves the range of numbers as it is; a cubic Resize nearly does."""
 
 
-def gives_shares(model: onnx.ModelProto) -> bool:
-    """Whether every output comes out of a sigmoid.
+def shares(model: onnx.ModelProto) -> frozenset[str]:
+    """Names of the tensors that come out of a sigmoid, moved or resized behind it or not.
 
-    Such a network's answers lie in [0, 1] whatever it is shown: where a mask is empty its largest number may
-    be 1e-8, and differences are still to be held against 1.
+    They lie in [0, 1] whatever the network is shown: where a mask is empty its largest number may be 1e-8,
+    and differences are still to be held against 1. The nodes are in order.
     """
-    makers = {name: node for node in model.graph.node for name in node.output}
+    found: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type in _SHARES or (node.op_type in _MOVES and node.input[0] in found):
+            found.update(node.output)
+    return frozenset(found)
 
-    def comes_of_sigmoid(name: str) -> bool:
-        node = makers.get(name)
-        while node is not None and node.op_type in _MOVES:
-            node = makers.get(node.input[0])
-        return node is not None and node.op_type in _SHARES
 
-    outputs = [output.name for output in model.graph.output]
-    return bool(outputs) and all(comes_of_sigmoid(name) for name in outputs)
+def gives_shares(model: onnx.ModelProto) -> bool:
+    """Whether all that a network gives are shares."""
+    return bool(model.graph.output) and shares(model).issuperset(o.name for o in model.graph.output)

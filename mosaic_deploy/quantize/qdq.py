@@ -158,6 +158,8 @@ class Inserted:
     plain: onnx.ModelProto
     """The float graph that the pairs were put into."""
     ranges: TwoRanges
+    extents: Ranges
+    """What each tensor held, its smallest and largest number, where something is or may be lifted."""
     pixels: list[float] | None
     grid: tuple[float, int] | None
     """Of the image, where it is not calibrated."""
@@ -188,7 +190,8 @@ def pairs_inserted(style: Style, request: JsonObject, on_progress: OnProgress) -
     found = {**collected, **taken, **given}
     ranges = bound_sentinels(model, found)
     lifts = mixed.lifted or request.get("wide")
-    wide = {**_widest(model, request, on_progress), **taken, **given} if lifts else found
+    extents = _widest(model, request, on_progress) if lifts else found
+    wide = {**extents, **taken, **given} if lifts else found
     wide = {name: span if ranges[name] == found[name] else ranges[name] for name, span in wide.items()}
     if lifts:
         wide = with_headroom(model, wide, exact=taken)
@@ -215,7 +218,7 @@ def pairs_inserted(style: Style, request: JsonObject, on_progress: OnProgress) -
     kept |= {"rounded": rounded_channels(plain, quantized, grids)}
     kept |= {"ranges": len(stated), "ranges_kept": len(taken)}
     counts = {"tensors": len(collected), "given": len(given)}
-    return Inserted(quantized, plain, two, pixels, grid, kept, counts)
+    return Inserted(quantized, plain, two, extents, pixels, grid, kept, counts)
 
 
 def _widest(model: onnx.ModelProto, request: JsonObject, on_progress: OnProgress) -> Ranges:

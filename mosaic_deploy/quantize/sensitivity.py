@@ -143,7 +143,7 @@ def _steps(
             steps.append(
                 {
                     "sixteen": chosen,
-                    "spans": [[float(end) for end in made.ranges.wide[name]] for name in chosen],
+                    "spans": [[float(end) for end in made.extents[name]] for name in chosen],
                     "lifted": len(lifts.lifted) / max(len(found.switches), 1),
                     "conversions": island(plain, chosen).conversions,
                 }

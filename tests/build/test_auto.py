@@ -161,14 +161,16 @@ def _build(
 
 
 @pytest.mark.slow
-def test_what_8_bits_lose_floats_keep_on_the_real_runtime(tiny: Tiny, tmp_path: Path) -> None:
-    report, found = _build(tiny, tmp_path / "out", "auto")
+@pytest.mark.parametrize("target", ["ort-mobile", "cpu", "openvino"])
+def test_what_8_bits_lose_floats_keep_on_the_real_runtime(tiny: Tiny, tmp_path: Path, target: str) -> None:
+    report, found = _build(tiny, tmp_path / "out", "auto", target=target)
     first, taken = found["attempts"][0], found["attempts"][found["chosen"]]
     assert not first["good"]
     assert first["agreement"] < 0.99
     assert found["reached"]
     assert taken["good"]
     assert 0 < taken["lifted"] < 1
+    assert not [attempt["error"] for attempt in found["attempts"] if attempt["error"]]
     assert report.parity is not None
     assert report.parity.agreement >= 0.995
     assert any("<- taken" in line for line in report.explain())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from mosaic_deploy.graph.shares import gives_shares
+from mosaic_deploy.graph.shares import gives_shares, shares
 
 
 def ending(*kinds: str) -> onnx.ModelProto:
@@ -35,3 +35,4 @@ def test_all_of_its_outputs_must_be_shares() -> None:
     model = ending("Relu", "Sigmoid")
     model.graph.output.append(onnx.helper.make_tensor_value_info("t1", onnx.TensorProto.FLOAT, [1, 1, 4, 4]))
     assert not gives_shares(model)
+    assert shares(model) == {"t2"}

@@ -157,13 +157,22 @@ def _ranges(path: Path, request: JsonObject, on_progress: OnProgress) -> Ranges:
 
 
 def _lifted(model: Any, plain: Path, request: JsonObject) -> frozenset[str]:
-    """Outputs of the operators that stay in float as ``lifted`` asks."""
+    """Outputs of the operators that stay in float as ``lifted`` asks.
+
+    Raises ``ModelError`` where it asks for some, and the file has none of them.
+    """
     if not request["lifted"]:
         return frozenset()
     recipe = request["recipe"]
     widest = {**recipe, "calibration": {**recipe["calibration"], "method": "minmax"}}
     every = _ranges(plain, {**request, "recipe": widest}, lambda _share, _note: None)
-    return lifted.operators(model, every, request["lifted"])
+    found = lifted.operators(model, every, request["lifted"])
+    if not found:
+        raise ModelError(
+            f"{Path(request['model']).name}: holds none of the {len(request['lifted'])} tensors that are to "
+            "stay in float: their ranges are of another network or other calibration images"
+        )
+    return found
 
 
 def _pixel_grid(request: JsonObject, ranges: Ranges, image: str) -> JsonObject:

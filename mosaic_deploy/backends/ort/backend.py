@@ -203,7 +203,9 @@ def _quantized(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledMod
     request = asked(job, qdq)
     quantizing = _call(quantize.quantize, request, job.space, _QUANTISE_S, "ort-quantise")
     first = call(quantizing, on_progress=lambda share, text: on_progress(0.9 * share, text))
-    request = {"onnx": str(qdq), **_places(out), "integers": True}
+    # What is lifted stays in float, all of it where all is lifted: that was asked for, and is said.
+    lifted = job.mixed is not None and bool(job.mixed.lifted)
+    request = {"onnx": str(qdq), **_places(out), "integers": not lifted}
     second = call(_call(convert.to_ort, request, job.space, _CONVERT_S, "ort-convert"))
     on_progress(1.0, "converted")
     facts = {

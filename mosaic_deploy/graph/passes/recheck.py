@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.graph.execute import Port, Session
+from mosaic_deploy.graph.shares import shares
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
@@ -28,20 +29,26 @@ def compare(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     Raises:
         ModelError: ONNX Runtime cannot load or run one of them.
     """
+    import onnx
+
     names = [str(name) for name in request["tensors"]]
+    bounded = shares(onnx.load(request["before"]))
     before, after = (Session(Path(request[key])) for key in ("before", "after"))
     errors = dict.fromkeys(names, 0.0)
     feeds = list(random_and_given(before.inputs[0], request))
     for index, feed in enumerate(feeds):
         pairs = zip(before.run(feed, names), after.run(feed, names), strict=True)
         for name, (old, new) in zip(names, pairs, strict=True):
-            errors[name] = max(errors[name], difference(old, new))
+            errors[name] = max(errors[name], difference(old, new, least=float(name in bounded)))
         on_progress((index + 1) / len(feeds), "")
     return {"errors": {name: min(error, 1e30) for name, error in errors.items()}}
 
 
-def difference(old: NDArray[Any], new: NDArray[Any]) -> float:
-    """Largest difference as a share of the first one's range; of integers, the share that differ."""
+def difference(old: NDArray[Any], new: NDArray[Any], *, least: float = 0.0) -> float:
+    """Largest difference as a share of the first one's range; of integers, the share that differ.
+
+    ``least`` is the smallest range that counts as one.
+    """
     if old.shape != new.shape or old.dtype != new.dtype:
         return float("inf")
     if not old.size:
@@ -56,7 +63,7 @@ def difference(old: NDArray[Any], new: NDArray[Any]) -> float:
     if not known.any():
         return 0.0
     a, b = old[known].astype(np.float64), new[known].astype(np.float64)
-    spread = float(a.max() - a.min()) or float(np.abs(a).max()) or 1.0
+    spread = max(float(a.max() - a.min()) or float(np.abs(a).max()), least) or 1.0
     return float(np.abs(a - b).max()) / spread
 
 

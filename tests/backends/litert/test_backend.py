@@ -21,9 +21,18 @@ from mosaic_deploy.backends.litert import child_calls, flatbuffer, rewrites
 from mosaic_deploy.backends.litert import run as running
 from mosaic_deploy.backends.litert.gpu import accelerator
 from mosaic_deploy.backends.litert.xnnpack import feed
-from mosaic_deploy.backends.protocol import BuildJob, CompiledModel, Run, TimingConfig, WorkDir
+from mosaic_deploy.backends.protocol import (
+    BuildJob,
+    CompiledModel,
+    MixedBackend,
+    RankingTerms,
+    Run,
+    TimingConfig,
+    WorkDir,
+)
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.errors import ModelError, RefusedError, SpecError, ToolError
+from mosaic_deploy.quantize.mixed import Mixed
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.metadata import METADATA_KEY
 from mosaic_deploy.specs.recipe import Calibration, QuantRecipe
@@ -238,6 +247,27 @@ def test_every_output_and_layout(make_job: Callable[..., BuildJob], kind: str, l
     made = run(build(job, converted), job)
     assert agreement(job, made) > 0.95
     assert made.facts["outside"] == (["ARG_MAX 'classmap'"] if kind == "classmap" else [])
+
+
+def test_what_is_lifted_is_found_in_the_converted_file(make_job: Callable[..., BuildJob]) -> None:
+    """Tensors are known there by what they hold: the ranking's extents must be those of calibration."""
+    job = make_job(network("lowres"))
+    assert isinstance(TFLITE, MixedBackend)
+    ranked = TFLITE.rank(job, RankingTerms(images(job)[3:], (0.5, 1.0)), on_progress=quiet)
+    floats = []
+    steps: Any = ranked["steps"]
+    for step in steps:
+        spans = tuple((low, high) for low, high in step["spans"])
+        mixed = replace(job, mixed=Mixed(tuple(step["sixteen"]), spans))
+        made = build(mixed, TFLITE.convert(job, on_progress=quiet))
+        model = flatbuffer.load(made.folder / "model.tflite")
+        kinds = [flatbuffer.kind(model, op) for op in model.subgraphs[0].operators]
+        whole = [kind for kind in kinds if kind not in ("QUANTIZE", "DEQUANTIZE")]
+        floats.append((int(made.facts["left_in_float"]), len(whole)))  # type: ignore[call-overload]
+    (some, _), (every, operators) = floats
+    assert 0 < some < every == operators
+    with pytest.raises(ModelError, match="holds none of the 1 tensors"):
+        build(replace(job, mixed=Mixed(("other",), ((-900.0, 900.0),))))
 
 
 def test_another_network_is_not_taken(make_job: Callable[..., BuildJob], tmp_path: Path) -> None:
