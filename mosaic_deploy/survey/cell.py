@@ -17,7 +17,7 @@ from mosaic_deploy.errors import MosaicError, ToolError
 from mosaic_deploy.survey.child import Ran, run
 from mosaic_deploy.survey.figures import Figures
 from mosaic_deploy.survey.subject import Subject, scene_folder
-from mosaic_deploy.survey.trial import Terms, Trial
+from mosaic_deploy.survey.trial import CLEARED, Terms, Trial
 
 GIANT = 100e9
 """Multiply-accumulates from which on a network gets ``LONGER`` times the time: software drivers and
@@ -117,6 +117,9 @@ def _check(cell: Cell, found: dict[str, Any]) -> None:
         return
     found |= {"unknown": verdict["unknown"], **_read_verdict(verdict)}
     if not cell.terms.asks:
+        return
+    if not verdict["unknown"] and found["verdict"] in CLEARED:
+        found |= {"unknown_asked": 0, "ask_s": 0.0}  # nothing to ask, nothing refused to save
         return
     options = ["--unknown", "ask", "--budget", f"{cell.terms.budget_s:g}"]
     asked, verdict = _checked(cell, "asked", [*options, "--save", str(cell.folder / "reproducers")])

@@ -7,6 +7,7 @@ share of the arithmetic is counted, their share of the time is measured, by Lite
 from __future__ import annotations
 
 import math
+import time as clock
 from collections import Counter
 from collections.abc import Set
 from pathlib import Path
@@ -21,7 +22,9 @@ from mosaic_deploy.errors import ToolError
 from mosaic_deploy.workers.worker import JsonObject
 
 _RUNS = 3
-"""Profiled runs, of which each share is a sum; one more comes before them."""
+"""Profiled runs at most, of which each share is a sum; one more comes before them."""
+_ENOUGH_S = 3.0
+"""No further run begins after so long: of a network that takes seconds one says as much."""
 
 
 def measure(path: Path, left: Set[int], values: NDArray[Any], *, threads: int) -> JsonObject:
@@ -71,7 +74,10 @@ def _time_share(path: Path, model: Any, left: Set[int], values: NDArray[Any], th
         network = runtime.profiled(path, threads=threads)
         image, scores = runtime.buffer(network, "Input", source), runtime.buffer(network, "Output", result)
         runtime.write(image, np.ascontiguousarray(values))
-        found = [runtime.profile(network, [image], [scores]) for _ in range(1 + _RUNS)][1:]
+        runtime.profile(network, [image], [scores])
+        found, until = [runtime.profile(network, [image], [scores])], clock.monotonic() + _ENOUGH_S
+        while len(found) < _RUNS and clock.monotonic() < until:
+            found.append(runtime.profile(network, [image], [scores]))
     except StatusError as err:
         raise ToolError(f"LiteRT's profiler does not time {path.name}: {err}") from err
     alone = sum(took for run in found for number, took in run.operators_us.items() if number in left)
