@@ -79,6 +79,7 @@ def asked(job: BuildJob, qdq: Path) -> JsonObject:
         "recipe": job.recipe.model_dump(mode="json", by_alias=True),
         "ranges": {name: list(ends) for name, ends in job.ranges.items()},
         "pixels": raw_pixels(job.contract),
+        "threshold": job.contract.threshold,
         "threads": len(os.sched_getaffinity(0)),
         "description": dict(job.description),
         "mixed": None if job.mixed is None else job.mixed.to_json(),

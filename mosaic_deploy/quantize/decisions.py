@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaic_deploy.workers.worker import JsonObject
+
 Part = tuple[float, float]
 """Shares of an image's rows and of its columns, from the top left, in (0, 1]."""
 WHOLE: Part = (1.0, 1.0)
@@ -27,6 +29,11 @@ class Decision:
     ids: NDArray[np.int64]
     margin: NDArray[np.float32]
     """Of the best score over the second; 1 where there are no scores to compare."""
+
+
+def threshold_of(request: JsonObject) -> float:
+    """The threshold that a request states, as a contract has it; 0 where that has none."""
+    return float(request.get("threshold") or 0.0)
 
 
 def picture(image: NDArray[Any]) -> Part:
@@ -45,14 +52,20 @@ def picture(image: NDArray[Any]) -> Part:
     return (int(rows[-1]) + 1) / plain.shape[0], (int(columns[-1]) + 1) / plain.shape[1]
 
 
-def decide(output: NDArray[Any], *, channels_last: bool, part: Part = WHOLE) -> Decision:
-    """Read scores, of one or several channels, or class ids, of a part of the image."""
+def decide(
+    output: NDArray[Any], *, channels_last: bool, part: Part = WHOLE, threshold: float = 0.0
+) -> Decision:
+    """Read scores, of one or several channels, or class ids, of a part of the image.
+
+    A lone score above ``threshold`` is the foreground's, and its margin is how far it lies from that.
+    """
     if output.ndim != 4 or output.dtype.kind in "iu":
         ids = _within(output.squeeze(), part).astype(np.int64)
         return Decision(ids, np.ones(ids.shape, np.float32))
     scores = _within(np.moveaxis(output[0], -1, 0) if channels_last else output[0], part)
     if len(scores) == 1:
-        return Decision((scores[0] > 0).astype(np.int64), np.abs(scores[0]))
+        above = scores[0] - np.float32(threshold)
+        return Decision((above > 0).astype(np.int64), np.abs(above))
     best = np.partition(scores, -2, axis=0)[-2:]
     return Decision(scores.argmax(axis=0), best[1] - best[0])
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from mosaic_deploy.graph.execute import Session
 from mosaic_deploy.quantize.calibrate import BEST_SCORES, PLAIN
-from mosaic_deploy.quantize.decisions import Decision, changed, decide, picture
+from mosaic_deploy.quantize.decisions import Decision, changed, decide, picture, threshold_of
 from mosaic_deploy.quantize.fed_images import FedImages
 from mosaic_deploy.quantize.qdq import Style, pairs_inserted, quantize_as
 from mosaic_deploy.quantize.range_choice import METHODS, Method
@@ -121,10 +121,12 @@ def decisions(
     session: Session, images: Sequence[Path], fed: FedImages, request: JsonObject
 ) -> tuple[Decision, ...]:
     """What a graph that was made of the request's network says of each image."""
-    port, last = session.inputs[0], request.get("layout") == "NHWC"
+    port, last, threshold = session.inputs[0], request.get("layout") == "NHWC", threshold_of(request)
     fed_images = (fed.read(path, port) for path in images)
     return tuple(
-        decide(session.run({port.name: image})[0], channels_last=last, part=picture(image))
+        decide(
+            session.run({port.name: image})[0], channels_last=last, part=picture(image), threshold=threshold
+        )
         for image in fed_images
     )
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, final
 from numpy.typing import NDArray
 
 from mosaic_deploy.graph.execute import Session
-from mosaic_deploy.quantize.decisions import Decision, changed, decide, picture
+from mosaic_deploy.quantize.decisions import Decision, changed, decide, picture, threshold_of
 from mosaic_deploy.quantize.fed_images import FedImages
-from mosaic_deploy.quantize.mixed import island, without_clips
+from mosaic_deploy.quantize.mixed import in_float, island, without_clips
 from mosaic_deploy.quantize.qdq import Inserted, Style, pairs_inserted
 from mosaic_deploy.quantize.switches import Switchable, switchable, with_weights
 from mosaic_deploy.quantize.truth import Truth
@@ -74,7 +74,8 @@ def rank(style: Style, request: JsonObject, on_progress: OnProgress) -> JsonObje
     every = frozenset(found.switches)
     for index, step in enumerate(steps):
         on_progress(_RANKED + (_TRIED - _RANKED) * index / len(steps), "predicting")
-        step |= rest(every - {s for s in every if set(found.alike[s]) <= set(step["sixteen"])})
+        left = every - {s for s in every if set(found.alike[s]) <= set(step["sixteen"])}
+        step |= rest(left, floats=_in_float(style, made, found, step["sixteen"]))
     return {
         "activations": activations,
         "weights": weights,
@@ -107,6 +108,15 @@ def _weights(probe: _Probe, images: Sequence[str], made: Inserted) -> Iterator[J
         other = Session(model, threads=probe.threads, optimize=True)
         loss = _loss(base, probe.said(other, images, _NOTHING))
         yield {"name": name, "op": ops.get(name, ""), **loss}
+
+
+def _in_float(style: Style, made: Inserted, found: Switchable, chosen: Sequence[str]) -> frozenset[str]:
+    """Weights that are floats where chosen activations are: those of operators that then compute in float."""
+    if style.finer != "float":
+        return frozenset()
+    nodes = set(in_float(made.plain, chosen))
+    reads = (name for node in made.plain.graph.node if node.name in nodes for name in node.input)
+    return frozenset(reads) & frozenset(found.weights)
 
 
 def _loss(base: Said, other: Said) -> JsonObject:
@@ -207,6 +217,7 @@ class _Probe:
         self.threads = int(request["threads"])
         self._truth = Truth.of(request)
         self._last = request["layout"] == "NHWC" if "layout" in request else False
+        self._threshold = threshold_of(request)
 
     def said(self, session: Session, images: Sequence[str], on: frozenset[str]) -> Said:
         """What the graph says with these switches on."""
@@ -218,13 +229,15 @@ class _Probe:
         for path in images:
             image = fed.read(path, port)
             outputs.append(session.run({port.name: image, **feeds})[0])
-            decisions.append(decide(outputs[-1], channels_last=self._last, part=picture(image)))
+            decisions.append(
+                decide(outputs[-1], channels_last=self._last, part=picture(image), threshold=self._threshold)
+            )
         return Said(tuple(decisions), None if self._truth is None else self._truth.miou(outputs))
 
 
 @dataclass(frozen=True, slots=True)
 class _Predictor:
-    """Predicts what a choice of switches gives, weights quantised."""
+    """Predicts what a choice of switches gives."""
 
     probe: _Probe
     session: Session
@@ -241,7 +254,14 @@ class _Predictor:
         session = Session(with_weights(probe.found), threads=probe.threads, optimize=True)
         return cls(probe, session, images, base)
 
-    def __call__(self, on: frozenset[str]) -> JsonObject:
-        """``agreement``, the share of the pixels that keep the float graph's class, and ``miou``."""
-        said = self.probe.said(self.session, self.images, on)
+    def __call__(self, on: frozenset[str], *, floats: frozenset[str] = _NOTHING) -> JsonObject:
+        """``agreement``, the share of the pixels that keep the float graph's class, and ``miou``.
+
+        Weights are quantised but for ``floats``.
+        """
+        session = self.session
+        if floats:
+            model = with_weights(self.probe.found, frozenset(self.probe.found.weights) - floats)
+            session = Session(model, threads=self.probe.threads, optimize=True)
+        said = self.probe.said(session, self.images, on)
         return {"agreement": 1 - changed(self.base.decisions, said.decisions)[0], "miou": said.miou}

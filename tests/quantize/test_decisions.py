@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mosaic_deploy.quantize.decisions import WHOLE, Decision, changed, decide, picture
+from mosaic_deploy.quantize.decisions import WHOLE, Decision, changed, decide, picture, threshold_of
 
 
 def image(rows: int, columns: int, *, layout: str, colour: int = 127) -> NDArray[Any]:
@@ -34,6 +34,17 @@ def test_flips_are_weighed_by_the_margin() -> None:
     theirs = decide(np.array([[[[0.0, 0.0]], [[1.0, 9.0]]]], np.float32), channels_last=False)
     assert changed([ours], [theirs]) == (0.5, 0.1)
     assert changed([ours], [ours]) == (0.0, 0.0)
+
+
+def test_a_lone_score_is_parted_by_its_threshold() -> None:
+    """Shares out of a sigmoid are all above 0: only the threshold tells what they say."""
+    ours = decide(np.array([[[[0.9, 0.1]]]], np.float32), channels_last=False, threshold=0.5)
+    theirs = decide(np.array([[[[0.4, 0.0]]]], np.float32), channels_last=False, threshold=0.5)
+    assert ours.ids.tolist() == [[1, 0]]
+    assert ours.margin == pytest.approx(np.full((1, 2), 0.4))
+    assert changed([ours], [theirs]) == (0.5, 0.5)
+    assert threshold_of({"threshold": 0.5}) == 0.5
+    assert threshold_of({"threshold": None}) == threshold_of({}) == 0.0
 
 
 @pytest.mark.parametrize("kind", ["scores", "scores, channels last", "ids", "ids with channels"])

@@ -42,6 +42,7 @@ def _asked(job: BuildJob, qdq: Path, threads: int) -> JsonObject:
         "recipe": job.recipe.model_dump(mode="json", by_alias=True),
         "ranges": {name: list(ends) for name, ends in job.ranges.items()},
         "pixels": raw_pixels(job.contract),
+        "threshold": job.contract.threshold,
         "threads": threads,
         "description": dict(job.description),
         "mixed": None if job.mixed is None else job.mixed.to_json(),
