@@ -81,15 +81,20 @@ def _measure(subject: Subject) -> Figures:
         outputs, _ = predict(
             onnx, (fed,), folder / "scores", folder / "logs", on_progress=lambda _share, _note: None
         )
-        return Figures(parameters, cost, *spread(np.load(outputs[0], allow_pickle=False)))
+        return Figures(
+            parameters, cost, *spread(np.load(outputs[0], allow_pickle=False), subject.contract.threshold)
+        )
 
 
-def spread(output: NDArray[Any]) -> tuple[float, float]:
+def spread(output: NDArray[Any], threshold: float | None = None) -> tuple[float, float]:
     """Share of the commonest class in a network's output, and of the pixels on which two classes tie.
 
     Args:
         output: (1, C, H, W) scores, or class ids, which show no ties.
+        threshold: what parts the classes where there is one score per pixel.
     """
+    if threshold is not None:
+        output = output > threshold
     if output.ndim != 4 or output.shape[1] < 2:
         ids = np.unique(output, return_counts=True)[1]
         return float(ids.max() / ids.sum()), 0.0

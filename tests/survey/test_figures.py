@@ -50,3 +50,9 @@ def test_a_trained_card_is_measured_on_its_own_data_and_keyed_by_its_weights() -
     assert subject.labelled
     assert subject.contract == card.contract
     assert {subject.name for subject in card_subjects()} >= {"mosaic"}
+
+
+def test_a_lone_score_is_read_by_its_threshold() -> None:
+    mask = np.linspace(0, 0.9, 100, dtype=np.float32).reshape(1, 1, 10, 10)
+    assert spread(mask, 0.5)[0] == pytest.approx(0.56)
+    assert Figures(1, 1, *spread(mask / 2, 0.5)).degenerate == "constant"
