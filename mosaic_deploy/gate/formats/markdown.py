@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from mosaic_deploy.gate.formats.words import (
+    advice,
     asked,
     compiled,
     fixes,
@@ -84,7 +85,7 @@ def _rows(report: GateReport) -> Iterator[str]:
                 _nodes(judged.model, same),
                 found.found,
                 found.allowed,
-                found.fix,
+                advice(same[0]),
             )
             yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
 

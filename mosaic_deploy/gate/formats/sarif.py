@@ -15,7 +15,16 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mosaic_deploy._version import __version__
-from mosaic_deploy.gate.formats.words import NO_TABLE, heard, notes, sentence, severity, standing, summary
+from mosaic_deploy.gate.formats.words import (
+    NO_TABLE,
+    advice,
+    heard,
+    notes,
+    sentence,
+    severity,
+    standing,
+    summary,
+)
 from mosaic_deploy.gate.report import GateReport, ModelResult, Verified
 from mosaic_deploy.gate.repository import Repository
 from mosaic_deploy.gate.verdict import Item, TargetVerdict
@@ -199,7 +208,7 @@ def _description(verdict: TargetVerdict, item: Item) -> str:
     """The rule in general: nothing of the one node at hand."""
     found = item.violation
     allowed = f" Allowed: {found.allowed}." if found.allowed else ""
-    return f"{_title(verdict, item)}, according to {verdict.tool}.{allowed} What to do: {found.fix}."
+    return f"{_title(verdict, item)}, according to {verdict.tool}.{allowed} What to do: {advice(item)}."
 
 
 def _help(op: str) -> str:

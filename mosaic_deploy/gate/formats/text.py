@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from mosaic_deploy.gate.formats.words import (
+    advice,
     asked,
     compiled,
     fixes,
@@ -57,7 +58,7 @@ def _violations(items: Sequence[Item]) -> Iterator[str]:
             yield f"      allowed  {found.allowed}"
         if found.error:
             yield f"      error    {found.error}"
-        yield f"      fix      {found.fix}"
+        yield f"      fix      {advice(same[0])}"
         if files := sorted({item.reproducer for item in same if item.reproducer}):
             yield f"      part     {', '.join(files[:_SHOWN])}"
 

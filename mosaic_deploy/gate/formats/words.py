@@ -22,6 +22,11 @@ def severity(item: Item) -> Severity:
     return "warning" if item.refused or item.falls_back or item.undecided else "note"
 
 
+def advice(item: Item) -> str:
+    """What to do about a violation: nothing where the build does it."""
+    return "nothing to do: the build rewrites it" if item.cured else item.violation.fix
+
+
 def sentence(item: Item) -> str:
     """What was found, what is allowed, what it costs, what to do; without node, operator and place."""
     found = item.violation
@@ -30,7 +35,7 @@ def sentence(item: Item) -> str:
         f"allowed: {found.allowed}" if found.allowed else "",
         f"{percent(found.macs_share)} of the MACs" if found.macs_share else "",
         f"tool output: {found.error}" if found.error else "",
-        found.fix,
+        advice(item),
         f"reproducer: {item.reproducer}" if item.reproducer else "",
     ]
     return "; ".join(part for part in parts if part)

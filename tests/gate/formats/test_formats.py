@@ -12,7 +12,7 @@ import pytest
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.gate.formats.registry import FORMATS, find_format
 from mosaic_deploy.gate.report import GateReport, ModelResult, Reproducer, Verified
-from mosaic_deploy.gate.verdict import Item
+from mosaic_deploy.gate.verdict import Cure, Item
 from tests.gate.gate_models import here, hostile, verdict, violation, waiver
 
 
@@ -51,6 +51,13 @@ def test_every_format_tells_node_operator_and_fix(name: str, tmp_path: Path) -> 
     text = render(name, of(REFUSED), tmp_path)
     plain = text.replace("\\/", "/").replace("&#95;", "_")
     assert all(word in plain for word in ("nets/a.onnx", "blk/erf", "Erf", "use Gelu", "dsp"))
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"json"}))  # which has both as they are
+@pytest.mark.parametrize("exact", [True, False])
+def test_what_the_build_rewrites_needs_no_other_fix(name: str, exact: bool, tmp_path: Path) -> None:
+    cured = Item(violation(), deployed=True, cure=Cure(("erf",), exact=exact))
+    assert ("use Gelu" in render(name, of(cured), tmp_path)) is not exact
 
 
 @pytest.mark.parametrize("name", FORMATS)
