@@ -2,24 +2,31 @@
 
 uv run python docs/generate_training.py mosaic=runs/mosaic2,runs/mosaic3 lraspp_mnv3_large=runs/lraspp
 
-Each folder is one that ``mosaic-deploy train`` wrote. Several of one network follow each other.
+Each folder is one that ``mosaic-deploy train`` wrote. Several of one network follow each other. The points
+stay in ``docs/surveys/training.json``, so that a network is added, or drawn anew, without the folders of others.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+RECORD = Path(__file__).parent / "surveys" / "training.json"
 PLACE = Path(__file__).parent / "images" / "training.svg"
 _COLUMN = "miou_streets"
 
 
 def main() -> None:
-    """Read the logs that are named, and draw."""
+    """Read the logs that are named, put them in place of those of the same networks, and draw all."""
     runs = {name: folders.split(",") for name, _, folders in (word.partition("=") for word in sys.argv[1:])}
-    draw({name: sittings([Path(folder) for folder in folders]) for name, folders in runs.items()}, PLACE)
+    lines = json.loads(RECORD.read_text(encoding="utf-8"))
+    lines |= {name: sittings([Path(folder) for folder in folders]) for name, folders in runs.items()}
+    kept = (f"  {json.dumps(name)}: {json.dumps(points)}" for name, points in sorted(lines.items()))
+    RECORD.write_text("{\n" + ",\n".join(kept) + "\n}\n", encoding="utf-8")
+    draw(lines, PLACE)
 
 
 def sittings(folders: Sequence[Path]) -> list[tuple[float, float]]:
@@ -29,7 +36,9 @@ def sittings(folders: Sequence[Path]) -> list[tuple[float, float]]:
     for folder in folders:
         with (folder / "log.csv").open(encoding="utf-8", newline="") as lines:
             rows = [row for row in csv.DictReader(lines) if row.get(_COLUMN)]
-        points += [(begun + float(row["seconds"]) / 60, float(row[_COLUMN])) for row in rows]
+        points += [
+            (round(begun + float(row["seconds"]) / 60, 2), round(float(row[_COLUMN]), 4)) for row in rows
+        ]
         begun = points[-1][0]
     return points
 
@@ -45,7 +54,7 @@ def draw(lines: dict[str, list[tuple[float, float]]], place: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
     for name, points in lines.items():
         axes.plot(*zip(*points, strict=True), label=name, marker="o", markersize=2.5, linewidth=1.2)
-    axes.set_xlabel("minutes of training on one core of a CPU that did other work as well")
+    axes.set_xlabel("minutes of training on one or two cores of a CPU that did other work as well")
     axes.set_ylabel("mIoU on streets val")
     axes.grid(alpha=0.3)
     axes.legend()
