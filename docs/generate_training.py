@@ -3,7 +3,7 @@
 uv run python docs/generate_training.py mosaic=runs/mosaic2,runs/mosaic3 lraspp_mnv3_large=runs/lraspp
 
 Each folder is one that ``mosaic-deploy train`` wrote. Several of one network follow each other. The points
-stay in ``docs/surveys/training.json``, so that a network is added, or drawn anew, without the folders of others.
+stay in ``docs/surveys/training.json``: a network is added, or drawn anew, without the folders of others.
 """
 
 from __future__ import annotations
