@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.backends.litert.importing import mediapipe, operators
 from mosaic_deploy.backends.litert.importing.writer import Writer, channels_first
+from mosaic_deploy.backends.oracle.compare import from_tool, said
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -59,9 +60,18 @@ def convert(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         raise ModelError(f"{source.name}: cut off or damaged TFLite file") from err
     except ModelError as err:
         raise ModelError(f"{source.name}: {err}") from err
+    try:
+        onnx.checker.check_model(written, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as err:
+        raise ModelError(f"{source.name}: states what its operators do not give: {said(err)}") from err
     onnx.save(onnx.shape_inference.infer_shapes(written), place)
     on_progress(0.3, "running both")
-    difference = _compare(source.name, plain, places, written, writer)
+    try:
+        difference = _compare(source.name, plain, places, written, writer)
+    except Exception as err:
+        if not from_tool(err):
+            raise
+        raise ModelError(f"{source.name}: does not run: {said(err)}") from err
     return {
         "operators": count,
         "restated": restated,
@@ -82,6 +92,8 @@ def _read(model: Any) -> Writer:
         )
     if len(image.shape) != 4 or int(image.shape[0]) != 1:
         raise ModelError(f"takes {[int(d) for d in image.shape]}, one image (1, H, W, C) is expected")
+    if not graph.operators:
+        raise ModelError("holds no operator")
     writer = Writer(model)
     for op in graph.operators:
         operators.write(writer, flatbuffer.kind(model, op), op)

@@ -166,6 +166,12 @@ def test_ids_of_the_best_class(tmp_path: Path) -> None:
     assert made.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.INT32
 
 
+def tflite_of_nothing() -> Any:
+    model = tflite_model()
+    model.subgraphs[0].inputs = model.subgraphs[0].outputs = [tensor(model, "image", [1, 8, 6, 4])]
+    return model
+
+
 def mediapipe_network(padding: int = 1) -> Any:
     """A transposed convolution of MediaPipe's, behind weights in float16."""
     from ai_edge_litert import schema_py_generated as schema
@@ -217,6 +223,10 @@ def test_an_operator_of_mediapipe_and_weights_in_float16(tmp_path: Path) -> None
             id="mean",
         ),
         pytest.param(lambda: network("SQUEEZE", [None], [9, 7, 4]), "SQUEEZE is not read", id="kind"),
+        pytest.param(
+            lambda: network("RELU", [None], [1, 9, 7, 5]), "what its operators do not give", id="shape"
+        ),
+        pytest.param(tflite_of_nothing, "holds no operator", id="nothing"),
         pytest.param(
             lambda: network("RELU", [None], [4], image=(4,)), r"one image \(1, H, W, C\)", id="no image"
         ),
