@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mosaic_deploy.files import disk_trouble
 from mosaic_deploy.specs.contract import Contract
 from mosaic_deploy.specs.root import spec_root
 from mosaic_deploy.workers.environments import cache_folder
@@ -60,6 +61,17 @@ def scene_folder(images: int, calibration: int) -> Path:
 def scenes(split: str) -> list[Path]:
     """The embedded street scenes of a split."""
     return sorted((spec_root() / "calib_data" / "streets" / split / "images").iterdir())
+
+
+def made_once(place: Path, make: Callable[[], None]) -> Path:
+    """Return a file of the cache, which ``make`` makes, once, where it is not there yet."""
+    if not place.is_file():
+        with disk_trouble(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with alone(place.parent / ".lock"):
+                if not place.is_file():
+                    make()
+    return place
 
 
 @contextmanager

@@ -45,6 +45,8 @@ _IMAGE_S = 60.0
 _MEMORY = 8 * GIB
 _THREADS = 2
 _CONFIG = "required_operators_and_types.config"
+_ENDS = 2
+"""Activations that are integers at least: the image, and perhaps the scores."""
 
 
 @final
@@ -203,9 +205,10 @@ def _quantized(job: BuildJob, out: Path, on_progress: OnProgress) -> CompiledMod
     request = asked(job, qdq)
     quantizing = _call(quantize.quantize, request, job.space, _QUANTISE_S, "ort-quantise")
     first = call(quantizing, on_progress=lambda share, text: on_progress(0.9 * share, text))
-    # What is lifted stays in float, all of it where all is lifted: that was asked for, and is said.
+    # Where all but the ends is lifted, nothing is left to compute in integers: as was asked for.
     lifted = job.mixed is not None and bool(job.mixed.lifted)
-    request = {"onnx": str(qdq), **_places(out), "integers": not lifted}
+    whole = lifted and first.result["precisions"]["activations"] <= _ENDS
+    request = {"onnx": str(qdq), **_places(out), "integers": not whole}
     second = call(_call(convert.to_ort, request, job.space, _CONVERT_S, "ort-convert"))
     on_progress(1.0, "converted")
     facts = {

