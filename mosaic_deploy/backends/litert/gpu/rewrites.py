@@ -20,11 +20,13 @@ _ROWS = 8192
 """Of a texture, at most."""
 _LANES = 4
 """Channels that the accelerator keeps together in memory."""
+_AXES = 4
+"""Of a tensor that it slices, at most."""
 
 
 def for_accelerator(model: Any) -> int:
     """All of them."""
-    rewrites = (fill_lanes, pad_channels_by_zero, turn_first, merge_heads, split_long_sums)
+    rewrites = (fill_lanes, pad_channels_by_zero, turn_first, merge_heads, split_long_sums, slice_parts)
     return sum(rewrite(model) for rewrite in rewrites)
 
 
@@ -180,10 +182,7 @@ def _split(model: Any, op: Any, weight: NDArray[np.float32], width: int) -> None
     for first in range(0, weight.shape[3], width):
         kernel = np.ascontiguousarray(weight[..., first : first + width])
         part = flatbuffer.add_tensor(model, f"{name}_in_{first}", [*sides[:3], kernel.shape[3]])
-        bounds = [
-            flatbuffer.add_constant(model, f"{name}_{key}_{first}", np.array(values, np.int32))
-            for key, values in (("from", [0, 0, 0, first]), ("size", [*sides[:3], kernel.shape[3]]))
-        ]
+        bounds = _bounds(model, f"{name}_{first}", [0, 0, 0, first], [*sides[:3], kernel.shape[3]])
         made.append(flatbuffer.operator(model, "SLICE", [int(op.inputs[0]), *bounds], [part]))
         bias = int(op.inputs[2]) if not first else _zeros(model, f"{name}_none_{first}", weight.shape[0])
         summed = flatbuffer.add_tensor(model, f"{name}_of_{first}", shape)
@@ -204,6 +203,41 @@ def _split(model: Any, op: Any, weight: NDArray[np.float32], width: int) -> None
         total = both
     place = _place(graph, op)
     graph.operators[place : place + 1] = made
+
+
+def slice_parts(model: Any) -> int:
+    """Turn x -> SPLIT -> p, q  into  x -> SLICE -> p  and  x -> SLICE -> q; SPLIT_V too.
+
+    Where one operator reads two parts, CONCATENATION in another order or ADD, the accelerator mixes them up,
+    or does not find them. It takes slices of four axes at most, and not along the batch.
+    """
+    graph = model.subgraphs[0]
+    changes = 0
+    for op in [o for o in graph.operators if flatbuffer.kind(model, o) in ("SPLIT", "SPLIT_V")]:
+        at, number = (0, 1) if flatbuffer.kind(model, op) == "SPLIT" else (2, 0)
+        along, source = flatbuffer.constant(model, int(op.inputs[at])), int(op.inputs[number])
+        rank = len(graph.tensors[source].shape)
+        if along is None or rank > _AXES:
+            continue
+        axis = int(along.ravel()[0]) % rank
+        if not axis:
+            continue
+        begins, parts = [0] * rank, []
+        for result in map(int, op.outputs):
+            sizes = [int(d) for d in graph.tensors[result].shape]
+            bounds = _bounds(model, flatbuffer.title(graph.tensors[result]), begins, sizes)
+            parts.append(flatbuffer.operator(model, "SLICE", [source, *bounds], [result]))
+            begins[axis] += sizes[axis]
+        place = _place(graph, op)
+        graph.operators[place : place + 1] = parts
+        changes += 1
+    return changes
+
+
+def _bounds(model: Any, name: str, begins: list[int], sizes: list[int]) -> list[int]:
+    """What a SLICE takes beside its input."""
+    pairs = (("from", begins), ("size", sizes))
+    return [flatbuffer.add_constant(model, f"{name}_{key}", np.array(v, np.int32)) for key, v in pairs]
 
 
 def _zeros(model: Any, name: str, count: int) -> int:

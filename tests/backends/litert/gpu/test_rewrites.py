@@ -130,6 +130,42 @@ def convolved(model: Any, source: int) -> int:
     return made
 
 
+def parted(model: Any, source: int, axis: int, sizes: list[int]) -> list[int]:
+    """``source`` split along an axis: by SPLIT where the sizes are equal, else by SPLIT_V."""
+    shape = [int(side) for side in model.subgraphs[0].tensors[source].shape]
+    parts = [
+        tflite.tensor(model, f"part{i}", [*shape[:axis], size, *shape[axis + 1 :]])
+        for i, size in enumerate(sizes)
+    ]
+    along = flatbuffer.add_constant(model, "along", np.array(axis, np.int32))
+    if len(set(sizes)) == 1:
+        op = flatbuffer.operator(model, "SPLIT", [along, source], parts)
+    else:
+        widths = flatbuffer.add_constant(model, "widths", np.array(sizes, np.int32))
+        op = flatbuffer.operator(model, "SPLIT_V", [source, widths, along], parts)
+    op.builtinOptions.numSplits = len(sizes)
+    model.subgraphs[0].operators.append(op)
+    return parts
+
+
+def swapped(model: Any, source: int, axis: int, sizes: list[int]) -> int:
+    """The parts joined in the other order."""
+    made = tflite.tensor(model, "joined", [int(side) for side in model.subgraphs[0].tensors[source].shape])
+    parts = parted(model, source, axis, sizes)[::-1]
+    op = flatbuffer.operator(model, "CONCATENATION", parts, [made])
+    op.builtinOptions.axis = axis
+    model.subgraphs[0].operators.append(op)
+    return made
+
+
+def added(model: Any, source: int) -> int:
+    """One half of the channels added to the other."""
+    made = tflite.tensor(model, "sum", [1, SIDE, SIDE, 4])
+    parts = parted(model, source, 3, [4, 4])
+    model.subgraphs[0].operators.append(flatbuffer.operator(model, "ADD", parts, [made]))
+    return made
+
+
 def rewritten(path: Path) -> Path:
     model = flatbuffer.load(path)
     assert for_accelerator(model) > 0
@@ -208,6 +244,32 @@ def test_a_sum_over_more_taps_than_a_texture_has_rows_is_taken_in_parts(tmp_path
     assert max(taps) <= 8192
     assert np.abs(tflite.run(path, values) - expected).max() < 1e-4
     assert np.abs(computed(path, values) - expected).max() < 1e-4
+
+
+def reads_two_parts_wrongly(path: Path, values: NDArray[Any], exact: NDArray[Any]) -> bool:
+    try:
+        return bool((computed(path, values) != exact).any())
+    except ToolError as err:
+        return "Output id not found" in str(err)
+
+
+@pytest.mark.parametrize(("axis", "sizes"), [(3, [4, 4]), (1, [4, 4]), (2, [2, 2, 4]), (3, [3, 5])])
+def test_parts_are_joined_in_another_order(tmp_path: Path, axis: int, sizes: list[int]) -> None:
+    path = a_file(tmp_path, 8, lambda model, source: swapped(model, source, axis, sizes))
+    values = np.random.default_rng(0).normal(size=(1, SIDE, SIDE, 8)).astype(np.float32)
+    ends = np.cumsum(sizes)[:-1].tolist()
+    exact = np.concatenate(np.split(values, ends, axis)[::-1], axis)
+    assert (tflite.run(path, values) == exact).all()
+    assert reads_two_parts_wrongly(path, values, exact), "needs no rewrite any more"
+    assert (computed(rewritten(path), values) == exact).all()
+
+
+def test_parts_are_added(tmp_path: Path) -> None:
+    path = a_file(tmp_path, 8, added)
+    values = np.random.default_rng(0).normal(size=(1, SIDE, SIDE, 8)).astype(np.float32)
+    exact = values[..., :4] + values[..., 4:]
+    assert reads_two_parts_wrongly(path, values, exact), "needs no rewrite any more"
+    assert (computed(rewritten(path), values) == exact).all()
 
 
 def test_slopes_in_nchw_are_turned(tmp_path: Path) -> None:
