@@ -21,6 +21,8 @@ MISSING = (
     "graphs are run on ONNX Runtime, which is missing: pip install 'mosaic-deploy[ort]' "
     "(in a clone: uv sync --inexact --extra ort)"
 )
+WRONG_OPTIMIZERS = ("Pad_Fusion",)
+"""Of ONNX Runtime 1.26's, what may make another network of a graph; see ``held_pads``."""
 _ERRORS_ONLY, _FATAL_ONLY = 3, 4  # of ONNX Runtime's five severities
 _CPP = (RuntimeError, ValueError, NotImplementedError, IndexError)  # what C++ throws through its bindings
 
@@ -54,8 +56,8 @@ class Session:
         Args:
             model: the graph, its bytes, or its file, which may have its weights beside it.
             threads: of the kernels.
-            optimize: let ONNX Runtime fuse nodes; else they run one by one as they stand, so that tensors
-                in the middle can be read and rounding is the operators' own.
+            optimize: let ONNX Runtime fuse nodes, without its ``WRONG_OPTIMIZERS``; else they run one by one
+                as they stand, so that tensors in the middle can be read and rounding is the operators' own.
             quiet: log nothing but what ends the process.
             keep_memory: keep what a run needed for the next one, which is quicker; else give it back.
 
@@ -75,7 +77,10 @@ class Session:
         source = model if isinstance(model, Path | bytes) else model.SerializeToString()
         try:
             self._session = ort.InferenceSession(
-                str(source) if isinstance(source, Path) else source, options, ["CPUExecutionProvider"]
+                str(source) if isinstance(source, Path) else source,
+                options,
+                ["CPUExecutionProvider"],
+                disabled_optimizers=WRONG_OPTIMIZERS,
             )
         except Exception as err:
             raise _translated(err) from err

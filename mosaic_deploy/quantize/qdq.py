@@ -45,7 +45,7 @@ from mosaic_deploy.quantize.mixed_facts import count
 from mosaic_deploy.quantize.mixed_overrides import TwoRanges, merged
 from mosaic_deploy.quantize.mixed_overrides import overrides as wide_overrides
 from mosaic_deploy.quantize.onnx_activations import Runner, activation_ranges, load_image, ranges_by_method
-from mosaic_deploy.quantize.ort_tools import tool
+from mosaic_deploy.quantize.ort_tools import optimize
 from mosaic_deploy.quantize.sentinels import bound_sentinels, without_infinities
 from mosaic_deploy.quantize.weight_grids import Kept, own_grids, rounded_channels
 from mosaic_deploy.workers.progress import OnProgress
@@ -284,7 +284,7 @@ def prepared(path: Path, fuse: Callable[[Path], Path]) -> onnx.ModelProto:
     plain = Path("plain.onnx")
     try:
         onnx.checker.check_model(str(path))
-        tool("onnx_model_utils").optimize_model(path, plain)
+        optimize(path, plain)
     except Exception as err:
         raise from_runtime(err, path) from err
     model = onnx.load(fuse(plain))

@@ -9,7 +9,6 @@ asked for, the ArgMax is cut off again:
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from mosaic_deploy.backends.litert import flatbuffer, rewrites
 from mosaic_deploy.backends.litert.scalings import SCALED_ONCE
 from mosaic_deploy.backends.litert.shuffles import SHUFFLE_BATCH
+from mosaic_deploy.backends.litert.simplified import simplify_here
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.execute import Session
 from mosaic_deploy.graph.passes import apply
@@ -155,7 +155,7 @@ def _onnx2tf(model: onnx.ModelProto, *, layout: str) -> Path:
     """Convert in the working folder, which onnx2tf litters; gives the float32 file."""
     import onnx
 
-    os.environ["TQDM_DISABLE"] = "1"
+    simplify_here()
     import onnx2tf
 
     onnx.save(model, "net.onnx")

@@ -85,7 +85,7 @@ def pad_plainly(model: Any) -> int:
             continue
         users = [user for user in graph.operators if int(op.outputs[0]) in list(user.inputs)]
         pooled = users and all(flatbuffer.kind(model, user) == "MAX_POOL_2D" for user in users)
-        low = pooled and value.ravel()[0] < 0 and _is_rectified(model, int(op.inputs[0]))
+        low = pooled and value.ravel()[0] < 0 and is_rectified(model, int(op.inputs[0]))
         rank = len(graph.tensors[op.inputs[0]].shape)
         if low or value.ravel()[0] == 0:
             op.opcodeIndex = flatbuffer.opcode(model, "PAD", version=1)
@@ -101,7 +101,7 @@ def pad_plainly(model: Any) -> int:
     return changes
 
 
-def _is_rectified(model: Any, index: int) -> bool:
+def is_rectified(model: Any, index: int) -> bool:
     """Whether a tensor is what a RELU gives, fused or alone."""
     maker = next((op for op in model.subgraphs[0].operators if index in list(op.outputs)), None)
     if maker is None:

@@ -27,7 +27,7 @@ from mosaic_deploy.backends.oracle.compare import from_tool, said
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.execute import Session, expose
 from mosaic_deploy.graph.index import consumers_of, producer_of
-from mosaic_deploy.quantize.ort_tools import tool
+from mosaic_deploy.quantize.ort_tools import optimize
 from mosaic_deploy.quantize.qdq import Insertion
 from mosaic_deploy.quantize.sentinels import bound_sentinels, without_infinities
 from mosaic_deploy.specs.precision import Precision
@@ -120,7 +120,7 @@ def quantize(
     with contextlib.chdir(scratch):  # the backends' preparation leaves its files where it stands
         try:
             Path("case.onnx").write_bytes(model)
-            tool("onnx_model_utils").optimize_model(Path("case.onnx"), Path("plain.onnx"))
+            optimize(Path("case.onnx"), Path("plain.onnx"))
             graph = onnx.shape_inference.infer_shapes(onnx.load(prepare(Path("plain.onnx"))))
             without_infinities(graph)
             ranges = bound_sentinels(graph, _ranges(graph, feeds))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mosaic_deploy.backends.ort.fallback import require_some_integers
 from mosaic_deploy.backends.ort.ort_file import nodes, require_portable
 from mosaic_deploy.quantize.boundary import describe, outer_ends
-from mosaic_deploy.quantize.ort_tools import tool
+from mosaic_deploy.quantize.ort_tools import ort_converter, tool
 from mosaic_deploy.quantize.qdq import from_runtime, require_one_each
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -68,7 +68,7 @@ def to_ort(request: JsonObject, _on_progress: OnProgress) -> JsonObject:
     """
     import onnxruntime as ort
 
-    converter = tool("convert_onnx_models_to_ort")
+    converter = ort_converter(Path(request["onnx"]))
     source, made = Path(request["onnx"]), Path("ort").resolve()
     work = Path("onnx") / "model.onnx"
     work.parent.mkdir()

@@ -161,12 +161,12 @@ def _run(model: bytes, feeds: Mapping[str, NDArray[Any]], scratch: Path) -> tupl
 def _converted(model: bytes, folder: Path) -> Path:
     """The ``.ort`` file, as the backend's ``to_ort`` makes it, without its outlook on accelerators."""
     from mosaic_deploy.backends.ort.ort_file import nodes, require_portable
-    from mosaic_deploy.quantize.ort_tools import tool
+    from mosaic_deploy.quantize.ort_tools import ort_converter
 
-    converter = tool("convert_onnx_models_to_ort")
     folder.mkdir(parents=True)
     source = folder / "case.onnx"
     source.write_bytes(model)
+    converter = ort_converter(source)
     try:
         style = converter.OptimizationStyle.Fixed
         converter.convert_onnx_models_to_ort(

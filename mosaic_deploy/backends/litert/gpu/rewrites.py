@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.backends.litert.layout import transpose
+from mosaic_deploy.backends.litert.repairs import is_rectified
 
 _LOWEST = -float(np.finfo(np.float16).max)
 """-65504: below every score that float16 holds."""
@@ -26,7 +27,15 @@ _AXES = 4
 
 def for_accelerator(model: Any) -> int:
     """All of them."""
-    rewrites = (fill_lanes, pad_channels_by_zero, turn_first, merge_heads, split_long_sums, slice_parts)
+    rewrites = (
+        fill_lanes,
+        pad_channels_by_zero,
+        turn_first,
+        merge_heads,
+        split_long_sums,
+        slice_parts,
+        part_pads,
+    )
     return sum(rewrite(model) for rewrite in rewrites)
 
 
@@ -230,6 +239,37 @@ def slice_parts(model: Any) -> int:
             begins[axis] += sizes[axis]
         place = _place(graph, op)
         graph.operators[place : place + 1] = parts
+        changes += 1
+    return changes
+
+
+def part_pads(model: Any) -> int:
+    """Turn PAD -> MAX_POOL_2D  into  PAD -> ADD of 0 -> MAX_POOL_2D, and the same before AVERAGE_POOL_2D.
+
+    The accelerator makes a pool that pads of the two: its maximum takes no notice of the padding, and its
+    average does not count it. Behind a RELU that is a maximum's right answer.
+    """
+    graph = model.subgraphs[0]
+    changes = 0
+    for op in [o for o in graph.operators if flatbuffer.kind(model, o) in ("PAD", "PADV2")]:
+        padded = int(op.outputs[0])
+        pools = [
+            user
+            for user in graph.operators
+            if padded in list(user.inputs)
+            and flatbuffer.kind(model, user) in ("MAX_POOL_2D", "AVERAGE_POOL_2D")
+        ]
+        rectified = is_rectified(model, int(op.inputs[0]))
+        if not pools or (rectified and all(flatbuffer.kind(model, p) == "MAX_POOL_2D" for p in pools)):
+            continue
+        name = flatbuffer.title(graph.tensors[padded])
+        apart = flatbuffer.add_tensor(model, f"{name}_apart", [int(d) for d in graph.tensors[padded].shape])
+        zero = flatbuffer.add_constant(model, f"{name}_and_nothing", np.zeros(1, np.float32))
+        graph.operators.insert(
+            _place(graph, op) + 1, flatbuffer.operator(model, "ADD", [padded, zero], [apart])
+        )
+        for pool in pools:
+            pool.inputs = [apart]
         changes += 1
     return changes
 

@@ -27,6 +27,7 @@ from mosaic_deploy.backends.litert import convert as conversion
 from mosaic_deploy.backends.litert import flatbuffer, rewrites
 from mosaic_deploy.backends.litert.child_calls import TOOLCHAIN
 from mosaic_deploy.backends.litert.child_calls import version as version_of
+from mosaic_deploy.backends.litert.simplified import simplify_here
 from mosaic_deploy.backends.oracle.compare import Arrays, Comparison, Tolerance, compare_outputs, said
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.quantize.sentinels import without_infinities
@@ -58,24 +59,12 @@ def version() -> str:
 
 
 def begin() -> None:
-    """Import what converting needs, and have onnx2tf simplify graphs here instead of in three processes."""
-    os.environ["TQDM_DISABLE"] = "1"
+    """Import what converting needs."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     import ai_edge_litert.interpreter  # noqa: F401  # here, so that no case waits for it
-    import onnx
-    import onnx2tf.onnx2tf
-    import onnxsim
+    import onnxsim  # noqa: F401
 
-    def simplify(*, input_onnx_file_path: str, append_param: Sequence[str]) -> str:
-        if append_param:
-            raise ValueError(f"arguments for onnxsim: {append_param}")
-        simple, _ = onnxsim.simplify(input_onnx_file_path)
-        onnx.save(simple, input_onnx_file_path)
-        return ""
-
-    if not hasattr(onnx2tf.onnx2tf, "_run_onnxsim_inplace_safely"):
-        raise AttributeError("this version of onnx2tf simplifies graphs in another way")
-    onnx2tf.onnx2tf._run_onnxsim_inplace_safely = simplify
+    simplify_here()
     gc.collect()
     gc.freeze()  # onnx2tf collects garbage twice per graph, otherwise in all that has been imported
 

@@ -166,6 +166,25 @@ def added(model: Any, source: int) -> int:
     return made
 
 
+def pooled(model: Any, source: int, kind: str) -> int:
+    """A border of zeros, and a pool of 3x3 over it."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    wide = tflite.tensor(model, "wide", [1, SIDE + 2, SIDE + 2, 4])
+    made = tflite.tensor(model, "made", [1, SIDE, SIDE, 4])
+    widths = flatbuffer.add_constant(model, "widths", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+    pool = schema.OperatorT()
+    pool.opcodeIndex = flatbuffer.opcode(model, kind, version=1)
+    pool.inputs, pool.outputs = [wide], [made]
+    pool.builtinOptionsType = schema.BuiltinOptions.Pool2DOptions
+    pool.builtinOptions = schema.Pool2DOptionsT()
+    pool.builtinOptions.filterHeight = pool.builtinOptions.filterWidth = 3
+    pool.builtinOptions.strideH = pool.builtinOptions.strideW = 1
+    pool.builtinOptions.padding = schema.Padding.VALID
+    model.subgraphs[0].operators += [flatbuffer.operator(model, "PAD", [source, widths], [wide]), pool]
+    return made
+
+
 def rewritten(path: Path) -> Path:
     model = flatbuffer.load(path)
     assert for_accelerator(model) > 0
@@ -270,6 +289,17 @@ def test_parts_are_added(tmp_path: Path) -> None:
     exact = values[..., :4] + values[..., 4:]
     assert reads_two_parts_wrongly(path, values, exact), "needs no rewrite any more"
     assert (computed(rewritten(path), values) == exact).all()
+
+
+@pytest.mark.parametrize(("kind", "of"), [("MAX_POOL_2D", np.max), ("AVERAGE_POOL_2D", np.mean)])
+def test_a_border_of_zeros_counts_in_a_pool(tmp_path: Path, kind: str, of: Callable[..., Any]) -> None:
+    path = a_file(tmp_path, 4, lambda model, source: pooled(model, source, kind))
+    values = np.random.default_rng(0).uniform(-2, -1, (1, SIDE, SIDE, 4)).astype(np.float32)
+    wide = np.pad(values, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (3, 3), (1, 2))  # type: ignore[call-overload]
+    exact = of(windows, axis=(-2, -1))
+    assert np.abs(computed(path, values) - exact).max() > 0.1, "needs no rewrite any more"
+    assert np.abs(computed(rewritten(path), values) - exact).max() < 1e-6
 
 
 def test_slopes_in_nchw_are_turned(tmp_path: Path) -> None:
