@@ -290,7 +290,7 @@ def _timed(of: Trial, folders: Sequence[Path]) -> dict[str, Any]:
 
     Raises ``ToolError`` where it fails or takes too long.
     """
-    runs = ["--runs", "4" if (of.macs or 0) >= GIANT else "20", "--rounds", "2"]
+    runs = ["--runs", "2" if (of.macs or 0) >= GIANT else "20", "--rounds", "2"]
     report = folders[0] / "bench.json"
     report.unlink(missing_ok=True)
     with TemporaryDirectory(prefix="mosaic-survey-") as name:

@@ -199,7 +199,8 @@ class TfliteBackend(FloatIslands):
         """
         if built.facts["accelerator"] == "gpu":
             return run.on_gpu(built, contract, inputs, space=space, on_progress=on_progress)
-        return run.on_xnnpack(built, inputs, space=space, on_progress=on_progress)
+        converted = "difference" in built.facts  # it is compared and does not ship: what it costs nobody asks
+        return run.on_xnnpack(built, inputs, profiled=not converted, space=space, on_progress=on_progress)
 
     def time(self, built: CompiledModel, trial: TimingConfig, *, space: WorkDir) -> Timing:
         """Time the file on the target's accelerator, in one child process."""

@@ -27,12 +27,13 @@ _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
     """Run ``request["model"]`` on each of ``inputs`` (.npy) into ``outputs`` (.npy), scores as float32.
 
-    ``input`` and ``output`` are the facts of a ``Built``, ``threads`` the number of XNNPACK's threads.
+    ``input`` and ``output`` are the facts of a ``Built``, ``threads`` the number of XNNPACK's threads;
+    ``profiled`` asks for ``fallback``.
 
     Returns:
-        ``nodes``, ``outside`` (kind and name of those that XNNPACK left to other kernels), ``fallback`` (what
-        those are and cost, see ``fallback.measure``), ``precision`` and ``floats`` (of a file of integers:
-        what it computes in float, kind -> how many).
+        ``nodes``, ``outside`` (kind and name of those that XNNPACK left to other kernels), ``precision`` and
+        ``floats`` (of a file of integers: what it computes in float, kind -> how many); where it is profiled,
+        ``fallback`` (what those left are and cost, see ``fallback.measure``).
 
     Raises:
         ModelError: LiteRT cannot load the file.
@@ -46,9 +47,11 @@ def predict(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         values = feed(np.load(image, allow_pickle=False), source)
         np.save(place, to_floats(once(interpreter, values), result), allow_pickle=False)
         on_progress((index + 1) / len(pairs), f"image {index + 1} of {len(pairs)}")
-    others = left(flatbuffer.load(model), interpreter)
-    cost = fallback.measure(model, others, values, threads=request["threads"])
-    return {**_facts(model, interpreter), "fallback": cost}
+    found = _facts(model, interpreter)
+    if request["profiled"]:
+        others = left(flatbuffer.load(model), interpreter)
+        found["fallback"] = fallback.measure(model, others, values, threads=request["threads"])
+    return found
 
 
 def time(request: JsonObject, on_progress: OnProgress) -> JsonObject:
