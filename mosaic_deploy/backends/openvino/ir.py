@@ -13,7 +13,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mosaic_deploy.backends.openvino.channel_order import count_from_the_end
+from mosaic_deploy.backends.openvino.counted_pools import COUNTED_POOLS
 from mosaic_deploy.errors import ModelError, RefusedError
+from mosaic_deploy.graph.passes import apply
 from mosaic_deploy.specs.metadata import METADATA_KEY
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -73,14 +75,14 @@ def convert(request: JsonObject, on_progress: OnProgress) -> JsonObject:
 
 
 def from_onnx(path: Path) -> openvino.Model:
-    """Read an ONNX file with OpenVINO's converter, channels in the order that the file states.
+    """Read an ONNX file with OpenVINO's converter, channels in its own order, some pools as convolutions.
 
     Raises whatever OpenVINO and protobuf raise.
     """
     import onnx
 
     ov = bring_openvino()
-    graph = onnx.load(path)
+    graph = apply(COUNTED_POOLS, onnx.load(path)).model
     count_from_the_end(graph)
     with TemporaryDirectory(dir=".") as folder:  # the converter takes ONNX from memory only beside torch
         plain = Path(folder).resolve() / path.name

@@ -2,6 +2,7 @@
 
 x -> Identity -> y                   becomes    x
 x -> Reshape -> Reshape -> y         becomes    x -> Reshape -> y
+x -> Expand -> Mul by y              becomes    x -> Mul by y
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _SAME_GRID = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 _MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 """Operators that only give an array another shape."""
+_REPEATING = frozenset({"Add", "Div", "Max", "Min", "Mul", "Sub"})
+"""Operators of two arrays that repeat the smaller one."""
 
 
 def drop(draft: Draft) -> None:
@@ -65,6 +68,24 @@ def _forward_steps(node: onnx.NodeProto, draft: Draft) -> bool:
         return True
     steps = draft.array(node.input[4])
     return steps is not None and bool((steps == 1).all())
+
+
+def _expand(node: onnx.NodeProto, draft: Draft) -> bool:
+    """What arithmetic repeats by itself need not be repeated before it."""
+    if _same_shape(node, draft):
+        return True
+    before, repeated = draft.graph.shape(node.input[0]), node.output[0]
+    readers = draft.graph.consumers(repeated)
+    if before is None or not readers or repeated in draft.graph.protected:
+        return False
+    for reader in readers:
+        others = [name for name in reader.input if name != repeated]
+        other = draft.graph.shape(others[0]) if len(others) == 1 and len(reader.input) == 2 else None
+        if reader.op_type not in _REPEATING or other is None or 0 in (*before, *other):
+            return False
+        if np.broadcast_shapes(before, other) != draft.graph.shape(reader.output[0]):
+            return False
+    return draft.forward(node, node.input[0])
 
 
 def _reshape(node: onnx.NodeProto, draft: Draft) -> bool:
@@ -176,7 +197,7 @@ _RULES: Mapping[str, Callable[[onnx.NodeProto, Draft], bool]] = {
     "Clip": _clip,
     "Concat": _concat,
     "Dropout": _dropout,
-    "Expand": _same_shape,
+    "Expand": _expand,
     "Flatten": _reshape,
     "Gather": _gather,
     "Identity": _identity,

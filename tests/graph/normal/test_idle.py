@@ -75,6 +75,20 @@ def test_a_reshape_that_others_read_stays() -> None:
     stays(image(body, flat=[4, 48], back=[1, 4, 8, 6]))
 
 
+def test_arithmetic_repeats_by_itself() -> None:
+    longest = "a = ReduceMax <keepdims = 1> (image, channels) b = Expand (a, same)"
+    becomes(image(f"{longest} y = Div (image, b)", same=[1, 4, 6, 8], channels=[1]), "ReduceMax", "Div")
+
+
+@pytest.mark.parametrize(
+    "body", ["y = Mul (b, b)", "y = Add (a, b)", "y = Relu (b)", "c = Mul (image, b) y = Add (c, b)"]
+)
+def test_what_else_needs_it_repeated_keeps_it(body: str) -> None:
+    smallest = "a = ReduceMax <keepdims = 1> (image, channels) b = Expand (a, same)"
+    kept = normal(image(f"{smallest} {body}", same=[1, 4, 6, 8], channels=[1]))
+    assert ("Expand" in [node.op_type for node in kept.graph.node]) == ("image, b" not in body)
+
+
 def test_two_transposes_are_one() -> None:
     body = "a = Transpose <perm = [0, 2, 3, 1]> (image) y = Transpose <perm = [0, 2, 1, 3]> (a)"
     becomes(image(body), "Transpose")

@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.execute import Session
 from mosaic_deploy.graph.normal.normalise import normalise
 from mosaic_deploy.graph.reader.read import read_model
 from tests.graph.reader.test_older import outputs
@@ -204,3 +205,26 @@ def test_models_that_train_are_refused(
 def test_models_at_inference_are_taken(tmp_path: Path, model: Callable[[], onnx.ModelProto]) -> None:
     made = normalise(read(model(), tmp_path))
     assert not {"Dropout"} & {node.op_type for node in made.graph.node}
+
+
+@pytest.mark.parametrize(("pool", "counts"), [
+    ("kernel_shape = [2, 2], strides = [2, 2], ceil_mode = 1, count_include_pad = 1", 0),
+    ("kernel_shape = [3, 3], pads = [1, 1, 1, 1], ceil_mode = 1, count_include_pad = 1", 1),
+    ("kernel_shape = [2, 2], strides = [2, 2], count_include_pad = 1", 1),
+])  # fmt: skip
+def test_padding_that_there_is_not_is_not_counted(tmp_path: Path, pool: str, counts: int) -> None:
+    """ONNX Runtime divides by whole windows there, ONNX's reference by what lies in the image."""
+    from onnx.reference import ReferenceEvaluator
+
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[1, 3, 7, 7] image) => (float[1, 3, h, w] y) {{ y = AveragePool<{pool}>(image) }}
+    """)
+    onnx.save(model, tmp_path / "net.onnx")
+    read = read_model(tmp_path / "net.onnx")
+    (node,) = read.graph.node
+    assert {a.name: a.i for a in node.attribute}["count_include_pad"] == counts
+    image = np.random.default_rng(0).uniform(1, 2, (1, 3, 7, 7)).astype(np.float32)
+    found = Session(read).run({"image": image})[0]
+    exact: Any = ReferenceEvaluator(model).run(None, {"image": image})
+    assert np.allclose(found, exact[0], atol=1e-6)
