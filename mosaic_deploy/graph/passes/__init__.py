@@ -110,6 +110,7 @@ PASSES: tuple[Pass, ...] = ordered(
         softmax.SOFTMAX_LAST,
         layout.CANCELLED_TRANSPOSES,
         layout.PIXEL_SHUFFLE,
+        layout.DEPTH_TO_SPACE_DCR,
         parts.PARTS_LOW_RANK,
         layout.LOW_RANK_TRANSPOSE,
         low_rank.LOW_RANK_UNARY,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mosaic_deploy.graph.passes._pass import Pass
 from mosaic_deploy.graph.passes._site import Shape, Site
@@ -36,6 +37,8 @@ CANCELLED_TRANSPOSES = Pass(
 
 _MODES: dict[Shape, str] = {(0, 1, 4, 2, 5, 3): "CRD", (0, 3, 4, 1, 5, 2): "DCR"}
 _UNSHUFFLE: Shape = (0, 1, 3, 5, 2, 4)
+_MOST_CHANNELS = 2048
+"""That a convolution of ones and zeros puts in order."""
 
 
 def _pixel_shuffle(site: Site) -> bool:
@@ -103,6 +106,55 @@ PIXEL_SHUFFLE = Pass(
     resolves=("Reshape", "Transpose"),
     bit_exact=True,
     rewrite=_pixel_shuffle,
+)
+
+
+def _depth_first(site: Site) -> bool:
+    """A DepthToSpace of PyTorch's order of channels in TensorFlow's.
+
+        x -> Conv -> DepthToSpace(CRD) -> y    becomes    x -> Conv, channels moved -> DepthToSpace(DCR) -> y
+        x -> DepthToSpace(CRD) -> y            becomes    x -> Conv of ones, zeros -> DepthToSpace(DCR) -> y
+
+    The output of a convolution in groups, or one that others read, is put in order behind it.
+    """
+    shape, block = site.shape(), site.attr_int("blocksize", 0)
+    crd = site.attr_str("mode", "DCR") == "CRD"
+    if not crd or block < 2 or shape is None or len(shape) != 4 or not site.floating:
+        return False
+    if shape[1] > _MOST_CHANNELS or shape[1] % (block * block):
+        return False
+    order = np.arange(shape[1]).reshape(-1, block * block).T.reshape(-1)
+    x = _convolved(site, order)
+    if x is None:
+        weights = np.eye(len(order), dtype=site.dtype)[order][:, :, None, None]
+        x = site.op("Conv", site.x, site.const(weights), kernel_shape=[1, 1])
+    return site.replace_with(site.op("DepthToSpace", x, blocksize=block, mode="DCR"))
+
+
+def _convolved(site: Site, order: NDArray[np.int64]) -> str | None:
+    """The convolution that makes a node's input, with its channels in another order; None if it cannot be."""
+    maker = site.graph.producer(site.x, "Conv")
+    if maker is None or site.graph.only_consumer(site.x) is not site.node:
+        return None
+    before = Site(maker, site.graph)
+    weights = before.constant(1)
+    bias = before.constant(2) if before.input(2) else None
+    if weights is None or before.attr_int("group", 1) != 1 or (before.input(2) and bias is None):
+        return None
+    held = [site.const(weights[order]), *([] if bias is None else [site.const(bias[order])])]
+    made = site.op("Conv", before.x, *held)
+    site.made[-1].attribute.extend(maker.attribute)
+    site.also_replaces(maker)
+    return made
+
+
+DEPTH_TO_SPACE_DCR = Pass(
+    name="depth_to_space_dcr",
+    summary="Conv, DepthToSpace (CRD) -> Conv, DepthToSpace (DCR)",
+    anchors=("DepthToSpace",),
+    bit_exact=True,
+    requires=("pixel_shuffle",),
+    rewrite=_depth_first,
 )
 
 
