@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mosaic_deploy.backends.qnn.normalisations import fusible
 from mosaic_deploy.backends.qnn.parameters import parameter_types
+from mosaic_deploy.backends.qnn.refused_forms import AVERAGE_OVERSHOOTING, NORM_DIVIDED
 from mosaic_deploy.backends.qnn.signed_kernels import signed_kernels
 from mosaic_deploy.graph.passes import apply
 from mosaic_deploy.graph.passes.convolutions import BATCH_NORM_ALONE, BATCH_NORM_FOLDED, DEPTHWISE_WIDE
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _REWRITES = (
     BATCH_NORM_FOLDED, BATCH_NORM_ALONE, DEPTHWISE_WIDE, CONCAT_LOW_RANK, INSTANCE_NORM_SQUARE,
+    AVERAGE_OVERSHOOTING, NORM_DIVIDED,
 )  # fmt: skip
 """A quantised BatchNormalization is wrong by up to 85 % of the range for some parameters, on every
 architecture. A depthwise convolution of one tap ends in QNN's MEM_ALLOC on v68 and v69, and so does

@@ -132,6 +132,30 @@ def prelu(slopes: NDArray[Any]) -> onnx.ModelProto:
     )
 
 
+def overshooting(more: str) -> onnx.ModelProto:
+    return graph(
+        f"""(float[1, 16, 31, 31] x) => (float[1, 16, 16, 16] y) {{
+            mean = AveragePool<kernel_shape = [2, 2], strides = [2, 2], ceil_mode = 1{more}>(x)
+            y = Conv(mean, w)
+        }}""",
+        w=RNG.normal(0, 0.3, (16, 16, 1, 1)),
+    )
+
+
+def norms_divided() -> onnx.ModelProto:
+    """Global response normalisation (https://arxiv.org/abs/2301.00808)."""
+    return graph(
+        """(float[1, 16, 32, 32] x) => (float[1, 16, 32, 32] y) {
+            deep = Conv<pads = [1, 1, 1, 1]>(x, w)
+            norm = ReduceL2<keepdims = 1>(deep, sides)
+            mean = ReduceMean<keepdims = 1>(norm, channels)
+            share = Div(norm, mean)
+            y = Mul(deep, share)
+        }""",
+        w=RNG.normal(0, 0.3, (16, 16, 3, 3)), sides=np.array([2, 3]), channels=np.array([1]),
+    )  # fmt: skip
+
+
 def shared_constant() -> onnx.ModelProto:
     return graph(
         """(float[1, 64, 48] x) => (float[1, 64, 48] y) {
@@ -178,6 +202,11 @@ def test_all_of_these_run_right(tmp_path: Path) -> None:
             for p in each
         ),
         case("stack", stack("16, 16, 16")),
+        *(
+            case(f"average beyond the edge{more}", overshooting(more))
+            for more in ("", ", count_include_pad = 0")
+        ),
+        case("norms divided", norms_divided()),
         *(case(f"erf gelu {p}", gelu(), p) for p in each),
     ]
     tried = try_all("qnn-htp", cases, jobs=1, everywhere=False, folder=tmp_path)
