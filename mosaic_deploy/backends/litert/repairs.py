@@ -7,6 +7,7 @@ still the same is found by running it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ _BRIDGE = "_nhwc"
 """How onnx2tf names, behind the tensor's own name, the same in NHWC."""
 
 
+_LOWEST = -float(np.finfo(np.float16).max)
+"""From here on a number is meant to be below all others."""
+_FILTERS = ("filterHeight", "filterWidth")
+_MOST_JOINED = 5
+"""Inputs of a CONCATENATION that XNNPACK takes."""
 _SAME_GRID = ("MAXIMUM", "MINIMUM", "SELECT_V2")
 """Operators that broadcast, and whose inputs are held on their output's grid."""
 
@@ -72,8 +78,9 @@ def state_shapes(model: Any) -> int:
 def pad_plainly(model: Any) -> int:
     """Turn RELU -> PADV2 by a lowest number -> MAX_POOL_2D  into  RELU -> PAD by 0 -> MAX_POOL_2D.
 
-    No maximum of numbers that are not negative is below 0, and so low a number makes a grid of no use. Any
-    other PADV2 gets a number of as many dimensions as what it pads, which ai-edge-quantizer asks for.
+    No maximum of numbers that are not negative is below 0, and so low a number makes a grid of no use. Where
+    they may be negative, the image's edges are repeated, which are in every window that reaches beyond them.
+    Any other PADV2 gets a number of as many dimensions as what it pads, which ai-edge-quantizer asks for.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -86,6 +93,9 @@ def pad_plainly(model: Any) -> int:
         users = [user for user in graph.operators if int(op.outputs[0]) in list(user.inputs)]
         pooled = users and all(flatbuffer.kind(model, user) == "MAX_POOL_2D" for user in users)
         low = pooled and value.ravel()[0] < 0 and is_rectified(model, int(op.inputs[0]))
+        if pooled and not low and value.ravel()[0] <= _LOWEST and _repeat_edges(model, op, users):
+            changes += 1
+            continue
         rank = len(graph.tensors[op.inputs[0]].shape)
         if low or value.ravel()[0] == 0:
             op.opcodeIndex = flatbuffer.opcode(model, "PAD", version=1)
@@ -99,6 +109,49 @@ def pad_plainly(model: Any) -> int:
             continue
         changes += 1
     return changes
+
+
+def _repeat_edges(model: Any, pad: Any, pools: Sequence[Any]) -> bool:
+    """Put an image's outermost rows and columns around it, for pools wider than the border; else False."""
+    graph, widths = model.subgraphs[0], flatbuffer.constant(model, int(pad.inputs[1]))
+    sides = [int(side) for side in graph.tensors[pad.inputs[0]].shape]
+    if widths is None or len(sides) != 4 or widths[0].any() or widths[3].any():
+        return False
+    reach = [min(int(getattr(p.builtinOptions, name)) for p in pools) for name in _FILTERS]
+    borders = {axis: [int(wide) for wide in widths[axis]] for axis in (1, 2) if widths[axis].any()}
+    if any(max(wide) >= reach[axis - 1] or sum(wide) >= _MOST_JOINED for axis, wide in borders.items()):
+        return False
+    name, source = flatbuffer.title(graph.tensors[pad.outputs[0]]), int(pad.inputs[0])
+    made: list[Any] = []
+    for axis, (before, after) in borders.items():
+        first = _edge(model, source, axis, 0, made) if before else -1
+        last = _edge(model, source, axis, sides[axis] - 1, made) if after else -1
+        sides[axis] += before + after
+        whole = axis == max(borders)
+        result = int(pad.outputs[0]) if whole else flatbuffer.add_tensor(model, f"{name}_rows", list(sides))
+        joined = [*[first] * before, source, *[last] * after]
+        join = flatbuffer.operator(model, "CONCATENATION", joined, [result])
+        join.builtinOptions.axis = axis
+        made.append(join)
+        source = result
+    place = next(index for index, other in enumerate(graph.operators) if other is pad)
+    graph.operators[place : place + 1] = made
+    return True
+
+
+def _edge(model: Any, source: int, axis: int, place: int, made: list[Any]) -> int:
+    """One row or column of an image; the operator that cuts it out goes to ``made``."""
+    tensor = model.subgraphs[0].tensors[source]
+    name, size = f"{flatbuffer.title(tensor)}_edge_{axis}_{place}", [int(side) for side in tensor.shape]
+    begin = [0] * len(size)
+    size[axis], begin[axis] = 1, place
+    edge = flatbuffer.add_tensor(model, name, size)
+    bounds = [
+        flatbuffer.add_constant(model, f"{name}_{key}", np.array(values, np.int32))
+        for key, values in (("from", begin), ("size", size))
+    ]
+    made.append(flatbuffer.operator(model, "SLICE", [source, *bounds], [edge]))
+    return edge
 
 
 def is_rectified(model: Any, index: int) -> bool:

@@ -82,7 +82,9 @@ def from_onnx(path: Path) -> openvino.Model:
     import onnx
 
     ov = bring_openvino()
-    graph = apply(COUNTED_POOLS, onnx.load(path)).model
+    graph = onnx.load(path)
+    if graph.opset_import:  # else it is damaged, which the converter says better
+        graph = apply(COUNTED_POOLS, graph).model
     count_from_the_end(graph)
     with TemporaryDirectory(dir=".") as folder:  # the converter takes ONNX from memory only beside torch
         plain = Path(folder).resolve() / path.name

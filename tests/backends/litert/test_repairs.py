@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.backends.litert.layout import TO_NHWC, transpose
@@ -42,29 +43,41 @@ def test_a_product_by_a_constant_is_fully_connected(tmp_path: Path) -> None:
     assert np.allclose(run(tmp_path / "product.tflite", values), values @ weights, atol=1e-5)
 
 
-def test_a_lowest_padding_behind_a_relu_is_zero(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).normal(size=(1, 4, 4, 2)).astype(np.float32)
-    for rectified, plain in (
-        (True, ["RELU", "PAD", "MAX_POOL_2D"]),
-        (False, ["ABS", "PADV2", "MAX_POOL_2D"]),
-    ):
-        model = pooled(rectified=rectified)
-        flatbuffer.save(model, tmp_path / "before.tflite")
-        pad_plainly(model)
-        assert [flatbuffer.kind(model, op) for op in model.subgraphs[0].operators] == plain
-        flatbuffer.save(model, tmp_path / "after.tflite")
-        assert (run(tmp_path / "after.tflite", values) == run(tmp_path / "before.tflite", values)).all()
+ONE_AROUND = [[0, 0], [1, 1], [1, 1], [0, 0]]
+ROWS = ["SLICE", "SLICE", "CONCATENATION"]
 
 
-def pooled(*, rectified: bool) -> Any:
-    """x -> RELU or ABS -> PADV2 by a lowest number -> MAX_POOL_2D of 3x3."""
+@pytest.mark.parametrize(("rectified", "widths", "plain"), [
+    (True, ONE_AROUND, ["PAD"]),
+    (False, ONE_AROUND, [*ROWS, *ROWS]),
+    (False, [[0, 0], [1, 2], [0, 0], [0, 0]], ROWS),
+    (False, [[0, 0], [0, 0], [2, 0], [0, 0]], ROWS[1:]),
+    (False, [[0, 0], [3, 0], [0, 0], [0, 0]], ["PADV2"]),  # a window without the edge
+    (False, [[0, 0], [0, 0], [0, 0], [1, 1]], ["PADV2"]),
+])  # fmt: skip
+def test_a_lowest_padding_is_zero_or_an_edge(
+    tmp_path: Path, rectified: bool, widths: list[list[int]], plain: list[str]
+) -> None:
+    values = np.random.default_rng(0).normal(3, 1, (1, 4, 5, 2)).astype(np.float32)
+    model = pooled(widths, rectified=rectified)
+    flatbuffer.save(model, tmp_path / "before.tflite")
+    pad_plainly(model)
+    kinds = [flatbuffer.kind(model, op) for op in model.subgraphs[0].operators]
+    assert kinds == ["RELU" if rectified else "NEG", *plain, "MAX_POOL_2D"]
+    flatbuffer.save(model, tmp_path / "after.tflite")
+    assert (run(tmp_path / "after.tflite", values) == run(tmp_path / "before.tflite", values)).all()
+
+
+def pooled(border: list[list[int]], *, rectified: bool) -> Any:
+    """x -> RELU or NEG -> PADV2 by a lowest number -> MAX_POOL_2D of 3x3."""
     model = tflite_model()
     graph = model.subgraphs[0]
-    shapes = ([1, 4, 4, 2], [1, 4, 4, 2], [1, 6, 6, 2], [1, 4, 4, 2])
+    wide = [side + sum(ends) for side, ends in zip((1, 4, 5, 2), border, strict=True)]
+    shapes = ([1, 4, 5, 2], [1, 4, 5, 2], wide, [1, wide[1] - 2, wide[2] - 2, wide[3]])
     x, y, padded, out = (tensor(model, name, shape) for name, shape in zip("xyzo", shapes, strict=True))
-    widths = flatbuffer.add_constant(model, "widths", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+    widths = flatbuffer.add_constant(model, "widths", np.array(border, np.int32))
     value = flatbuffer.add_constant(model, "value", np.array([-3e38], np.float32))
-    first = flatbuffer.operator(model, "ABS", [x], [y])
+    first = flatbuffer.operator(model, "NEG", [x], [y])
     if rectified:
         first.opcodeIndex = flatbuffer.opcode(model, "RELU", version=1)
         first.builtinOptions, first.builtinOptionsType = None, 0
