@@ -212,6 +212,16 @@ def operator(model: Any, name: str, inputs: list[int], outputs: list[int]) -> An
     return op
 
 
+def slice_of(model: Any, source: int, begin: list[int], result: int) -> Any:
+    """A SLICE from ``begin`` on, as large as ``result``, which the caller puts in its place."""
+    made = model.subgraphs[0].tensors[result]
+    pairs = (("from", begin), ("size", [int(side) for side in made.shape]))
+    bounds = [
+        add_constant(model, f"{title(made)}_{key}", np.array(values, np.int32)) for key, values in pairs
+    ]
+    return operator(model, "SLICE", [source, *bounds], [result])
+
+
 def describe(model: Any, index: int) -> dict[str, Any]:
     """Name, shape, dtype, scale and zero point of an input or output, for the manifest."""
     tensor = model.subgraphs[0].tensors[index]

@@ -119,7 +119,8 @@ def _repeat_edges(model: Any, pad: Any, pools: Sequence[Any]) -> bool:
         return False
     reach = [min(int(getattr(p.builtinOptions, name)) for p in pools) for name in _FILTERS]
     borders = {axis: [int(wide) for wide in widths[axis]] for axis in (1, 2) if widths[axis].any()}
-    if any(max(wide) >= reach[axis - 1] or sum(wide) >= _MOST_JOINED for axis, wide in borders.items()):
+    wide = any(max(w) >= reach[axis - 1] or sum(w) >= _MOST_JOINED for axis, w in borders.items())
+    if wide or not borders:
         return False
     name, source = flatbuffer.title(graph.tensors[pad.outputs[0]]), int(pad.inputs[0])
     made: list[Any] = []
@@ -146,11 +147,7 @@ def _edge(model: Any, source: int, axis: int, place: int, made: list[Any]) -> in
     begin = [0] * len(size)
     size[axis], begin[axis] = 1, place
     edge = flatbuffer.add_tensor(model, name, size)
-    bounds = [
-        flatbuffer.add_constant(model, f"{name}_{key}", np.array(values, np.int32))
-        for key, values in (("from", begin), ("size", size))
-    ]
-    made.append(flatbuffer.operator(model, "SLICE", [source, *bounds], [edge]))
+    made.append(flatbuffer.slice_of(model, source, begin, edge))
     return edge
 
 

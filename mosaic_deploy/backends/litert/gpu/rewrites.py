@@ -191,8 +191,7 @@ def _split(model: Any, op: Any, weight: NDArray[np.float32], width: int) -> None
     for first in range(0, weight.shape[3], width):
         kernel = np.ascontiguousarray(weight[..., first : first + width])
         part = flatbuffer.add_tensor(model, f"{name}_in_{first}", [*sides[:3], kernel.shape[3]])
-        bounds = _bounds(model, f"{name}_{first}", [0, 0, 0, first], [*sides[:3], kernel.shape[3]])
-        made.append(flatbuffer.operator(model, "SLICE", [int(op.inputs[0]), *bounds], [part]))
+        made.append(flatbuffer.slice_of(model, int(op.inputs[0]), [0, 0, 0, first], part))
         bias = int(op.inputs[2]) if not first else _zeros(model, f"{name}_none_{first}", weight.shape[0])
         summed = flatbuffer.add_tensor(model, f"{name}_of_{first}", shape)
         convolved = copy.copy(op)
@@ -233,10 +232,8 @@ def slice_parts(model: Any) -> int:
             continue
         begins, parts = [0] * rank, []
         for result in map(int, op.outputs):
-            sizes = [int(d) for d in graph.tensors[result].shape]
-            bounds = _bounds(model, flatbuffer.title(graph.tensors[result]), begins, sizes)
-            parts.append(flatbuffer.operator(model, "SLICE", [source, *bounds], [result]))
-            begins[axis] += sizes[axis]
+            parts.append(flatbuffer.slice_of(model, source, begins, result))
+            begins[axis] += int(graph.tensors[result].shape[axis])
         place = _place(graph, op)
         graph.operators[place : place + 1] = parts
         changes += 1
@@ -272,12 +269,6 @@ def part_pads(model: Any) -> int:
             pool.inputs = [apart]
         changes += 1
     return changes
-
-
-def _bounds(model: Any, name: str, begins: list[int], sizes: list[int]) -> list[int]:
-    """What a SLICE takes beside its input."""
-    pairs = (("from", begins), ("size", sizes))
-    return [flatbuffer.add_constant(model, f"{name}_{key}", np.array(v, np.int32)) for key, v in pairs]
 
 
 def _zeros(model: Any, name: str, count: int) -> int:
