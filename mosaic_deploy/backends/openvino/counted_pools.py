@@ -12,16 +12,16 @@ def _convolve(site: Site) -> bool:
         x -> AveragePool(pads, count_include_pad=1) -> y    becomes    x -> Conv(1 / k^2, pads) -> y
         x -> Pad(0) -> AveragePool -> y                     becomes    x -> Pad(0) -> Conv(1 / k^2) -> y
 
-    OpenVINO 2026.4.1 makes the first of the second, and in integers pads by the integer 0, which stands for
-    the lowest number: that is right behind a Relu alone.
+    OpenVINO 2026.4.1 makes the first of the second, wrongly where the border is as wide as a window, and in
+    integers pads by the integer 0, which stands for the lowest number: that is right behind a Relu alone.
     """
     pool, pad = read_windows(site), site.graph.producer(site.x, "Pad")
     if pool is None or any(pool.overshoot):
         return False
     pads = any((*pool.begins, *pool.ends))
     counted = site.attr_int("count_include_pad", 0) if pads else pad is not None
-    source = site.x if pad is None else pad.input[0]
-    if not counted or site.graph.producer(source, "Relu") is not None:
+    rectified = site.graph.producer(site.x, "Relu") is not None
+    if not counted or rectified:
         return False
     return AVERAGE_POOL_DEPTHWISE.rewrite(site)
 

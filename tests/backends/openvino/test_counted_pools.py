@@ -44,6 +44,7 @@ BEHIND_A_PAD = "wide = Pad(deep, edge) mean = AveragePool<kernel_shape = [3, 3]>
 @pytest.mark.parametrize(("pool", "behind", "made"), [
     (COUNTED, "Tanh", ["Conv", "Tanh", "Conv", "Conv"]),
     (BEHIND_A_PAD, "Tanh", ["Conv", "Tanh", "Pad", "Conv", "Conv"]),
+    (BEHIND_A_PAD, "Relu", ["Conv", "Relu", "Pad", "Conv", "Conv"]),
     (COUNTED, "Relu", ["Conv", "Relu", "AveragePool", "Conv"]),
     (UNCOUNTED, "Tanh", ["Conv", "Tanh", "AveragePool", "Conv"]),
 ])  # fmt: skip
