@@ -41,7 +41,7 @@ def keep_fixed_grids(model: Any) -> int:
                 f"{stated['name']}_requantised".encode(),
             )
         op.outputs = [own]
-        place = next(number for number, other in enumerate(graph.operators) if other is op)
+        place = flatbuffer.place_of(graph, op)
         graph.operators.insert(place + 1, flatbuffer.operator(model, "QUANTIZE", [own], [index]))
         changes += 1
     return changes

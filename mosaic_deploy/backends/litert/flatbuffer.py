@@ -212,6 +212,11 @@ def operator(model: Any, name: str, inputs: list[int], outputs: list[int]) -> An
     return op
 
 
+def place_of(graph: Any, op: Any) -> int:
+    """Where an operator stands in a graph's order."""
+    return next(index for index, other in enumerate(graph.operators) if other is op)
+
+
 def slice_of(model: Any, source: int, begin: list[int], result: int) -> Any:
     """A SLICE from ``begin`` on, as large as ``result``, which the caller puts in its place."""
     made = model.subgraphs[0].tensors[result]

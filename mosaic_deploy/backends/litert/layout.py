@@ -97,7 +97,7 @@ class _Work:
         if kind in _AXES and (len(computed) < len(data) or not self._told(op, kind)):
             return
         op.inputs = [self._turned(int(i)) if int(i) in data else int(i) for i in op.inputs]
-        place = next(index for index, other in enumerate(self.graph.operators) if other is op)
+        place = flatbuffer.place_of(self.graph, op)
         results = [int(i) for i in op.outputs]
         op.outputs = [self._twin(i) for i in results]
         for result, twin in zip(results, op.outputs, strict=True):

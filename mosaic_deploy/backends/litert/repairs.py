@@ -135,7 +135,7 @@ def _repeat_edges(model: Any, pad: Any, pools: Sequence[Any]) -> bool:
         join.builtinOptions.axis = axis
         made.append(join)
         source = result
-    place = next(index for index, other in enumerate(graph.operators) if other is pad)
+    place = flatbuffer.place_of(graph, pad)
     graph.operators[place : place + 1] = made
     return True
 
@@ -182,7 +182,7 @@ def connect_fully(model: Any) -> int:
             model, "FULLY_CONNECTED", [int(op.inputs[0]), number, -1], list(op.outputs)
         )
         made.builtinOptions.keepNumDims = True
-        place = next(index for index, other in enumerate(graph.operators) if other is op)
+        place = flatbuffer.place_of(graph, op)
         graph.operators[place] = made
         changes += 1
     return changes

@@ -30,7 +30,7 @@ _REWRITES = (
 """A quantised BatchNormalization is wrong by up to 85 % of the range for some parameters, on every
 architecture. A depthwise convolution of one tap ends in QNN's MEM_ALLOC on v68 and v69, and so does
 Unsqueeze before a Concat on five dimensions on all. InstanceNormalization of long rows takes the compiler
-many times as long as of squares."""
+many times as long as of squares. For the last two see ``refused_forms``."""
 _NORMALISES_SINCE = 17
 """The opset from which on there is LayerNormalization."""
 

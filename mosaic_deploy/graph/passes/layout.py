@@ -94,9 +94,14 @@ def _gathered(site: Site, x: str, shapes: tuple[Shape, Shape, Shape], perm: Shap
     y = site.op("SpaceToDepth", x, blocksize=block)
     if perm == _UNSHUFFLE and channels > 1:  # channels outermost: a 1x1 convolution puts them in order
         order = np.arange(block * block * channels).reshape(block * block, channels).T.reshape(-1)
-        weights = np.eye(len(order), dtype=site.dtype)[order][:, :, None, None]
-        y = site.op("Conv", y, site.const(weights), kernel_shape=[1, 1])
+        y = _in_order(site, y, order)
     return site.replace_with(y)
+
+
+def _in_order(site: Site, x: str, order: NDArray[np.int64]) -> str:
+    """The channels of a tensor in another order, by a convolution of ones and zeros."""
+    weights = np.eye(len(order), dtype=site.dtype)[order][:, :, None, None]
+    return site.op("Conv", x, site.const(weights), kernel_shape=[1, 1])
 
 
 PIXEL_SHUFFLE = Pass(
@@ -124,10 +129,7 @@ def _depth_first(site: Site) -> bool:
     if shape[1] > _MOST_CHANNELS or shape[1] % (block * block):
         return False
     order = np.arange(shape[1]).reshape(-1, block * block).T.reshape(-1)
-    x = _convolved(site, order)
-    if x is None:
-        weights = np.eye(len(order), dtype=site.dtype)[order][:, :, None, None]
-        x = site.op("Conv", site.x, site.const(weights), kernel_shape=[1, 1])
+    x = _convolved(site, order) or _in_order(site, site.x, order)
     return site.replace_with(site.op("DepthToSpace", x, blocksize=block, mode="DCR"))
 
 

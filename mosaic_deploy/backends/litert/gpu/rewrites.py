@@ -62,7 +62,7 @@ def fill_lanes(model: Any) -> int:
             flatbuffer.add_constant(model, f"{name}_fill", np.array([_LOWEST], np.float32)),
         ]
         pad = flatbuffer.operator(model, "PADV2", [int(op.inputs[0]), *constants], [filled])
-        graph.operators.insert(_place(graph, op), pad)
+        graph.operators.insert(flatbuffer.place_of(graph, op), pad)
         op.inputs = [filled, *op.inputs[1:]]
         changes += 1
     return changes
@@ -88,7 +88,7 @@ def pad_channels_by_zero(model: Any) -> int:
         border = _border(graph.tensors[op.inputs[0]].shape, widths, float(value.ravel()[0]))
         mask = flatbuffer.add_constant(model, f"{name}_border", border)
         add = flatbuffer.operator(model, "ADD", [padded, mask], [result])
-        place = _place(graph, op)
+        place = flatbuffer.place_of(graph, op)
         graph.operators[place : place + 1] = [pad, add]
         changes += 1
     return changes
@@ -117,7 +117,9 @@ def turn_first(model: Any) -> int:
         turned = flatbuffer.add_tensor(
             model, f"{flatbuffer.title(source)}_{op.outputs[0]}_turned", [sides[axis] for axis in order]
         )
-        graph.operators.insert(_place(graph, op), transpose(model, int(op.inputs[0]), turned, order))
+        graph.operators.insert(
+            flatbuffer.place_of(graph, op), transpose(model, int(op.inputs[0]), turned, order)
+        )
         op.inputs, op.builtinOptions.adjX = [turned, int(op.inputs[1])], False
         changes += 1
     return changes
@@ -143,7 +145,7 @@ def merge_heads(model: Any) -> int:
         made = flatbuffer.add_tensor(model, f"{name}_of_rows", [*rows, sides[-1]])
         before = _reshape(model, int(op.inputs[0]), merged, [*rows, first[-1]])
         after = _reshape(model, made, result, sides)
-        place = _place(graph, op)
+        place = flatbuffer.place_of(graph, op)
         op.inputs, op.outputs = [merged, int(op.inputs[1])], [made]
         graph.operators[place : place + 1] = [before, op, after]
         changes += 1
@@ -209,7 +211,7 @@ def _split(model: Any, op: Any, weight: NDArray[np.float32], width: int) -> None
         add.builtinOptions.fusedActivationFunction = activation if last else 0
         made.append(add)
         total = both
-    place = _place(graph, op)
+    place = flatbuffer.place_of(graph, op)
     graph.operators[place : place + 1] = made
 
 
@@ -234,7 +236,7 @@ def slice_parts(model: Any) -> int:
         for result in map(int, op.outputs):
             parts.append(flatbuffer.slice_of(model, source, begins, result))
             begins[axis] += int(graph.tensors[result].shape[axis])
-        place = _place(graph, op)
+        place = flatbuffer.place_of(graph, op)
         graph.operators[place : place + 1] = parts
         changes += 1
     return changes
@@ -263,7 +265,7 @@ def part_pads(model: Any) -> int:
         apart = flatbuffer.add_tensor(model, f"{name}_apart", [int(d) for d in graph.tensors[padded].shape])
         zero = flatbuffer.add_constant(model, f"{name}_and_nothing", np.zeros(1, np.float32))
         graph.operators.insert(
-            _place(graph, op) + 1, flatbuffer.operator(model, "ADD", [padded, zero], [apart])
+            flatbuffer.place_of(graph, op) + 1, flatbuffer.operator(model, "ADD", [padded, zero], [apart])
         )
         for pool in pools:
             pool.inputs = [apart]
@@ -273,7 +275,3 @@ def part_pads(model: Any) -> int:
 
 def _zeros(model: Any, name: str, count: int) -> int:
     return flatbuffer.add_constant(model, name, np.zeros(count, np.float32))
-
-
-def _place(graph: Any, op: Any) -> int:
-    return next(index for index, other in enumerate(graph.operators) if other is op)
