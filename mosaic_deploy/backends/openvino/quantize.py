@@ -4,18 +4,20 @@
 
 where FQ (FakeQuantize) rounds to 256 levels between two floats. Which integers the levels become, signed
 or unsigned, OpenVINO decides when it compiles the file for a device. Biases are corrected for the mean
-error of the rounding (fast bias correction), as NNCF does by default.
+error of the rounding (fast bias correction), as NNCF does by default. The first convolution's weights are
+rounded anew (see ``pair_sums``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from mosaic_deploy.backends.openvino.ir import bring_openvino, constant, ports, read, write
+from mosaic_deploy.backends.openvino.pair_sums import refine
 from mosaic_deploy.errors import DataError, ModelError
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -58,7 +60,9 @@ def quantize(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         ignored_scope=nncf.IgnoredScope(names=left, validate=False),
         advanced_parameters=_parameters(request["recipe"]),
     )
-    exact = _fit_pixels(quantized, request["pixels"])
+    first = [node for node in _fake_quantizers(quantized) if _takes_input(node)]
+    exact = _fit_pixels(first, request["pixels"])
+    refine(first, model, images)
     _require_finite(quantized)
     on_progress(0.95, "writing")
     write(quantized, Path(request["xml"]), description=request["description"], half=False)
@@ -137,8 +141,8 @@ def _estimator(calibration: JsonObject) -> Any:
     return RangeEstimatorParameters(cut, cut)
 
 
-def _fit_pixels(model: openvino.Model, pixels: list[float] | None) -> bool:
-    """Give the input's quantiser the pixels' own 256 levels, so that it rounds nothing; whether it has them.
+def _fit_pixels(quantizers: Sequence[openvino.Node], pixels: list[float] | None) -> bool:
+    """Give the input's quantisers the pixels' own 256 levels, so that it rounds nothing; whether it has them.
 
     The calibration images may lack black or white, and then its levels fall between the pixels.
     """
@@ -146,7 +150,6 @@ def _fit_pixels(model: openvino.Model, pixels: list[float] | None) -> bool:
         return False
     mean, scale = pixels
     ends = sorted((level - mean) / scale for level in (0, 255))
-    quantizers = [node for node in _fake_quantizers(model) if _takes_input(node)]
     for node in quantizers:
         for index, end in zip((1, 2, 3, 4), ends * 2, strict=True):
             shape = node.input_value(index).get_shape()
