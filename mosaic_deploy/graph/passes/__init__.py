@@ -34,6 +34,7 @@ from mosaic_deploy.graph.passes import (
     softmax,
     stacked_sums,
     stacking,
+    transposes,
 )
 from mosaic_deploy.graph.passes._apply import Applied, Change, apply
 from mosaic_deploy.graph.passes._pass import Pass
@@ -112,7 +113,8 @@ PASSES: tuple[Pass, ...] = ordered(
         layout.PIXEL_SHUFFLE,
         layout.DEPTH_TO_SPACE_DCR,
         parts.PARTS_LOW_RANK,
-        layout.LOW_RANK_TRANSPOSE,
+        transposes.LOW_RANK_TRANSPOSE,
+        transposes.TRANSPOSE_STEPWISE,
         low_rank.LOW_RANK_UNARY,
         low_rank.LOW_RANK_BINARY,
         stacked_sums.STACKED_SUM,

@@ -2,6 +2,8 @@
 
 x (N,T,3*h*d) -> Reshape (N,T,3,h,d) -> Transpose (3,N,h,T,d) -> the i-th along the first axis    becomes
 x -> Slice (N,T,h*d) -> Reshape (N,T,h,d) -> Transpose (N,h,T,d)
+
+PyTorch's MultiheadAttention has a Squeeze before it takes the i-th.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ def _rewrite(site: Site) -> bool:
     if taken is None:
         return False
     whole, axis, place = taken
+    whole, axis = _before_squeeze(site, whole, axis)
     transpose = site.graph.producer(whole, "Transpose")
     reshape = site.graph.producer(transpose.input[0], "Reshape") if transpose is not None else None
     if transpose is None or reshape is None:
@@ -71,6 +74,22 @@ def _taken(site: Site) -> tuple[str, int, int] | None:
     if place is not None:
         site.also_replaces(taker)
     return None if place is None else (str(taker.input[0]), axes[0], place % shape[axes[0]])
+
+
+def _before_squeeze(site: Site, name: str, axis: int) -> tuple[str, int]:
+    """The tensor that a Squeeze made this one of, and where an axis was in it; the same without a Squeeze."""
+    squeeze = site.graph.producer(name, "Squeeze")
+    before = site.graph.shape(squeeze.input[0]) if squeeze is not None else None
+    if squeeze is None or before is None:
+        return name, axis
+    node = Site(squeeze, site.graph)
+    stated = node.constant(1)
+    gone = node.attr_ints("axes") if stated is None else tuple(stated.reshape(-1).tolist())
+    gone = tuple(each % len(before) for each in gone) or tuple(
+        i for i, side in enumerate(before) if side == 1
+    )
+    site.also_replaces(squeeze)
+    return str(squeeze.input[0]), [i for i in range(len(before)) if i not in gone][axis]
 
 
 def _split_place(site: Site, split: onnx.NodeProto) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from mosaic_deploy.graph.passes.layout import LOW_RANK_TRANSPOSE
+from mosaic_deploy.graph.passes.transposes import LOW_RANK_TRANSPOSE
 from tests.graph.passes.agreement import agrees, image, leaves
 
 MODELS = [

@@ -12,6 +12,7 @@ from tests.graph.passes.agreement import agrees, image, leaves
 
 HEADS: dict[str, Any] = {"shape": "2,6,36", "k": [2, 6, 3, 4, 3]}
 TURNED = "a = Reshape(image, k) b = Transpose <perm = [2, 0, 3, 1, 4]> (a)"
+MULTIHEAD = "b = Transpose <perm = [3, 1, 2, 0, 4]> (a) c = Squeeze(b, z)"
 MODELS = [
     pytest.param(
         image(f"{TURNED} q, r, s = Split <axis = 0, num_outputs = 3> (b) y = Squeeze(s, z)", **HEADS, z=[0]),
@@ -35,6 +36,16 @@ MODELS = [
         ),
         id="another-axis",
     ),
+    pytest.param(
+        image(
+            f"a = Reshape(image, k) {MULTIHEAD} y = Gather <axis = 0> (c, i)",
+            shape="6,2,36",
+            k=[1, 6, 2, 3, 12],
+            z=[-2],
+            i=1,
+        ),
+        id="multihead",
+    ),
 ]
 
 
@@ -48,6 +59,15 @@ def test_every_part_has_its_turn() -> None:
     ends = "l = Squeeze(q, z) m = Squeeze(r, z) n = Squeeze(s, z) o = Sub(l, m) y = Sub(o, n)"
     applied = agrees(PARTS_LOW_RANK, image(f"{TURNED} {parts} {ends}", **HEADS, z=[0]), changes=3)
     assert "Split" not in {node.op_type for node in applied.model.graph.node}
+
+
+def test_multihead_attention_has_no_five_dimensions_left() -> None:
+    parts = "q = Gather <axis = 0> (c, i) r = Gather <axis = 0> (c, j) s = Gather <axis = 0> (c, m)"
+    ends = "o = Sub(q, r) y = Sub(o, s)"
+    held: dict[str, Any] = {"shape": "6,1,36", "k": [1, 6, 1, 3, 12], "i": 0, "j": 1, "m": 2}
+    model = image(f"a = Reshape(image, k) {MULTIHEAD} {parts} {ends}", z=[3], **held)
+    applied = agrees(PARTS_LOW_RANK, model, changes=3)
+    assert not {"Squeeze", "Gather"} & {node.op_type for node in applied.model.graph.node}
 
 
 @pytest.mark.parametrize(
