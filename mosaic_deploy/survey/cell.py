@@ -17,7 +17,7 @@ from mosaic_deploy.errors import MosaicError, ToolError
 from mosaic_deploy.survey.child import Ran, run
 from mosaic_deploy.survey.figures import Figures
 from mosaic_deploy.survey.subject import Subject, scene_folder
-from mosaic_deploy.survey.trial import CLEARED, Terms, Trial
+from mosaic_deploy.survey.trial import AFTER_LOSSY, CLEARED, Terms, Trial
 
 GIANT = 100e9
 """Multiply-accumulates from which on a network gets ``LONGER`` times the time: software drivers and
@@ -97,7 +97,7 @@ def hold(subject: Subject, target: str, terms: Terms, cost: Figures, *, key: str
         try:
             _check(cell, found)
             if not terms.check_only and found["verdict"] != "unsupported":
-                _build(cell, found)
+                _build(cell, found, fix="lossy" if found["verdict"] == AFTER_LOSSY else "exact")
                 if found["built"] is False:
                     _narrow(cell, found)
         except Late as late:
@@ -141,18 +141,24 @@ def _checked(cell: Cell, name: str, options: list[str]) -> tuple[Ran, dict[str, 
 
 
 def _read_verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    failing = [
+        violation
+        for violation in verdict["violations"]
+        if violation.get("fails", True) and violation["level"] not in ("unknown", "fallback")
+    ]
     counts: dict[str, int] = {}
-    for violation in verdict["violations"]:
-        if violation.get("fails", True) and violation["level"] not in ("unknown", "fallback"):
-            why = violation.get("error") or violation.get("found") or violation["rule"]
-            words = f"{violation['op']}: {why}"
-            counts[words] = counts.get(words, 0) + 1
+    for violation in failing:
+        why = violation.get("error") or violation.get("found") or violation["rule"]
+        words = f"{violation['op']}: {why}"
+        counts[words] = counts.get(words, 0) + 1
     refused = [f"{words} (x{count})" for words, count in sorted(counts.items(), key=lambda item: -item[1])]
     fixes = {name for violation in verdict["violations"] for name in _passes(violation)}
     saved = {str(v["reproducer"]) for v in verdict["violations"] if v.get("reproducer")}
     headline = str(verdict["verdict"])
     if headline == "supported" and verdict.get("nodes") and verdict["unknown"] and not verdict["passed"]:
         headline = "undecided"
+    if headline == "unsupported" and failing and all(_passes(violation) for violation in failing):
+        headline = AFTER_LOSSY
     return {
         "verdict": headline,
         "nodes": verdict.get("nodes"),
@@ -167,11 +173,11 @@ def _passes(violation: Mapping[str, Any]) -> list[str]:
     return list(cure.get("passes", ())) if isinstance(cure, dict) else []
 
 
-def _build(cell: Cell, found: dict[str, Any]) -> None:
-    """Build, and read what the report says of it."""
+def _build(cell: Cell, found: dict[str, Any], *, fix: str) -> None:
+    """Build with the passes that ``--fix`` allows, and read what the report says of it."""
     place, report = cell.scratch / "built", cell.folder / "build.json"
     report.unlink(missing_ok=True)
-    done = cell.run(_build_words(cell, place), out=report, log=cell.folder / "build.log")
+    done = cell.run([*_build_words(cell, place), "--fix", fix], out=report, log=cell.folder / "build.log")
     record = _read(report)
     builds = record.get("builds") or []
     found |= {"build_s": done.seconds, "build_cpu_s": done.cpu_s, "built": False}

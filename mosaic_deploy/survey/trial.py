@@ -12,7 +12,8 @@ FLOAT16 = 0.01
 """How far the accelerator's agreement may lie below that of emulated float16, which costs what it costs."""
 LOSS = 0.1
 """How far int8 agreement may lie below that of ONNX Runtime's QDQ of the same network."""
-CLEARED = ("supported", "supported after fixes")
+AFTER_LOSSY = "supported after lossy fixes"
+CLEARED = ("supported", "supported after fixes", AFTER_LOSSY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ class Trial:
     key: str
     """Digest of all that it depends on."""
     verdict: str
-    """Check's headline: ``supported``, ``supported after fixes``, ``unsupported`` or ``undecided``; ``error``
-    where there is none."""
+    """Check's headline: ``supported``, ``supported after fixes``, ``unsupported``, ``undecided``; ``supported
+    after lossy fixes`` where ``--fix lossy`` cures all that it refuses; ``error`` where there is none."""
     nodes: int | None = None
     parameters: int | None = None
     macs: int | None = None

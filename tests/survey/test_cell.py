@@ -181,6 +181,28 @@ def test_a_refused_network_is_not_built(commands: Commands, try_it: Callable[...
     assert (trial.built, trial.refused, trial.reproducers) == (None, ("Erf: no rule (x2)",), ("erf.onnx",))
 
 
+@pytest.mark.parametrize(("cures", "verdict", "fix"), [
+    ((["gelu_approximate"], ["gelu_approximate"]), "supported after lossy fixes", "lossy"),
+    ((["gelu_approximate"], []), "unsupported", None),
+])  # fmt: skip
+def test_what_lossy_fixes_cure_is_built_with_them(
+    commands: Commands,
+    try_it: Callable[..., Trial],
+    cures: tuple[list[str], ...],
+    verdict: str,
+    fix: str | None,
+) -> None:
+    wrong = [
+        {"level": "unsupported", "op": "Erf", "rule": "r", "cure": {"passes": cure, "exact": False}}
+        for cure in cures
+    ]
+    commands.verdict |= {"verdict": "unsupported", "passed": False, "violations": wrong}
+    trial = try_it()
+    built = [words for words in commands.words if words[0] == "build"]
+    assert (trial.verdict, bool(trial.built)) == (verdict, fix is not None)
+    assert [words[words.index("--fix") + 1] for words in built] == ([fix] if fix else [])
+
+
 def test_a_failed_build_is_narrowed_down_to_what_the_compiler_refuses(
     commands: Commands, try_it: Callable[..., Trial]
 ) -> None:
