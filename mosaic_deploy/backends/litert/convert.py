@@ -18,6 +18,7 @@ from mosaic_deploy.backends.litert import flatbuffer, rewrites
 from mosaic_deploy.backends.litert.scalings import SCALED_ONCE
 from mosaic_deploy.backends.litert.shuffles import SHUFFLE_BATCH
 from mosaic_deploy.backends.litert.simplified import simplify_here
+from mosaic_deploy.backends.litert.spread_constants import SPREAD_CONSTANTS
 from mosaic_deploy.errors import ModelError
 from mosaic_deploy.graph.execute import Session
 from mosaic_deploy.graph.passes import apply
@@ -91,7 +92,7 @@ def _read(path: Path) -> onnx.ModelProto:
         raise ModelError(f"{path.name}: cannot be read: {_first_line(err)}") from err
     _keep_constants(model)
     without_infinities(model)
-    for step in (SHUFFLE_BATCH, SCALED_ONCE):
+    for step in (SHUFFLE_BATCH, SCALED_ONCE, SPREAD_CONSTANTS):
         model = apply(step, model).model
     if len(model.graph.input) != 1 or len(model.graph.output) != 1:
         raise ModelError(

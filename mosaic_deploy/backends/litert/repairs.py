@@ -17,7 +17,8 @@ from mosaic_deploy.backends.litert.layout import TO_NCHW, transpose
 
 _BRIDGE = "_nhwc"
 """How onnx2tf names, behind the tensor's own name, the same in NHWC."""
-
+_TO = "_to_nhwc"
+"""The same of a tensor that it reshapes for it."""
 
 _LOWEST = -float(np.finfo(np.float16).max)
 """From here on a number is meant to be below all others."""
@@ -54,6 +55,26 @@ def _is_twin(tensor: Any, lost: Any) -> bool:
         return False
     turned = np.array(shapes[0])[TO_NCHW].tolist() == shapes[1]
     return turned and flatbuffer.title(tensor).startswith(f"{flatbuffer.title(lost)}{_BRIDGE}")
+
+
+def skip_bridges(model: Any) -> int:
+    """Turn  y (1,1,1,C) -> RESHAPE -> y__to_nhwc (1,1,C,1) -> MUL  into  y (1,1,1,C) -> MUL.
+
+    onnx2tf brings a pixel of all channels into NHWC so; what it is made of as well, and then this is wrong.
+    """
+    graph = model.subgraphs[0]
+    changes = 0
+    for op in [o for o in graph.operators if flatbuffer.kind(model, o) == "RESHAPE"]:
+        source, bridge = (graph.tensors[int(ends[0])] for ends in (op.inputs, op.outputs))
+        before, after = ([int(side) for side in tensor.shape] for tensor in (source, bridge))
+        named = flatbuffer.title(bridge) == f"{flatbuffer.title(source)}_{_TO}"
+        if not named or before[:-1] != [1, 1, 1] or after != [1, 1, before[-1], 1] or before == after:
+            continue
+        for reader in graph.operators:
+            reader.inputs = [int(op.inputs[0]) if i == op.outputs[0] else int(i) for i in reader.inputs]
+        graph.operators.remove(op)
+        changes += 1
+    return changes
 
 
 def state_shapes(model: Any) -> int:

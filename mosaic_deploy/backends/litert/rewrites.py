@@ -11,7 +11,13 @@ import numpy as np
 
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.backends.litert.layout import keep_nhwc
-from mosaic_deploy.backends.litert.repairs import pad_plainly, reconnect, spread_bounds, state_shapes
+from mosaic_deploy.backends.litert.repairs import (
+    pad_plainly,
+    reconnect,
+    skip_bridges,
+    spread_bounds,
+    state_shapes,
+)
 from mosaic_deploy.errors import ModelError
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -24,9 +30,8 @@ _MOST_PARTS = 4
 
 def tidy(model: Any) -> int:
     """All that is good for every runtime."""
-    changes = (
-        reconnect(model) + state_shapes(model) + keep_nhwc(model) + fold_pads(model) + chain_pools(model)
-    )
+    changes = reconnect(model) + skip_bridges(model) + state_shapes(model) + keep_nhwc(model)
+    changes += fold_pads(model) + chain_pools(model)
     changes += activate_before_reshaping(model) + fuse_activations(model)
     return changes + pad_plainly(model) + spread_bounds(model) + join_slices(model) + narrow_ids(model)
 

@@ -16,6 +16,7 @@ from mosaic_deploy.backends.openvino.channel_order import count_from_the_end
 from mosaic_deploy.backends.openvino.counted_pools import COUNTED_POOLS
 from mosaic_deploy.errors import ModelError, RefusedError
 from mosaic_deploy.graph.passes import apply
+from mosaic_deploy.graph.passes.products import MATMUL_CONSTANT_SECOND
 from mosaic_deploy.specs.metadata import METADATA_KEY
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -75,7 +76,7 @@ def convert(request: JsonObject, on_progress: OnProgress) -> JsonObject:
 
 
 def from_onnx(path: Path) -> openvino.Model:
-    """Read an ONNX file with OpenVINO's converter, channels in its own order, some pools as convolutions.
+    """Read an ONNX file with OpenVINO's converter, channels in its own order, what it gets wrong rewritten.
 
     Raises whatever OpenVINO and protobuf raise.
     """
@@ -84,7 +85,8 @@ def from_onnx(path: Path) -> openvino.Model:
     ov = bring_openvino()
     graph = onnx.load(path)
     if graph.opset_import:  # else it is damaged, which the converter says better
-        graph = apply(COUNTED_POOLS, graph).model
+        for step in (COUNTED_POOLS, MATMUL_CONSTANT_SECOND):
+            graph = apply(step, graph).model
     count_from_the_end(graph)
     with TemporaryDirectory(dir=".") as folder:  # the converter takes ONNX from memory only beside torch
         plain = Path(folder).resolve() / path.name

@@ -150,6 +150,7 @@ def _by_nncf(model: openvino.Model, feeds: Mapping[str, NDArray[Any]]) -> openvi
     import nncf
 
     from mosaic_deploy.backends.openvino.quantize import _parameters
+    from mosaic_deploy.backends.openvino.short_attention import products
 
     images = [_fed(model.inputs, feeds)]
     recipe = qdq.recipe_of("w8a8")
@@ -160,6 +161,7 @@ def _by_nncf(model: openvino.Model, feeds: Mapping[str, NDArray[Any]]) -> openvi
             nncf.Dataset(images),
             subset_size=1,
             fast_bias_correction=True,
+            ignored_scope=nncf.IgnoredScope(names=products(model), validate=False),
             advanced_parameters=_parameters(recipe),
         )
     except Exception as err:

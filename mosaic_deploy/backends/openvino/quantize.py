@@ -18,6 +18,7 @@ import numpy as np
 
 from mosaic_deploy.backends.openvino.ir import bring_openvino, constant, ports, read, write
 from mosaic_deploy.backends.openvino.pair_sums import refine
+from mosaic_deploy.backends.openvino.short_attention import products
 from mosaic_deploy.errors import DataError, ModelError
 from mosaic_deploy.workers.progress import OnProgress
 from mosaic_deploy.workers.worker import JsonObject
@@ -57,7 +58,7 @@ def quantize(request: JsonObject, on_progress: OnProgress) -> JsonObject:
         nncf.Dataset(images, _Images(len(images), on_progress).load),
         subset_size=len(images),
         fast_bias_correction=True,
-        ignored_scope=nncf.IgnoredScope(names=left, validate=False),
+        ignored_scope=nncf.IgnoredScope(names=[*left, *products(model)], validate=False),
         advanced_parameters=_parameters(request["recipe"]),
     )
     first = [node for node in _fake_quantizers(quantized) if _takes_input(node)]

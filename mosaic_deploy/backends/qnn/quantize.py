@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from mosaic_deploy.backends.qnn.normalisations import fusible
 from mosaic_deploy.backends.qnn.parameters import parameter_types
-from mosaic_deploy.backends.qnn.refused_forms import AVERAGE_OVERSHOOTING, NORM_DIVIDED
+from mosaic_deploy.backends.qnn.refused_forms import AVERAGE_OVERSHOOTING, MAXIMUM_OF_EIGHT, NORM_OF_SQUARES
 from mosaic_deploy.backends.qnn.signed_kernels import signed_kernels
 from mosaic_deploy.graph.passes import apply
 from mosaic_deploy.graph.passes.convolutions import BATCH_NORM_ALONE, BATCH_NORM_FOLDED, DEPTHWISE_WIDE
+from mosaic_deploy.graph.passes.low_rank import REDUCE_LOW_RANK
 from mosaic_deploy.graph.passes.norms import INSTANCE_NORM_SQUARE
+from mosaic_deploy.graph.passes.stacked_sums import STACKED_SUM
 from mosaic_deploy.graph.passes.stacking import CONCAT_LOW_RANK
 from mosaic_deploy.quantize.method_trial import compared, quantize_best
 from mosaic_deploy.quantize.qdq import Insertion, Style
@@ -24,13 +26,13 @@ if TYPE_CHECKING:
     import onnx
 
 _REWRITES = (
-    BATCH_NORM_FOLDED, BATCH_NORM_ALONE, DEPTHWISE_WIDE, CONCAT_LOW_RANK, INSTANCE_NORM_SQUARE,
-    AVERAGE_OVERSHOOTING, NORM_DIVIDED,
+    BATCH_NORM_FOLDED, BATCH_NORM_ALONE, DEPTHWISE_WIDE, STACKED_SUM, CONCAT_LOW_RANK, REDUCE_LOW_RANK,
+    INSTANCE_NORM_SQUARE, AVERAGE_OVERSHOOTING, MAXIMUM_OF_EIGHT, NORM_OF_SQUARES,
 )  # fmt: skip
 """A quantised BatchNormalization is wrong by up to 85 % of the range for some parameters, on every
-architecture. A depthwise convolution of one tap ends in QNN's MEM_ALLOC on v68 and v69, and so does
-Unsqueeze before a Concat on five dimensions on all. InstanceNormalization of long rows takes the compiler
-many times as long as of squares. For the last two see ``refused_forms``."""
+architecture. A depthwise convolution of one tap ends in QNN's MEM_ALLOC on v68 and v69, and so do
+Unsqueeze before a Concat and a ReduceMax on five dimensions on all. InstanceNormalization of long rows takes
+the compiler many times as long as of squares. For the last three see ``refused_forms``."""
 _NORMALISES_SINCE = 17
 """The opset from which on there is LayerNormalization."""
 

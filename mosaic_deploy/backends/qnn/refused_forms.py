@@ -16,11 +16,26 @@ def _average_overshooting(site: Site) -> bool:
     return pool is not None and any(pool.overshoot) and AVERAGE_POOL_DEPTHWISE.rewrite(site)
 
 
-def _norm_divided(site: Site) -> bool:
-    """A root of summed squares for a ReduceL2 that is divided by something, which ends in QNN's MEM_ALLOC."""
-    norm = site.node.output[0]
-    divided = any(user.op_type == "Div" and user.input[0] == norm for user in site.graph.consumers(norm))
-    return divided and REDUCE_FORMS.rewrite(site)
+def _norm_of_squares(site: Site) -> bool:
+    """A root of summed squares for a ReduceL2, which beside a Div ends in QNN's MEM_ALLOC.
+
+    Whether it does depends on what is around: attention across channels with normalised queries, say.
+    """
+    return REDUCE_FORMS.rewrite(site)
+
+
+def _maximum_of_eight(site: Site) -> bool:
+    """A maximum of 8x8 in steps of 8 as one of 4x4 and one of 2x2: wrong by half the range on v68 and v75.
+
+    x -> MaxPool(8, 8) -> y    becomes    x -> MaxPool(4, 4) -> MaxPool(2, 2) -> y
+    """
+    pool = read_windows(site)
+    if pool is None or (pool.kernel, pool.strides) != ((8, 8), (8, 8)) or site.attr_int("ceil_mode", 0):
+        return False
+    if pool.dilations != (1, 1) or any((*pool.begins, *pool.ends)) or len(site.node.output) > 1:
+        return False
+    four = site.op("MaxPool", site.x, kernel_shape=[4, 4], strides=[4, 4])
+    return site.replace_with(site.op("MaxPool", four, kernel_shape=[2, 2], strides=[2, 2]))
 
 
 AVERAGE_OVERSHOOTING = Pass(
@@ -29,9 +44,16 @@ AVERAGE_OVERSHOOTING = Pass(
     anchors=("AveragePool",),
     rewrite=_average_overshooting,
 )
-NORM_DIVIDED = Pass(
-    name="norm_divided",
-    summary="ReduceL2, Div -> Mul, ReduceSum, Sqrt, Div",
+NORM_OF_SQUARES = Pass(
+    name="norm_of_squares",
+    summary="ReduceL2 -> Mul, ReduceSum, Sqrt",
     anchors=("ReduceL2",),
-    rewrite=_norm_divided,
+    rewrite=_norm_of_squares,
+)
+MAXIMUM_OF_EIGHT = Pass(
+    name="maximum_of_eight",
+    summary="MaxPool (8x8, strides of 8) -> MaxPool (4x4), MaxPool (2x2)",
+    anchors=("MaxPool",),
+    bit_exact=True,
+    rewrite=_maximum_of_eight,
 )

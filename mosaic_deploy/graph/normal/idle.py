@@ -149,7 +149,22 @@ def _clip(node: onnx.NodeProto, draft: Draft) -> bool:
 
 
 def _concat(node: onnx.NodeProto, draft: Draft) -> bool:
-    return len(node.input) == 1 and draft.forward(node, node.input[0])
+    """Of one array, or with arrays that hold nothing: a torch.roll by 0 has one."""
+    axis = next((int(a.i) for a in node.attribute if a.name == "axis"), 0)
+    shapes = [draft.graph.shape(name) for name in node.input]
+    held = [
+        name
+        for name, shape in zip(node.input, shapes, strict=True)
+        if shape is None or not -len(shape) <= axis < len(shape) or shape[axis] != 0
+    ]
+    if len(held) == 1:
+        return draft.forward(node, held[0])
+    if not held or len(held) == len(node.input):
+        return False
+    import onnx
+
+    made = onnx.helper.make_node("Concat", held, [node.output[0]], name=node.name, axis=axis)
+    return draft.replace(node, [made])
 
 
 def _pad(node: onnx.NodeProto, draft: Draft) -> bool:

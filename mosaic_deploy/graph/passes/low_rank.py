@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 
 from mosaic_deploy.graph.passes._pass import Pass
-from mosaic_deploy.graph.passes._site import Site
+from mosaic_deploy.graph.passes._site import Shape, Site
+
+_FEW = 4
+"""Dimensions that targets want."""
 
 
 def _matmul_low_rank(site: Site) -> bool:
@@ -67,28 +70,76 @@ LOW_RANK_UNARY = Pass(
 )
 
 
-def _low_rank_binary(site: Site) -> bool:
-    """Max and Min of two equal shapes, in four dimensions instead of five.
+_BINARY = ("Add", "Div", "Max", "Min", "Mul", "Sub")
 
-    a, b (k,l,m,n,o) -> Max -> y    becomes    Reshape both to (k*l,m,n,o) -> Max -> Reshape -> y
+
+def _low_rank_binary(site: Site) -> bool:
+    """Arithmetic of two tensors in four dimensions or fewer instead of five or more.
+
+        a (k,l,m,n,o), b (1,l,1,n,o) -> Add -> y (k,l,m,n,o)    becomes
+        Reshape to (k,l,m,n*o) and (1,l,1,n*o) -> Add -> Reshape -> y
+
+    Neighbouring axes merge along which the same ones of both are repeated. Reshapes around it merge too.
     """
-    shape = site.out_shape
-    if shape is None or len(shape) < 5:
-        return False
-    flat = (math.prod(shape[:-3]), *shape[-3:])
-    parts = []
-    for index, name in enumerate(site.node.input):
-        theirs = site.shape(index)
-        if theirs != shape and theirs != () and theirs != (1,):
+    if site.node.op_type in _BINARY:
+        found, reader = site.node, site.graph.only_consumer(site.node.output[0])
+        if reader is not None and reader.op_type == "Reshape":
+            return False  # it has its turn there
+    else:
+        maker = site.graph.producer(site.x, *_BINARY)
+        if maker is None:
             return False
-        parts.append(site.reshape(name, flat) if theirs == shape else name)
-    return site.replace_with(site.reshape(site.op(site.node.op_type, *parts), shape))
+        found = maker
+        site.also_replaces(maker)
+    inner = Site(found, site.graph)
+    shape, after = inner.out_shape, site.out_shape
+    theirs = [inner.shape(index) for index in range(len(found.input))]
+    if shape is None or after is None or len(shape) <= _FEW:
+        return False
+    wide = [(1,) * (len(shape) - len(each)) + each for each in theirs if each is not None]
+    runs = _runs(shape, wide)
+    if len(wide) < len(theirs) or len(runs) > _FEW:
+        return False
+    flat = [[math.prod(each[axis] for axis in run) for run in runs] for each in wide]
+    parts = [_reshaped(site, str(name), sides) for name, sides in zip(found.input, flat, strict=True)]
+    return site.replace_with(site.op("Reshape", site.op(found.op_type, *parts), site.sizes(after)))
+
+
+def _reshaped(site: Site, name: str, sides: list[int]) -> str:
+    """A tensor in another shape; what a Reshape reads, or a constant, where it is one."""
+    held = site.graph.constant(name)
+    if held is not None:
+        return site.const(held.reshape(sides))
+    reshape = site.graph.producer(name, "Reshape")
+    if reshape is None:
+        return site.reshape(name, sides)
+    site.also_replaces(reshape)
+    return site.reshape(str(reshape.input[0]), sides)
+
+
+def _runs(shape: Shape, sides: list[Shape]) -> list[list[int]]:
+    """Neighbouring axes as one, from the first on, until four are left or no more can be."""
+    runs: list[list[int]] = []
+    for axis, side in enumerate(shape):
+        enough = len(runs) + len(shape) - axis <= _FEW
+        if runs and not enough and (side == 1 or all(_alike(each, shape, runs[-1], axis) for each in sides)):
+            runs[-1].append(axis)
+        else:
+            runs.append([axis])
+    return runs
+
+
+def _alike(side: Shape, whole: Shape, run: list[int], axis: int) -> bool:
+    """Whether a tensor is repeated along an axis as along those of a run, or along none of them."""
+    repeated = {side[each] == 1 for each in (*run, axis) if whole[each] != 1}
+    return len(repeated) < 2
 
 
 LOW_RANK_BINARY = Pass(
     name="low_rank_binary",
-    summary="Max and Min on 5 dimensions -> Reshape, the same on 4, Reshape",
-    anchors=("Max", "Min"),
+    summary="Add, Max and the like on 5 dimensions -> Reshape, the same on 4, Reshape",
+    anchors=(*_BINARY, "Reshape"),
+    resolves=(*_BINARY, "Reshape"),
     bit_exact=True,
     rewrite=_low_rank_binary,
 )

@@ -157,3 +157,12 @@ MASKS = {
     ),
 }  # fmt: skip
 """Numbers that mean never, before a Softmax."""
+
+_SPREAD = "v = ReduceMean(s, hw) a = Add(v, e) q = Sqrt(a) i = Reciprocal(q) d = Mul(c, i)"
+VARIANCES = {
+    "by hand": odd(
+        f"{FIRST} m = ReduceMean(c, hw) o = Sub(c, m) s = Mul(o, o) {_SPREAD} {LAST}", hw=[2, 3], e=[1e-3]
+    ),
+    "of the whole": odd(f"{FIRST} s = Mul(c, c) {_SPREAD} {LAST}", hw=[2, 3], e=[1e-3]),
+}
+"""onnx2tf brings a factor of each channel into NHWC twice, so that it fits no image any more."""

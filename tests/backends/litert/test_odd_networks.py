@@ -9,7 +9,7 @@ import pytest
 
 from mosaic_deploy.backends.litert.oracle import convert
 from mosaic_deploy.backends.oracle.fleet import try_all
-from tests.backends.litert.odd_networks import BIASES, FIXED, MASKS, SCALARS, ZEROS, case
+from tests.backends.litert.odd_networks import BIASES, FIXED, MASKS, SCALARS, VARIANCES, ZEROS, case
 
 pytestmark = pytest.mark.skipif(bool(convert.missing()), reason=convert.missing())
 
@@ -25,6 +25,7 @@ CLOSE = 0.04
         pytest.param(SCALARS, id="scalars"),
         pytest.param(FIXED, id="fixed-grids"),
         pytest.param(MASKS, id="masks"),
+        pytest.param(VARIANCES, id="variances"),
     ],
 )
 def test_integers_are_close_to_floats(networks: dict[str, onnx.ModelProto], tmp_path: Path) -> None:

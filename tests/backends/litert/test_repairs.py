@@ -10,7 +10,13 @@ import pytest
 
 from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.backends.litert.layout import TO_NHWC, transpose
-from mosaic_deploy.backends.litert.repairs import connect_fully, pad_plainly, reconnect, state_shapes
+from mosaic_deploy.backends.litert.repairs import (
+    connect_fully,
+    pad_plainly,
+    reconnect,
+    skip_bridges,
+    state_shapes,
+)
 from tests.backends.litert.tflite import run, tensor, tflite_model
 
 
@@ -26,6 +32,26 @@ def test_a_tensor_made_by_nothing_is_made_of_its_twin(tmp_path: Path) -> None:
 def test_another_tensor_is_no_twin() -> None:
     assert reconnect(broken(twin="product_nhwc_bridge")) == 0
     assert reconnect(broken(twin="sum_nhwc_bridge", shape=[1, 6, 4, 3])) == 0
+
+
+@pytest.mark.parametrize(("name", "after", "changes"), [
+    ("root__to_nhwc", [1, 1, 3, 1], 1),
+    ("root_reshaped", [1, 1, 3, 1], 0),
+    ("root__to_nhwc", [1, 3, 1, 1], 0),
+])  # fmt: skip
+def test_one_pixel_is_brought_into_nhwc_once(name: str, after: list[int], changes: int) -> None:
+    model = tflite_model()
+    graph = model.subgraphs[0]
+    graph.inputs = [tensor(model, "root", [1, 1, 1, 3]), tensor(model, "image", [1, 4, 6, 3])]
+    bridge, graph.outputs = tensor(model, name, after), [tensor(model, "y", [1, 4, 6, 3])]
+    sizes = flatbuffer.add_constant(model, "sizes", np.array(after, np.int32))
+    graph.operators = [
+        flatbuffer.operator(model, "RESHAPE", [graph.inputs[0], sizes], [bridge]),
+        flatbuffer.operator(model, "MUL", [graph.inputs[1], bridge], [graph.outputs[0]]),
+    ]
+    assert skip_bridges(model) == changes
+    reads = [int(i) for i in graph.operators[-1].inputs]
+    assert reads == [graph.inputs[1], graph.inputs[0] if changes else bridge]
 
 
 def test_a_product_by_a_constant_is_fully_connected(tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def test_busy_nodes_stay(body: str) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("body", "left"), [
+    ("e = Slice (image, end, far, two) y = Concat <axis = -2> (e, up, image)", ["Relu", "Concat"]),
+    ("e = Slice (image, end, far, two) y = Concat <axis = 2> (e, up)", ["Relu"]),
+])  # fmt: skip
+def test_what_holds_nothing_joins_nothing(body: str, left: list[str]) -> None:
+    becomes(image(f"up = Relu (image) {body}", end=[6], far=[99], two=[2]), *left)
+
+
 def test_only_the_last_shape_counts() -> None:
     body = "a = Reshape (image, flat) b = Unsqueeze (a, zero) y = Reshape (b, back)"
     made = becomes(image(body, flat=[4, 48], zero=[0], back=[1, 4, 8, 6]), "Reshape")

@@ -22,6 +22,18 @@ MODELS = [
         image(f"{STACK} s = Concat <axis = -5> (a, b) y = ReduceSum <keepdims = 0> (s, z)", z=[0]),
         id="from-the-end",
     ),
+    pytest.param(
+        image(f"{STACK} s = Concat <axis = 0> (a, b, c) y = ReduceMax <keepdims = 0> (s, z)", z=[0]),
+        id="largest",
+    ),
+    pytest.param(
+        image(f"{STACK} s = Concat <axis = 0> (a, b, c) y = ReduceMin <keepdims = 0> (s, z)", z=[0]),
+        id="least",
+    ),
+    pytest.param(
+        image(f"{STACK} s = Concat <axis = 0> (a, b, c) y = ReduceMean <keepdims = 0> (s, z)", z=[0]),
+        id="mean",
+    ),
 ]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaic_deploy.backends.litert import flatbuffer
+from mosaic_deploy.backends.litert.gpu.batches import add_in_four, merge_heads, part_factors
 from mosaic_deploy.backends.litert.layout import transpose
 from mosaic_deploy.backends.litert.repairs import is_rectified
 
@@ -32,6 +33,8 @@ def for_accelerator(model: Any) -> int:
         pad_channels_by_zero,
         turn_first,
         merge_heads,
+        part_factors,
+        add_in_four,
         split_long_sums,
         slice_parts,
         part_pads,
@@ -123,41 +126,6 @@ def turn_first(model: Any) -> int:
         op.inputs, op.builtinOptions.adjX = [turned, int(op.inputs[1])], False
         changes += 1
     return changes
-
-
-def merge_heads(model: Any) -> int:
-    """Turn x (1,4,256,64) -> BATCH_MATMUL by y (1,1,64,64)  into  (1,1,1024,64) -> BATCH_MATMUL -> RESHAPE.
-
-    Attention with one key for all heads, which the accelerator gets wrong.
-    """
-    graph = model.subgraphs[0]
-    changes = 0
-    for op in [o for o in graph.operators if flatbuffer.kind(model, o) == "BATCH_MATMUL"]:
-        first, second = ([int(d) for d in graph.tensors[i].shape] for i in op.inputs[:2])
-        shared = len(first) == len(second) >= 3 and first[:-3] == second[:-3] and second[-3] == 1
-        if not shared or first[-3] == 1 or op.builtinOptions.adjX:
-            continue
-        result = int(op.outputs[0])
-        sides = [int(d) for d in graph.tensors[result].shape]
-        name = flatbuffer.title(graph.tensors[result])
-        rows = [*first[:-3], 1, first[-3] * first[-2]]
-        merged = flatbuffer.add_tensor(model, f"{name}_rows", [*rows, first[-1]])
-        made = flatbuffer.add_tensor(model, f"{name}_of_rows", [*rows, sides[-1]])
-        before = _reshape(model, int(op.inputs[0]), merged, [*rows, first[-1]])
-        after = _reshape(model, made, result, sides)
-        place = flatbuffer.place_of(graph, op)
-        op.inputs, op.outputs = [merged, int(op.inputs[1])], [made]
-        graph.operators[place : place + 1] = [before, op, after]
-        changes += 1
-    return changes
-
-
-def _reshape(model: Any, source: int, result: int, shape: list[int]) -> Any:
-    name = f"{flatbuffer.title(model.subgraphs[0].tensors[result])}_shape"
-    sizes = flatbuffer.add_constant(model, name, np.array(shape, np.int32))
-    op = flatbuffer.operator(model, "RESHAPE", [source, sizes], [result])
-    op.builtinOptions.newShape = shape
-    return op
 
 
 def split_long_sums(model: Any) -> int:

@@ -28,8 +28,10 @@ from mosaic_deploy.backends.litert import flatbuffer, rewrites
 from mosaic_deploy.backends.litert.child_calls import TOOLCHAIN
 from mosaic_deploy.backends.litert.child_calls import version as version_of
 from mosaic_deploy.backends.litert.simplified import simplify_here
+from mosaic_deploy.backends.litert.spread_constants import SPREAD_CONSTANTS
 from mosaic_deploy.backends.oracle.compare import Arrays, Comparison, Tolerance, compare_outputs, said
 from mosaic_deploy.errors import ModelError
+from mosaic_deploy.graph.passes import apply
 from mosaic_deploy.quantize.sentinels import without_infinities
 from mosaic_deploy.specs.toolchain import unavailable
 
@@ -76,6 +78,7 @@ def convert(model: bytes, scratch: Path) -> Path:
     graph = onnx.load_from_string(model)
     conversion._keep_constants(graph)
     without_infinities(graph)
+    graph = apply(SPREAD_CONSTANTS, onnx.shape_inference.infer_shapes(graph)).model
     tailed = onnx.ModelProto()
     tailed.CopyFrom(graph)
     names = [_ended_in_ids(tailed.graph, index) for index in range(len(tailed.graph.output))]

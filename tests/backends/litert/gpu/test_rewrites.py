@@ -251,6 +251,54 @@ def test_one_matrix_for_all_heads_is_for_all_heads(tmp_path: Path) -> None:
     assert np.abs(computed(path, values) - exact).max() < 1e-4
 
 
+def by_themselves(model: Any, source: int) -> int:
+    """Channels by channels of the same image."""
+    rows, made = (tflite.tensor(model, n, [1, s, SIDE * 8]) for n, s in (("rows", 8), ("made", 8)))
+    model.subgraphs[0].tensors[made].shape = [1, 8, 8]
+    sizes = flatbuffer.add_constant(model, "sizes", np.array([1, 8, SIDE * 8], np.int32))
+    product = flatbuffer.operator(model, "BATCH_MATMUL", [rows, rows], [made])
+    product.builtinOptions.adjY = True
+    model.subgraphs[0].operators += [flatbuffer.operator(model, "RESHAPE", [source, sizes], [rows]), product]
+    return made
+
+
+def test_a_tensor_times_itself_is_computed(tmp_path: Path) -> None:
+    path = a_file(tmp_path, 8, by_themselves)
+    values = np.random.default_rng(0).normal(size=(1, SIDE, SIDE, 8)).astype(np.float32)
+    rows = values.reshape(1, 8, -1)
+    exact = rows @ rows.transpose(0, 2, 1)
+    with pytest.raises(ToolError):  # it ends the process; else it needs no rewrite any more
+        computed(path, values)
+    path = rewritten(path)
+    assert np.abs(tflite.run(path, values) - exact).max() < 1e-4
+    assert np.abs(computed(path, values) - exact).max() < 1e-4 * np.ptp(exact)
+
+
+def of_a_batch(model: Any, source: int) -> int:
+    """A batch of rows, plus numbers that are others in each element of the batch."""
+    rows, made = (tflite.tensor(model, name, [SIDE, SIDE, 8]) for name in ("rows", "made"))
+    sizes = flatbuffer.add_constant(model, "sizes", np.array([SIDE, SIDE, 8], np.int32))
+    number = flatbuffer.add_constant(model, "number", BATCH)
+    model.subgraphs[0].operators += [
+        flatbuffer.operator(model, "RESHAPE", [source, sizes], [rows]),
+        flatbuffer.operator(model, "ADD", [rows, number], [made]),
+    ]
+    return made
+
+
+BATCH = np.arange(SIDE * 8, dtype=np.float32).reshape(SIDE, 1, 8)
+
+
+def test_each_element_of_a_batch_has_its_numbers(tmp_path: Path) -> None:
+    path = a_file(tmp_path, 8, of_a_batch)
+    values = np.random.default_rng(0).normal(size=(1, SIDE, SIDE, 8)).astype(np.float32)
+    exact = values[0] + BATCH
+    assert np.abs(computed(path, values) - exact).max() > 1, "needs no rewrite any more"
+    path = rewritten(path)
+    assert np.abs(tflite.run(path, values) - exact).max() < 1e-4
+    assert np.abs(computed(path, values) - exact).max() < 1e-4
+
+
 def test_a_sum_over_more_taps_than_a_texture_has_rows_is_taken_in_parts(tmp_path: Path) -> None:
     path = a_file(tmp_path, 2048, convolved)
     values = np.random.default_rng(0).normal(size=(1, SIDE, SIDE, 2048)).astype(np.float32)
