@@ -80,6 +80,43 @@ def attention(x: Tensor, scores: nn.Module) -> Tensor:
     return x + attended.transpose(1, 2).reshape(x.shape)
 
 
+def windows(x: Tensor, scores: nn.Module) -> Tensor:
+    """Pixels attend within shifted windows of 8x8, masked; Swin, https://arxiv.org/abs/2103.14030."""
+    rolled = torch.roll(x, (-4, -4), (2, 3)).view(1, WIDTH, 4, 8, 4, 8)
+    parts = rolled.permute(0, 2, 4, 3, 5, 1).reshape(16, 64, WIDTH)
+    query, key, value = scores(parts).reshape(16, 64, 3, 2, WIDTH // 2).permute(2, 0, 3, 1, 4).unbind(0)
+    alike = (query @ key.transpose(-2, -1)).reshape(1, 16, 2, 64, 64) + MASK
+    mixed = (alike.reshape(16, 2, 64, 64).softmax(-1) @ value).transpose(1, 2).reshape(1, 4, 4, 8, 8, WIDTH)
+    return torch.roll(mixed.permute(0, 5, 1, 3, 2, 4).reshape(x.shape), (4, 4), (2, 3))
+
+
+def across_channels(x: Tensor, scores: nn.Module) -> Tensor:
+    """Channels attend to channels, normalised, two heads; XCiT, https://arxiv.org/abs/2106.09681."""
+    rows = scores(x.flatten(2).transpose(1, 2)).reshape(1, SIDE * SIDE, 3, 2, WIDTH // 2)
+    query, key, value = rows.permute(2, 0, 3, 4, 1).unbind(0)
+    shares = (F.normalize(query, dim=-1) @ F.normalize(key, dim=-1).transpose(-2, -1)).softmax(-1)
+    mixed: Tensor = (shares @ value).reshape(x.shape)
+    return mixed
+
+
+def affinity(x: Tensor) -> Tensor:
+    """Channels attend to channels as they are; DANet, https://arxiv.org/abs/1809.02983."""
+    rows = x.flatten(2)
+    return x + ((rows @ rows.transpose(1, 2) / SIDE**2).softmax(-1) @ rows).reshape(x.shape)
+
+
+def heads(x: Tensor, attend: nn.Module) -> Tensor:
+    """PyTorch's own attention, on a quarter of the side."""
+    tokens = F.avg_pool2d(x, 4).flatten(2).permute(0, 2, 1)
+    mixed, _ = attend(tokens, tokens, tokens, need_weights=False)
+    return up(mixed.permute(0, 2, 1).reshape(1, WIDTH, SIDE // 4, SIDE // 4))
+
+
+MASK = -100.0 * (torch.arange(16 * 64 * 64) % 5 == 0).float().reshape(1, 16, 1, 64, 64)
+ROWS = torch.linspace(-1, 1, SIDE).reshape(SIDE, 1)
+MEMORY = torch.linspace(-1, 1, WIDTH * 8).reshape(WIDTH, 8)
+
+
 def response_norm(x: Tensor) -> Tensor:
     """Global response normalisation, https://arxiv.org/abs/2301.00808."""
     norm = x.norm(dim=(2, 3), keepdim=True)
@@ -159,6 +196,18 @@ BLOCKS: dict[str, Make] = {
     "aligned": behind(lambda x: up(x, align_corners=True), stride=4),
     "clamped": behind(lambda x: x.clamp(-1, 2) / 3),
     "chosen": plain(lambda x: torch.where(x > 0.1, x, 2 * x)),
+    "windows": layers(windows, lambda: nn.Linear(WIDTH, 3 * WIDTH)),
+    "across_channels": layers(across_channels, lambda: nn.Linear(WIDTH, 3 * WIDTH)),
+    "affinity": behind(affinity),
+    "heads": layers(heads, lambda: nn.MultiheadAttention(WIDTH, 2, batch_first=True)),
+    "rows_added": behind(lambda x: x + ROWS),
+    "half_side": layers(lambda x, a: up(a(x) + ROWS[::2], "nearest"), lambda: conv(stride=2)),
+    "variance": behind(lambda x: x * torch.rsqrt(x.var((2, 3), keepdim=True) + 1e-3)),
+    "stack": behind(lambda x: torch.stack([x, -x, 0.5 * x], 0).amax(0)),
+    "memory": layers(
+        lambda x, a: (MEMORY @ a(x).flatten(2).softmax(1)).reshape(x.shape), lambda: conv(outputs=8)
+    ),
+    "largest_of_eight": behind(lambda x: up(F.adaptive_max_pool2d(x, 4), "nearest")),
 }  # fmt: skip
 
 

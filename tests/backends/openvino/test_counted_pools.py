@@ -12,6 +12,7 @@ from mosaic_deploy.backends.openvino.counted_pools import COUNTED_POOLS
 from mosaic_deploy.backends.registry import load_backend
 from mosaic_deploy.graph.passes import apply
 from tests.backends.openvino.test_backend import a_job, build, images, on_the_cpu, run
+from tests.backends.openvino.weights import weighted
 from tests.backends.qnn.test_backend import CLASSES, HEIGHT, WIDTH
 from tests.graph.passes.agreement import error, ops
 
@@ -29,11 +30,7 @@ def network(pool: str, *, behind: str) -> onnx.ModelProto:
             logits = Conv(mean, head_w)
         }}
     """)
-    rng = np.random.default_rng(1)
-    for name, shape in {"stem_w": (8, 3, 3, 3), "head_w": (CLASSES, 8, 1, 1)}.items():
-        values = rng.normal(0, 0.5, shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
-    return onnx.shape_inference.infer_shapes(model)
+    return weighted(model, {"stem_w": (8, 3, 3, 3), "head_w": (CLASSES, 8, 1, 1)}, size=0.5)
 
 
 COUNTED = "mean = AveragePool<kernel_shape = [3, 3], pads = [1, 1, 1, 1], count_include_pad = 1>(deep)"

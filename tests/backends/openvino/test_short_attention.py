@@ -10,6 +10,7 @@ import pytest
 
 from mosaic_deploy.backends.registry import load_backend
 from tests.backends.openvino.test_backend import a_job, build, images, on_the_cpu, run
+from tests.backends.openvino.weights import weighted
 from tests.backends.qnn.test_backend import CLASSES, HEIGHT, WIDTH
 
 OPENVINO = load_backend("openvino")
@@ -32,11 +33,7 @@ def network(keys: int) -> onnx.ModelProto:
             logits = Conv(back, head_w)
         }}
     """)
-    rng = np.random.default_rng(1)
-    for name, shape in {"stem_w": (16, 3, 3, 3), "head_w": (CLASSES, 16, 1, 1)}.items():
-        values = rng.normal(0, 0.3, shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
-    return onnx.shape_inference.infer_shapes(model)
+    return weighted(model, {"stem_w": (16, 3, 3, 3), "head_w": (CLASSES, 16, 1, 1)}, size=0.3)
 
 
 @pytest.mark.skipif(OPENVINO.missing() is not None, reason=str(OPENVINO.missing()))

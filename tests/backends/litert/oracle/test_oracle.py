@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mosaic_deploy.backends.litert import flatbuffer
 from mosaic_deploy.backends.litert.oracle import convert, gpu, xnnpack
 from mosaic_deploy.backends.oracle.case import Case
 from mosaic_deploy.backends.oracle.compare import IN_SINGLE
@@ -16,6 +17,7 @@ from mosaic_deploy.backends.oracle.fleet import try_all
 from mosaic_deploy.backends.oracle.outcome import CaseOutcome
 from mosaic_deploy.probing.sketch import Sketch
 from mosaic_deploy.specs.precision import Precision
+from tests.backends.litert.tflite import tensor, tflite_model
 from tests.graph.passes.agreement import image, number, random
 
 pytestmark = pytest.mark.skipif(bool(convert.missing()), reason=convert.missing())
@@ -143,6 +145,20 @@ def test_every_output_counts() -> None:
     wanted = (np.zeros(3, np.int64), np.ones(3, np.float32))
     weighed = convert.compared(wanted, (wanted[0], wanted[1] * 1.5), tolerance=IN_SINGLE, feeds={})
     assert (weighed.right, weighed.difference) == (False, 0.5)
+
+
+def test_a_file_that_plain_kernels_do_not_run_is_not_right_on_them(tmp_path: Path) -> None:
+    model = tflite_model()
+    graph = model.subgraphs[0]
+    graph.inputs, graph.outputs = [tensor(model, "x", [1, 4])], [tensor(model, "y", [1, 4])]
+    values = np.ones((1, 4), np.float32)
+    for sides, right in (([1, 4], True), ([1, 5], False)):
+        sizes = flatbuffer.add_constant(model, "sizes", np.array(sides, np.int32))
+        graph.operators = [
+            flatbuffer.operator(model, "RESHAPE", [graph.inputs[0], sizes], [graph.outputs[0]])
+        ]
+        flatbuffer.save(model, tmp_path / "part.tflite")
+        assert gpu._right_plainly(tmp_path / "part.tflite", (values,), (values,), {}, IN_SINGLE) is right
 
 
 def test_each_table_has_one_device() -> None:
