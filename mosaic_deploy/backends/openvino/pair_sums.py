@@ -52,11 +52,13 @@ def refine(first: Sequence[openvino.Node], source: openvino.Model, images: Seque
     """
     plain = {node.get_friendly_name(): node for node in source.get_ordered_ops()}
     for quantizer in first:
-        for port in quantizer.output(0).get_target_inputs():
-            convolution = port.get_node()
-            if convolution.get_type_name() == "Convolution":
-                weights = constant(plain[convolution.get_friendly_name()], 1)
-                _round_anew(convolution, weights, _means(quantizer, images))
+        readers = [port.get_node() for port in quantizer.output(0).get_target_inputs()]
+        convolutions = [node for node in readers if node.get_type_name() == "Convolution"]
+        means = _means(quantizer, images) if convolutions else None
+        for convolution in convolutions:
+            weights = plain[convolution.get_friendly_name()].input_value(1).get_node()
+            if weights.get_type_name() == "Constant" and means is not None:
+                _round_anew(convolution, weights.data, means)
 
 
 def _round_anew(convolution: openvino.Node, weights: Array, means: Array) -> None:

@@ -16,14 +16,6 @@ def _average_overshooting(site: Site) -> bool:
     return pool is not None and any(pool.overshoot) and AVERAGE_POOL_DEPTHWISE.rewrite(site)
 
 
-def _norm_of_squares(site: Site) -> bool:
-    """A root of summed squares for a ReduceL2, which beside a Div ends in QNN's MEM_ALLOC.
-
-    Whether it does depends on what is around: attention across channels with normalised queries, say.
-    """
-    return REDUCE_FORMS.rewrite(site)
-
-
 def _maximum_of_eight(site: Site) -> bool:
     """A maximum of 8x8 in steps of 8 as one of 4x4 and one of 2x2: wrong by half the range on v68 and v75.
 
@@ -48,8 +40,10 @@ NORM_OF_SQUARES = Pass(
     name="norm_of_squares",
     summary="ReduceL2 -> Mul, ReduceSum, Sqrt",
     anchors=("ReduceL2",),
-    rewrite=_norm_of_squares,
+    rewrite=REDUCE_FORMS.rewrite,
 )
+"""Beside a Div a ReduceL2 ends in QNN's MEM_ALLOC, or does not, as what is around it has it: attention across
+channels with normalised queries, say."""
 MAXIMUM_OF_EIGHT = Pass(
     name="maximum_of_eight",
     summary="MaxPool (8x8, strides of 8) -> MaxPool (4x4), MaxPool (2x2)",

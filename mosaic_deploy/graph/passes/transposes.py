@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, pairwise, permutations
 from typing import TYPE_CHECKING
@@ -28,15 +29,11 @@ def _low_rank_transpose(site: Site) -> bool:
 
     Axes of side 1 go, and neighbours that stay neighbours merge: channel shuffles, windows of an attention.
     """
-    transpose = _transpose(site)
-    shape, after = _shape(site, transpose), site.out_shape
-    if transpose is None or shape is None or after is None:
+    found, after = _found(site), site.out_shape
+    if found is None or after is None or len(found.sides) >= found.rank:
         return False
-    sides, moves = merged(shape, _perm(site, transpose, shape))
-    if len(sides) >= len(shape):
-        return False
-    x = site.op("Reshape", _source(site, transpose), site.sizes(sides))
-    return site.replace_with(site.reshape(site.transpose(x, moves), after))
+    x = site.op("Reshape", _source(site, found.transpose), site.sizes(found.sides))
+    return site.replace_with(site.reshape(site.transpose(x, found.moves), after))
 
 
 def _transpose_stepwise(site: Site) -> bool:
@@ -47,35 +44,39 @@ def _transpose_stepwise(site: Site) -> bool:
 
     The fewest that do it: two for the windows of an attention.
     """
-    transpose = _transpose(site)
-    shape, after = _shape(site, transpose), site.out_shape
-    if transpose is None or shape is None or after is None:
+    found, after = _found(site), site.out_shape
+    if found is None or after is None or not _FEW < len(found.sides) <= _MOST:
         return False
-    sides, moves = merged(shape, _perm(site, transpose, shape))
-    if not _FEW < len(sides) <= _MOST:
-        return False
-    x = _source(site, transpose)
-    for low, order in steps(sides, moves):
+    x = _source(site, found.transpose)
+    for low, order in steps(found.sides, found.moves):
         x = site.transpose(site.op("Reshape", x, site.sizes(low)), order)
     return site.replace_with(site.op("Reshape", x, site.sizes(after)))
 
 
-def _transpose(site: Site) -> onnx.NodeProto | None:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A Transpose of many dimensions, and what it is with neighbours that stay neighbours merged."""
+
+    transpose: onnx.NodeProto
+    rank: int
+    sides: Shape
+    moves: Shape
+
+
+def _found(site: Site) -> _Found | None:
     """The Transpose that a node is, or that a Reshape reads; None where a Reshape behind it has its turn."""
+    transpose: onnx.NodeProto | None = site.node
     if site.node.op_type == "Reshape":
-        return site.graph.producer(site.x, "Transpose")
-    reader = site.graph.only_consumer(site.node.output[0])
-    return None if reader is not None and reader.op_type == "Reshape" else site.node
-
-
-def _shape(site: Site, transpose: onnx.NodeProto | None) -> Shape | None:
-    """What it turns; None if unknown or of few dimensions."""
+        transpose = site.graph.producer(site.x, "Transpose")
+    else:
+        reader = site.graph.only_consumer(site.node.output[0])
+        if reader is not None and reader.op_type == "Reshape":
+            return None
     shape = site.graph.shape(transpose.input[0]) if transpose is not None else None
-    return shape if shape is not None and len(shape) > _FEW else None
-
-
-def _perm(site: Site, transpose: onnx.NodeProto, shape: Shape) -> Shape:
-    return Site(transpose, site.graph).attr_ints("perm", range(len(shape) - 1, -1, -1))
+    if transpose is None or shape is None or len(shape) <= _FEW:
+        return None
+    perm = Site(transpose, site.graph).attr_ints("perm", range(len(shape) - 1, -1, -1))
+    return _Found(transpose, len(shape), *merged(shape, perm))
 
 
 def _source(site: Site, transpose: onnx.NodeProto) -> str:
