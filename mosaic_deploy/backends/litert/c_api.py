@@ -9,8 +9,10 @@ header files ``litert_compiled_model.h``, ``litert_gpu_options.h``, ``litert_pro
 from __future__ import annotations
 
 import ctypes
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,9 +32,6 @@ _STRING = 8  # LiteRtAnyType
 _READ, _WRITE = 0, 1
 IMPATIENT_S = 5.0
 """LiteRT 2.1.2 gives up reading from a GPU that is busy for 20 s; sooner failures have other reasons."""
-_ASLEEP = 0.5
-"""Share of the quickest run so far that is slept through: LiteRT waits by asking again and again, which
-takes a core from a GPU that is software."""
 _TYPES = {"float32": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int8": 9, "float16": 10}
 Handle = ctypes.c_void_p
 """Of whatever LiteRT has made."""
@@ -255,7 +254,6 @@ class OnGpu:
         self._output = self._runtime.buffer(self._model, "Output", result)
         self._another_gate = partial(self._runtime.buffer, self._model, "Input", source)
         self._gate = self._another_gate()
-        self._quickest_s = float("inf")
 
     @property
     def fully_accelerated(self) -> bool:
@@ -273,12 +271,18 @@ class OnGpu:
         return self._runtime.read(self._output, self._result)
 
     def _wait(self) -> None:
-        """Wait until the GPU is done."""
-        begun = time.monotonic()
-        if self._quickest_s < float("inf"):
-            time.sleep(_ASLEEP * self._quickest_s)
-        self._gate = self._runtime.finish(self._gate, self._another_gate)
-        self._quickest_s = min(self._quickest_s, time.monotonic() - begun)
+        """Wait until the GPU is done.
+
+        LiteRT waits by asking again and again. A GPU that is software needs the cores, so a thread asks that
+        gets what is left of them.
+        """
+        with ThreadPoolExecutor(1, initializer=_stand_back) as pool:
+            self._gate = pool.submit(self._runtime.finish, self._gate, self._another_gate).result()
+
+
+def _stand_back() -> None:
+    """Let the calling thread run where no other wants to; it cannot be undone without privileges."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _folder() -> Path:

@@ -280,6 +280,12 @@ FORMS: tuple[Form, ...] = (
         more={"dilation": (9, 24, 36), "channels": (24, 96, 960, 2048)},
     ),
     _form(
+        "depthwise-atrous",
+        {"kernel": (3,), "dilation": (2, 4), "channels": (512, 1536, 2048), "group": ("depthwise",)}
+        | {"side": (8,)},
+        more={},
+    ),
+    _form(
         "depthwise-pointwise",
         {"kernel": (1,), "stride": (1,), "channels": (8, 64, 512), "bias": (True, False)}
         | {"group": ("depthwise",)},

@@ -58,7 +58,9 @@ def fit(x: Wire, kernel: tuple[int, ...], dilation: tuple[int, ...], pads: tuple
 
 
 def _image(s: Sketch) -> Wire:
-    x = s.data()
+    """The data; ``sides`` are the image's where it must hold a large window."""
+    shape = s.shape()
+    x = s.data((*shape[:2], *each(s["sides"], len(shape) - 2)) if "sides" in s.values else shape)
     if x.rank < 3:
         raise UnfitError("no image")
     return x
@@ -135,6 +137,14 @@ def _usual(op: str) -> tuple[Form, ...]:
 FORMS: tuple[Form, ...] = (
     *_usual("MaxPool"),
     *_usual("AveragePool"),
+    Form(
+        "AveragePool",
+        "thumbnail",
+        _windowed("AveragePool"),
+        axes={"kernel": ((6, 8), (16, 32), (32, 64)), "stride": ("kernel",), "sides": ((64, 128),)},
+        discriminators=_TELLS,
+        least=11,
+    ),
     _pool(
         "AveragePool",
         "counted",

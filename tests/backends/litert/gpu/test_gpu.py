@@ -269,6 +269,31 @@ def is_busy(request: dict[str, Any], on_progress: Any) -> dict[str, Any]:
 
 
 @needs_gpu
+def test_waiting_leaves_the_cores_to_a_driver_that_is_software(folder: Path, tmp_path: Path) -> None:
+    """LiteRT asks again and again; what it is asked from yields, what copies and starts does not."""
+    policies = tmp_path / "policies.txt"
+    on_gpu(tmp_path, {**a_request(folder, "logits", tmp_path), "policies": str(policies)}, notes_policies)
+    waits, copies = str(os.SCHED_IDLE), str(os.SCHED_OTHER)
+    noted = policies.read_text().split()
+    assert len(noted) >= 4  # two images, and what finds out the precision
+    assert noted == [waits, copies] * (len(noted) // 2)
+
+
+def notes_policies(request: dict[str, Any], on_progress: Any) -> dict[str, Any]:
+    """Be the real child, and note how every thread that reads a buffer is scheduled."""
+    read = c_api.Runtime._lock
+
+    def lock(self: c_api.Runtime, buffer: Any, mode: int) -> int:
+        if mode == 0:
+            with Path(request["policies"]).open("a") as policies:
+                policies.write(f"{os.sched_getscheduler(0)}\n")
+        return read(self, buffer, mode)
+
+    c_api.Runtime._lock = lock  # type: ignore[method-assign]  # of a child process of its own
+    return accelerator.predict(request, on_progress)
+
+
+@needs_gpu
 @pytest.mark.parametrize(
     ("limit", "says"),
     [
