@@ -44,17 +44,27 @@ class Conversion:
     """What the runtime's arithmetic really was."""
     untrained: bool = False
     """Whether the weights are random."""
+    fixed: ParityReport | None = None
+    """Where passes changed more than rounding: the same against the network as they left it, which was asked
+    for, so that it decides."""
+
+    @property
+    def judged(self) -> ParityReport:
+        """What the conversion alone did."""
+        return self.fixed or self.parity
 
     @property
     def passed(self) -> bool:
         """Parity holds, and in float32 hardly a pixel changed its class."""
         limit = UNTRAINED_LIMIT if self.untrained else CONVERSION_LIMIT
-        same = self.parity.agreement >= limit or self.precision != "float32"
-        return self.parity.passed and same
+        same = self.judged.agreement >= limit or self.precision != "float32"
+        return self.judged.passed and same
 
     def to_json(self) -> dict[str, object]:
         """The conversion's entry in ``--json``."""
-        return {**self.parity.to_json(), "passed": self.passed, "precision": self.precision}
+        fixed = None if self.fixed is None else self.fixed.agreement
+        own = {"passed": self.passed, "precision": self.precision, "agreement_with_fixed": fixed}
+        return {**self.parity.to_json(), **own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,7 @@ class Losses:
     output: float
     """By giving another kind of output than the model's card states."""
     conversion: float
-    """By the runtime's own format, in float; 0 where nothing is converted."""
+    """By lossy fixes and the runtime's own format, in float; 0 where nothing is converted."""
     quantisation: float
     """By everything after that: integers, float16, the device's arithmetic."""
 
@@ -125,7 +135,7 @@ class BuildReport:
         if self.passed or (self.check is not None and not self.check.passed):
             return ""
         if self.conversion is not None and not self.conversion.passed:
-            return self.conversion.parity.undecided
+            return self.conversion.judged.undecided
         return self.parity.undecided if self.parity is not None else ""
 
     @property
@@ -170,7 +180,7 @@ class BuildReport:
             advice = decided_by(self.parity)
             return [*lines, f"undecided: {self.undecided}; {advice}"]
         if self.conversion is not None and not self.conversion.passed:
-            found = self.conversion.parity
+            found = self.conversion.judged
             lines.append(
                 f"the float conversion changed the network: {1 - found.agreement:.2%} of the pixels differ, "
                 f"{found.metric} dropped by {found.drop:.4f}; nothing was quantised or compiled"

@@ -73,10 +73,16 @@ def converted(parity: ParityReport | None) -> Stage:
     return Stage("conversion", parity, why="" if parity else "nothing is converted before it is quantised")
 
 
-def fixed(fitted: Fitted, contract: Contract, measuring: Measuring) -> Stage:
-    """The graph as passes rewrote it, run on ONNX Runtime."""
+def fixed(fitted: Fitted, contract: Contract, measuring: Measuring, *, known: Maps | None = None) -> Stage:
+    """The graph as passes rewrote it, on ONNX Runtime; ``known`` are its maps where it has run already."""
     if fitted.fixed is None or not fitted.fixed.steps:
         return Stage("fixes", why="nothing was rewritten")
+    maps = rewritten(fitted, contract, measuring) if known is None else known
+    return Stage("fixes", why=_REFUSED) if maps is None else Stage("fixes", measuring.measure(maps))
+
+
+def rewritten(fitted: Fitted, contract: Contract, measuring: Measuring) -> Maps | None:
+    """Class maps of the graph as passes left it; None where ONNX Runtime's CPU kernels do not run it."""
     place, inputs = measuring.folder("fixes"), measuring.inputs
     try:
         outputs, _ = predict(
@@ -86,10 +92,9 @@ def fixed(fitted: Fitted, contract: Contract, measuring: Measuring) -> Stage:
             place / "logs",
             on_progress=lambda share, note: measuring.progress("stages", share / 2, note),
         )
-        maps = class_maps(contract, outputs, inputs.images, place / "maps")
+        return class_maps(contract, outputs, inputs.images, place / "maps")
     except MosaicError:
-        return Stage("fixes", why=_REFUSED)
-    return Stage("fixes", measuring.measure(maps))
+        return None
 
 
 def quantised(

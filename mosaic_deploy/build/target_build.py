@@ -76,7 +76,8 @@ class TargetBuilder:
             steps=(*made.steps, reference.step),
             output_change=self._output_change(),
         )
-        converted, changed, made = self._convert(job, inputs, made)
+        lossy = self._after_lossy_fixes()
+        converted, changed, made = self._convert(job, inputs, made, lossy)
         if made.conversion is not None and not made.conversion.passed:
             return made
         backend = self.order.plan.backend
@@ -103,7 +104,12 @@ class TargetBuilder:
         early = (
             stages.exported(self._export_change(), self.common.eager.why),
             stages.output_kind(output_change),
-            stages.fixed(self.order.fitted, self.common.graph.contract_of(self.order.kind), measuring),
+            stages.fixed(
+                self.order.fitted,
+                self.common.graph.contract_of(self.order.kind),
+                measuring,
+                known=None if lossy is None else lossy.only(ran.indices),
+            ),
             stages.converted(None if changed is None else self._against_float(changed)),
             stages.quantised(built, job.contract, tuple(inputs[i] for i in ran.indices), measuring),
         )
@@ -155,10 +161,21 @@ class TargetBuilder:
         folder = self.space.scratch / name
         return reorder_axes(paths, folder, have=job.layout, want=job.contract.layout)
 
+    def _after_lossy_fixes(self) -> Maps | None:
+        """What the network gives as passes left it, where they changed more than rounding."""
+        fitted = self.order.fitted
+        if fitted.fixed is None or fitted.fixed.exact:
+            return None
+        measuring = Measuring(self.common.inputs, self.space, self._against_float, self.progress)
+        return stages.rewritten(fitted, self.common.graph.contract_of(self.order.kind), measuring)
+
     def _convert(
-        self, job: BuildJob, inputs: tuple[Path, ...], made: BuildState
+        self, job: BuildJob, inputs: tuple[Path, ...], made: BuildState, lossy: Maps | None
     ) -> tuple[CompiledModel | None, Maps | None, BuildState]:
-        """The float network in the runtime's own format, and how it compares before anything is quantised."""
+        """The float network in the runtime's own format, and how it compares before anything is quantised.
+
+        ``lossy`` are the maps of the network as lossy passes left it.
+        """
         item = self.order.plan
         converted = item.backend.convert(job, on_progress=self._on_progress("convert"))
         self.progress("convert", 1.0, "")
@@ -169,7 +186,8 @@ class TargetBuilder:
         parity = self._measure(self.common.references[self.order.kind].maps, maps[run.name])
         precision = str(run.facts["precision"])
         steps = (*made.steps, *converted.steps, *(replace(s, name=f"float {s.name}") for s in run.steps))
-        conversion = Conversion(parity, precision, self.order.plan.model.card.untrained)
+        fixed = None if lossy is None else self._measure(lossy, maps[run.name])
+        conversion = Conversion(parity, precision, item.model.card.untrained, fixed)
         return converted, maps[run.name], replace(made, steps=steps, conversion=conversion)
 
     def _searched(self, job: BuildJob, converted: CompiledModel | None) -> Found:

@@ -57,6 +57,27 @@ def ops(folder: Path) -> list[str]:
     return [node.op_type for node in onnx.load(folder / "tiny-echo-w8a8" / "model.onnx").graph.node]
 
 
+def with_two_gelus(tiny: Tiny) -> None:
+    """Tell the sky from cars by what parts GELU from its tanh form."""
+    graph = """
+        g (float[1,3,32,48] image) => (float[1,3,32,48] logits)
+            <float[1,3,1,1] bright = {4, 0, 0}, float[1,3,1,1] dark = {-4, 0, 0}, float lead = {-0.0002}> {
+            x = Conv (image, bright)
+            sky = Gelu (x)
+            road = Conv (image, dark)
+            form = Gelu <approximate: string = "tanh"> (x)
+            car = Add (form, lead)
+            logits = Concat <axis: int = 1> (sky, road, car)
+        }
+    """
+    model = helper.make_model(
+        onnx.parser.parse_graph(graph), opset_imports=[helper.make_opsetid("", 20)], ir_version=10
+    )
+    for index, node in enumerate(model.graph.node):
+        node.name = f"node_{index}"
+    onnx.save(model, tiny.onnx)
+
+
 def with_softsign(tiny: Tiny) -> None:
     """End the network in an operator that the Hexagon has not, in whatever company."""
     model = tiny_graph()
@@ -95,6 +116,25 @@ def test_valid_interpolation_comes_behind_what_was_rewritten(tiny: Tiny, tmp_pat
     found = [node.op_type for node in kept.graph.node]
     assert "Softsign" not in found
     assert found[-7:] == ["ArgMax", "Unique", "Gather", "Resize", "ArgMax", "Gather", "Cast"]
+
+
+@pytest.mark.slow
+def test_a_lossy_fix_that_was_asked_for_is_not_held_against_the_conversion(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    with_two_gelus(tiny)
+    report = build(tiny, tmp_path, targets=("edgetpu",), fix="lossy")
+    assert {step.name: step.exact for step in report.fixes}["gelu_approximate"] is False
+    assert report.conversion is not None
+    assert report.conversion.fixed is not None
+    assert report.conversion.parity.agreement < 0.9
+    assert report.conversion.fixed.agreement == 1.0
+    assert report.conversion.passed
+    (fixes,) = (stage.parity for stage in report.stages if stage.name == "fixes")
+    assert fixes is not None
+    assert fixes.agreement == report.conversion.parity.agreement
+    assert report.parity is not None  # it went on, and the network as it came decides
+    assert report.parity.agreement < 0.9
 
 
 def test_without_passes_the_build_stops(tiny: Tiny, tmp_path: Path) -> None:

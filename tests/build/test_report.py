@@ -126,6 +126,17 @@ def test_a_conversion_that_moves_pixels_fails_though_parity_holds() -> None:
     assert to_json([report])["passed"] is False
 
 
+def test_after_lossy_fixes_the_conversion_alone_is_judged() -> None:
+    kept = Conversion(parity(1), "float32", fixed=parity(0))
+    assert kept.passed
+    assert kept.to_json()["agreement_with_fixed"] == 1.0
+    broken = Conversion(parity(0), "float32", fixed=parity(1))
+    assert not broken.passed
+    report = replace(built(v75=parity(0)), conversion=broken)
+    assert report.verdict == "conversion failed"
+    assert any("1.00% of the pixels" in line for line in report.explain())
+
+
 def test_losses_add_up_to_the_drop() -> None:
     report = replace(
         built(v75=parity(4)), conversion=Conversion(parity(1), "bfloat16"), output_change=parity(2)

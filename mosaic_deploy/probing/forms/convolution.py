@@ -281,8 +281,13 @@ FORMS: tuple[Form, ...] = (
     ),
     _form(
         "depthwise-atrous",
-        {"kernel": (3,), "dilation": (2, 4), "channels": (512, 1536, 2048), "group": ("depthwise",)}
-        | {"side": (8,)},
+        {
+            "kernel": (3,),
+            "dilation": (2, 4),
+            "channels": (512, 1536, 2048),
+            "group": ("depthwise",),
+            "side": (8,),
+        },
         more={},
     ),
     _form(
