@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree
 
-from mosaic_deploy.gate.formats.words import NO_TABLE, heard, nodes, notes, sentence, standing, summary
+from mosaic_deploy.gate.formats.words import NO_TABLE, asked, heard, nodes, notes, sentence, standing, summary
 from mosaic_deploy.gate.report import GateReport, ModelResult, Verified
 from mosaic_deploy.gate.repository import Repository
 from mosaic_deploy.gate.verdict import Item, TargetVerdict
@@ -57,7 +57,10 @@ def _suite(judged: ModelResult, verdict: TargetVerdict) -> ElementTree.Element:
     if verdict.max_fallback_macs is not None:
         no = ("failure", summary(verdict)) if verdict.too_much_fallback else ()
         cases.append(_case(place, "share of MACs that fall back", *no))
-    return _element("testsuite", place, cases)
+    suite = _element("testsuite", place, cases)
+    if lines := asked(verdict):
+        ElementTree.SubElement(suite, "system-out").text = _allowed("\n".join(lines))
+    return suite
 
 
 def _violation(place: str, item: Item) -> ElementTree.Element:

@@ -18,6 +18,7 @@ from mosaic_deploy._version import __version__
 from mosaic_deploy.gate.formats.words import (
     NO_TABLE,
     advice,
+    asked,
     heard,
     notes,
     sentence,
@@ -73,7 +74,8 @@ class _Log:
             "executionSuccessful": report.exit_code != 2,
             "exitCode": report.exit_code,
             "toolExecutionNotifications": [
-                {"level": "note", "message": _message(f"waiver {note}")} for note in notes(report)
+                {"level": "note", "message": _message(note)}
+                for note in (*(f"waiver {note}" for note in notes(report)), *self._asked())
             ],
         }
         run: Json = {
@@ -83,6 +85,14 @@ class _Log:
             "results": self.results,
         }
         return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+
+    def _asked(self) -> list[str]:
+        """What compilers were asked, a line each, and of what they cleared."""
+        return [
+            f"{judged.model} on {verdict.target}: {line}"
+            for judged, verdict in self.report.verdicts()
+            for line in asked(verdict)
+        ]
 
     def _verdict(self, judged: ModelResult, verdict: TargetVerdict) -> None:
         if not verdict.table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,7 +13,7 @@ import pytest
 from mosaic_deploy.errors import UsageError
 from mosaic_deploy.gate.formats.registry import FORMATS, find_format
 from mosaic_deploy.gate.report import GateReport, ModelResult, Reproducer, Verified
-from mosaic_deploy.gate.verdict import Cure, Item
+from mosaic_deploy.gate.verdict import Cleared, Cure, Inquiry, Item
 from tests.gate.gate_models import here, hostile, verdict, violation, waiver
 
 
@@ -64,6 +65,16 @@ def test_what_the_build_rewrites_needs_no_other_fix(name: str, exact: bool, tmp_
 def test_every_format_shows_what_is_waived(name: str, tmp_path: Path) -> None:
     text = render(name, of(Item(violation(), deployed=True, waiver=waiver(reason="until autumn"))), tmp_path)
     assert "until autumn" in text
+
+
+@pytest.mark.parametrize("name", ["junit", "markdown", "sarif", "text"])
+def test_reports_tell_what_the_compiler_was_asked_and_cleared(name: str, tmp_path: Path) -> None:
+    cleared = Cleared(("n1", "n2"), "Erf", "unknown", ("Erf",), 0.001)
+    heard = replace(verdict(), inquiry=Inquiry("a compiler 1.0", tried=2, recalled=1, cleared=(cleared,)))
+    text = render(name, GateReport((ModelResult("nets/a.onnx", (heard,)),)), tmp_path)
+    assert "asked a compiler 1.0: 2 parts compiled, 1 recalled" in text
+    assert "cleared, was unknown: Erf alone: 2 nodes" in text
+    assert "a compiler 1.0" not in render(name, of(), tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"text"}))
