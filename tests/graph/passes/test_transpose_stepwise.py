@@ -44,7 +44,7 @@ def test_any_order_is_reached(order: list[int], sides: list[int]) -> None:
         assert len(shape) <= 4
         found = found.reshape(shape).transpose(perm)
     assert np.array_equal(found.reshape(-1), numbers.transpose(order).reshape(-1))
-    assert len(taken) <= 2
+    assert len(taken) <= 3  # one order of six alone, (0, 4, 3, 2, 1, 5), takes three
 
 
 @pytest.mark.parametrize(
