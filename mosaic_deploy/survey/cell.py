@@ -220,7 +220,7 @@ def _read_build(build: Mapping[str, Any], done: Ran, *, labelled: bool) -> dict[
     found: dict[str, Any] = {
         "built": parity is not None,
         "agreement": None if parity is None else ran.get("gpu", parity["agreement"]),
-        "conversion": None if conversion is None else conversion["agreement"],
+        "conversion": None if conversion is None else _kept(conversion),
         "emulated": ran.get("float16"),
         "precision": str(facts.get("precision", "")),
         "fallback_macs": fallback.get("macs_share"),
@@ -238,6 +238,12 @@ def _read_build(build: Mapping[str, Any], done: Ran, *, labelled: bool) -> dict[
     if applied := build.get("fixes"):
         found["fixes"] = tuple(step["name"] for step in applied)
     return found
+
+
+def _kept(conversion: Mapping[str, Any]) -> float:
+    """Share of the pixels that the conversion alone kept, not what lossy fixes did before it."""
+    fixed = conversion.get("agreement_with_fixed")
+    return float(conversion["agreement"] if fixed is None else fixed)
 
 
 def _one_class(parity: Mapping[str, Any]) -> bool:

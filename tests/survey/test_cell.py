@@ -39,6 +39,7 @@ class Commands:
         self.said = "said"
         self.load = 2.5
         self.words: list[list[str]] = []
+        self.conversion: dict[str, object] = {**PARITY, "agreement": 1.0}
 
     def run(self, arguments: Sequence[str], *, out: Path, log: Path, cwd: Path, timeout_s: float) -> Ran:
         words = list(arguments)
@@ -67,7 +68,7 @@ class Commands:
         ships = [{"bytes": 1000, "ships": True}, {"bytes": 50, "ships": False}]
         variants = {} if self.parity is None else {"int8": self.parity}
         return {
-            "facts": {"precision": "int8"}, "conversion": {**PARITY, "agreement": 1.0}, "parity": self.parity,
+            "facts": {"precision": "int8"}, "conversion": self.conversion, "parity": self.parity,
             "variants": variants, "artifacts": ships, "fixes": [{"name": "a_pass"}], "folder": str(folder),
             "verdict": "conversion failed",
         }  # fmt: skip
@@ -201,6 +202,15 @@ def test_what_lossy_fixes_cure_is_built_with_them(
     built = [words for words in commands.words if words[0] == "build"]
     assert (trial.verdict, bool(trial.built)) == (verdict, fix is not None)
     assert [words[words.index("--fix") + 1] for words in built] == ([fix] if fix else [])
+
+
+def test_what_lossy_fixes_did_is_not_told_as_the_conversions(
+    commands: Commands, try_it: Callable[..., Trial]
+) -> None:
+    commands.conversion |= {"agreement": 0.99, "agreement_with_fixed": 0.9999}
+    assert try_it().conversion == 0.9999
+    commands.conversion |= {"agreement_with_fixed": None}
+    assert try_it().conversion == 0.99
 
 
 def test_a_failed_build_is_narrowed_down_to_what_the_compiler_refuses(
