@@ -18,7 +18,7 @@ from mosaic_deploy.build.inputs import Inputs
 from mosaic_deploy.build.reference_maps import Maps, class_maps, predict
 from mosaic_deploy.errors import MosaicError
 from mosaic_deploy.specs.contract import Contract
-from mosaic_deploy.workers.progress import StageProgress
+from mosaic_deploy.workers.progress import OnProgress, StageProgress
 
 StageName = Literal["export", "output", "fixes", "conversion", "quantised", "target"]
 QDQ = "qdq-onnx"
@@ -77,11 +77,17 @@ def fixed(fitted: Fitted, contract: Contract, measuring: Measuring, *, known: Ma
     """The graph as passes rewrote it, on ONNX Runtime; ``known`` are its maps where it has run already."""
     if fitted.fixed is None or not fitted.fixed.steps:
         return Stage("fixes", why="nothing was rewritten")
-    maps = rewritten(fitted, contract, measuring) if known is None else known
+    maps = known
+    if maps is None:
+        maps = rewritten(
+            fitted, contract, measuring, lambda share, note: measuring.progress("stages", share / 2, note)
+        )
     return Stage("fixes", why=_REFUSED) if maps is None else Stage("fixes", measuring.measure(maps))
 
 
-def rewritten(fitted: Fitted, contract: Contract, measuring: Measuring) -> Maps | None:
+def rewritten(
+    fitted: Fitted, contract: Contract, measuring: Measuring, on_progress: OnProgress
+) -> Maps | None:
     """Class maps of the graph as passes left it; None where ONNX Runtime's CPU kernels do not run it."""
     place, inputs = measuring.folder("fixes"), measuring.inputs
     try:
@@ -90,7 +96,7 @@ def rewritten(fitted: Fitted, contract: Contract, measuring: Measuring) -> Maps 
             inputs.validation,
             place / "scores",
             place / "logs",
-            on_progress=lambda share, note: measuring.progress("stages", share / 2, note),
+            on_progress=on_progress,
         )
         return class_maps(contract, outputs, inputs.images, place / "maps")
     except MosaicError:

@@ -167,7 +167,10 @@ class TargetBuilder:
         if fitted.fixed is None or fitted.fixed.exact:
             return None
         measuring = Measuring(self.common.inputs, self.space, self._against_float, self.progress)
-        return stages.rewritten(fitted, self.common.graph.contract_of(self.order.kind), measuring)
+        contract = self.common.graph.contract_of(self.order.kind)
+        maps = stages.rewritten(fitted, contract, measuring, self._on_progress("fixes"))
+        self.progress("fixes", 1.0, "")
+        return maps
 
     def _convert(
         self, job: BuildJob, inputs: tuple[Path, ...], made: BuildState, lossy: Maps | None

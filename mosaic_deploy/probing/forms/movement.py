@@ -570,7 +570,7 @@ _PADS = (
 )  # fmt: skip
 _CUTS = (
     "batch_is_kept", "only_height_and_width_change", "parameters_are_constant", "ranks_are_four_at_most",
-    "output_is_wider_than_one", "output_is_higher_and_wider_than_one",
+    "output_is_wider_than_one", "output_is_higher_than_one",
 )  # fmt: skip
 _RESHAPE = Form(
     "Reshape",

@@ -214,14 +214,6 @@ def output_is_wider_than_one(node: Node) -> Breach | None:
     return Breach(f"an output of {list(shape)}") if len(shape) == 4 and shape[3] == 1 else None
 
 
-@constraint("An output of four dimensions is more than one high and wide.")
-def output_is_higher_and_wider_than_one(node: Node) -> Breach | None:
-    shape = output_shape(node)
-    if shape is None:
-        return UNKNOWN
-    return Breach(f"an output of {list(shape)}") if len(shape) == 4 and 1 in shape[2:] else None
-
-
 @constraint("There is one image: the first axis is 1 long.")
 def batch_is_one(node: Node) -> Breach | None:
     shape = shape_of(node)

@@ -196,14 +196,6 @@ def test_output_is_wider_than_one() -> None:
     assert doubt("output_is_wider_than_one", identity("1,8,4,n")) == "an unknown shape"
 
 
-def test_output_is_higher_and_wider_than_one() -> None:
-    assert holds("output_is_higher_and_wider_than_one", identity("1,1,4,2"))
-    assert holds("output_is_higher_and_wider_than_one", identity("4,1"))
-    assert breach("output_is_higher_and_wider_than_one", identity("1,8,1,4")) == "an output of [1, 8, 1, 4]"
-    assert breach("output_is_higher_and_wider_than_one", identity("1,8,4,1")) == "an output of [1, 8, 4, 1]"
-    assert doubt("output_is_higher_and_wider_than_one", identity("1,8,4,n")) == "an unknown shape"
-
-
 def test_output_is_higher_than_one() -> None:
     assert holds("output_is_higher_than_one", identity("1,8,2,4"))
     assert holds("output_is_higher_than_one", identity("8,1,4"))
